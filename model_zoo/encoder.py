@@ -1,0 +1,104 @@
+"""What a loaded model is to the rest: pixels in, features out, and the two ways features become class scores.
+
+A supervised network and CLIP take the same road: `embed_images`, then a linear readout, which is either the network's
+own classifier or a text tower's embeddings of prompts. Knows no data sets and no files of results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+
+from model_zoo.pixels import PixelSpec
+from model_zoo.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that is known of a model without loading its weights.
+
+    spec      what was resolved: default weights filled in
+    asked     what the user typed
+    digest    SHA-256 of whatever decides the function: architecture or configuration, weights file or tag, loader source
+    pixels    its preprocessing
+    layer     which features are taken: `default`, or the layer a registration named
+    has_text  True where a zero-shot head is possible
+    n_classes classes of its own classifier (1000 for ImageNet networks), or None
+    notes     sentences the user must see (the default weights taken, an activation that differs from the tag's)
+    """
+
+    spec: ModelSpec
+    asked: str
+    digest: str
+    pixels: PixelSpec
+    layer: str = "default"
+    has_text: bool = False
+    n_classes: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A linear map from features to logits: weight (K, D), bias (K,) or None. None as weight: features are the logits."""
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    n_classes: int
+
+
+class TextTower(Protocol):
+    """Prompts to embeddings in the image tower's space."""
+
+    digest: str
+    """Changes with the tower's weights, tokenizer and context length: the key of a cached zero-shot classifier."""
+
+    def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
+        """(N,) prompts -> (N, context) int64, padded as the tower was trained."""
+
+    def lengths(self, tokens: torch.Tensor) -> torch.Tensor | None:
+        """(N, context) -> (N,) tokens that matter, end-of-text included; None where trimming would change the result."""
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, L) tokens, L the context or a length no token of the batch exceeds -> (N, D) embeddings, not normalised."""
+
+
+Kind = Literal["penultimate", "logits", "image-embedding"]
+
+
+@dataclass
+class Encoder:
+    """A loaded model on one device, in evaluation mode.
+
+    embed      (B, 3, H, W) float tensor, normalised by `pixels`, on `device` -> (B, D) features
+    kind       what the features are: a probe on `logits` is refused
+    text       its text tower, or None
+    classifier its own head over `n_classes`, or None
+    transform  a user's own transform (PIL image -> (3, H, W) float tensor), only where `pixels.opaque` is set
+    """
+
+    identity: Identity
+    device: torch.device
+    embed: Callable[[torch.Tensor], torch.Tensor]
+    kind: Kind
+    dim: int
+    text: TextTower | None = None
+    classifier: Classifier | None = None
+    transform: Callable[[object], torch.Tensor] | None = None
+
+    @property
+    def pixels(self) -> PixelSpec:
+        return self.identity.pixels
+
+
+class Provider(Protocol):
+    """One scheme of models. `identify` is cheap and loads no weights; `load` does."""
+
+    def identify(self, spec: ModelSpec) -> Identity: ...
+
+    def load(self, spec: ModelSpec, device: torch.device) -> Encoder: ...
+
+    def names(self) -> list[str]:
+        """Every name of the scheme, for near matches and listings."""

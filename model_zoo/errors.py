@@ -1,0 +1,18 @@
+"""What can go wrong with a model. The CLI turns both into one sentence and exit status 2.
+
+    ModelError (ValueError)       the model, its weights or its spec is not what it should be
+    UnknownModel (LookupError)    no such scheme, name, tag or file
+"""
+
+from __future__ import annotations
+
+
+class ModelError(ValueError):
+    """A model was named and cannot be used as asked; says what was wanted, what was found and what mends it."""
+
+
+class UnknownModel(LookupError):
+    """No model of that name; says what is near and where names are listed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""

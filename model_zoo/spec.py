@@ -1,0 +1,46 @@
+"""ModelSpec: the string a user types for a model, taken apart. `parse` and `str` are inverse. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from model_zoo.errors import ModelError
+
+_SCHEME = re.compile(r"[a-z][a-z0-9_+-]*")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """`scheme:name[@weights]`, or a registered `name` alone (scheme is then empty).
+
+    weights is a tag the library knows or the path of a file; None asks for the documented default.
+    """
+
+    scheme: str
+    name: str
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or self.weights == "" or any(c in self.name for c in "@\n\r\0"):
+            raise ModelError(f"a model is written scheme:name[@weights] or a registered name; got {str(self)!r}")
+
+    def __str__(self) -> str:
+        head = f"{self.scheme}:{self.name}" if self.scheme else self.name
+        return head if self.weights is None else f"{head}@{self.weights}"
+
+
+def parse(text: str) -> ModelSpec:
+    """Take `text` apart. The scheme ends at the first colon, the name at the first `@`; the rest is weights.
+
+    Raises ModelError where nothing stands where a name must.
+    """
+    head, at, weights = text.strip().partition("@")
+    scheme, colon, name = head.partition(":")
+    if not colon:
+        scheme, name = "", head
+    elif not _SCHEME.fullmatch(scheme):
+        raise ModelError(f"a model is written scheme:name[@weights]; {scheme!r} in {text!r} is no scheme")
+    if at and not weights:
+        raise ModelError(f"nothing follows the @ in {text!r}: give a weights tag or a file, or leave the @ out")
+    return ModelSpec(scheme, name, weights if at else None)

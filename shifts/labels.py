@@ -1,0 +1,85 @@
+"""Label spaces: which classes a shift asks about, as index arrays into its parent's classes.
+
+A space is a subset (ImageNet-R: 200 of 1000) or many-to-one (ObjectNet: 113 folders over 125 ImageNet classes).
+`project` is the only way scores of the parent become scores of the space. Knows no images and no files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """K classes over a parent of P classes.
+
+    class_ids    K identifiers: WordNet ids, or ObjectNet folder names
+    class_names  K display names
+    groups       per class, the parent indices it is made of; disjoint, each non-empty
+    parent_ids   P identifiers of the parent's classes, in index order
+    parent_names P names a zero-shot head speaks of (they depend on the protocol)
+    own_text     True: a zero-shot head names the K classes themselves (`class_names`) and nothing is projected
+    """
+
+    name: str
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]
+    parent_ids: tuple[str, ...]
+    parent_names: tuple[str, ...]
+    own_text: bool = False
+
+    def __post_init__(self) -> None:
+        flat = [i for group in self.groups for i in group]
+        if not (len(self.class_ids) == len(self.class_names) == len(self.groups)):
+            raise ValueError(f"label space {self.name}: ids, names and groups differ in length")
+        if len(set(self.class_ids)) != len(self.class_ids) or len(self.parent_ids) != len(self.parent_names):
+            raise ValueError(f"label space {self.name}: repeated class ids, or parent ids and names differ in length")
+        if len(set(flat)) != len(flat) or any(not group for group in self.groups):
+            raise ValueError(f"label space {self.name}: groups must be disjoint and non-empty")
+        if flat and not 0 <= min(flat) <= max(flat) < len(self.parent_ids):
+            raise ValueError(f"label space {self.name}: a group points outside the {len(self.parent_ids)} classes")
+
+    def __len__(self) -> int:
+        return len(self.class_ids)
+
+    @property
+    def is_full(self) -> bool:
+        """True where the space is its parent, class for class."""
+        return self.groups == tuple((i,) for i in range(len(self.parent_ids)))
+
+    @cached_property
+    def members(self) -> Ints:
+        """(K, G) parent indices, each row padded by repeating its first: a max over axis 1 is the group's max."""
+        widest = max((len(group) for group in self.groups), default=1)
+        return np.array([group + (group[0],) * (widest - len(group)) for group in self.groups], dtype=np.int64)
+
+    @cached_property
+    def owner(self) -> Ints:
+        """(P,) class of each parent index, or -1 where the space does not ask about it."""
+        owner = np.full(len(self.parent_ids), -1, dtype=np.int64)
+        for k, group in enumerate(self.groups):
+            owner[list(group)] = k
+        return owner
+
+    def project(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(N, P) parent scores -> (N, K): the subset's columns, or the max over each many-to-one group."""
+        if scores.shape[-1] != len(self.parent_ids):
+            raise ValueError(f"{self.name} projects {len(self.parent_ids)} scores, got {scores.shape[-1]}")
+        projected: NDArray[np.floating] = scores[..., self.members].max(axis=-1)
+        return projected
+
+    def restrict(self, parent_targets: Ints) -> tuple[Ints, Ints]:
+        """(N,) parent targets -> (rows, targets): the rows this space asks about and their class in it.
+
+        Rows and columns of one pass over the clean set: the class-matched clean view.
+        """
+        targets = self.owner[parent_targets]
+        rows = np.flatnonzero(targets >= 0).astype(np.int64)
+        return rows, targets[rows]

@@ -1,0 +1,111 @@
+"""What a test set is: images that can be read, the class each shows, and the label space it is asked in.
+
+Imports no torch and nothing of effrob: usable alone in a notebook.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from shifts.labels import Ints, LabelSpace
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Encoded images by number. Holds no labels, so that one pass serves every label view of the same files."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """One stable identifier an image: its path inside the set, with forward slashes."""
+
+    def read(self, index: int) -> bytes:
+        """The file's bytes, as stored (JPEG, PNG, ...). Safe to call from several threads."""
+
+    def stat(self) -> str:
+        """A digest of names, sizes and modification times: cheap; a change means `digest` must be computed anew."""
+
+    def digest(self) -> str:
+        """SHA-256 over every id and every file's content: the same on every machine that holds the same data."""
+
+    def select(self, rows: Ints) -> ImageSource:
+        """The same kind of source with only these rows, in this order."""
+
+
+class Example(NamedTuple):
+    """One image of a shift: an RGB picture, its class in the shift's label space, and its id."""
+
+    image: Image.Image
+    target: int
+    id: str
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A test set as it is asked: `rows` of `source`, with a target each.
+
+    rows        (n,) int64 into the source
+    targets     (n,) int64 in `labels`; for several right answers, the first of `accepted`
+    accepted    per row, every right answer (ReaL), or None where the target is the only one
+    labels      the label space of the question
+    clean       name of the clean set its class-matched view is cut from; None for a clean set
+    protocol    name of the protocol that fixed names, masks and crop
+    border      pixels cropped from each side before anything else (ObjectNet's red frame)
+    n_expected  images the official set holds under this protocol
+    partial     True where counts differ from the official ones and the user allowed it
+    """
+
+    name: str
+    source: ImageSource
+    rows: Ints
+    targets: Ints
+    labels: LabelSpace
+    clean: str | None
+    protocol: str
+    n_expected: int
+    partial: bool = False
+    border: int = 0
+    accepted: tuple[tuple[int, ...], ...] | None = None
+    licence: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.targets) or (self.accepted is not None and len(self.accepted) != len(self.rows)):
+            raise ValueError(f"{self.name}: rows, targets and accepted differ in length")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        row = int(self.rows[index])
+        with Image.open(io.BytesIO(self.source.read(row))) as opened:
+            image = opened.convert("RGB")
+        if self.border:
+            image = image.crop((self.border, self.border, image.width - self.border, image.height - self.border))
+        return Example(image, int(self.targets[index]), self.source.ids[row])
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """(n,) ids of the images asked about, in row order."""
+        every = self.source.ids
+        return tuple(every[int(row)] for row in self.rows)
+
+    def limited(self, n: int) -> Shift:
+        """At most n examples, spread evenly over the rows so that every class keeps its share; partial if any left out."""
+        if n >= len(self):
+            return self
+        kept = np.unique(np.linspace(0, len(self) - 1, n).round().astype(np.int64))
+        source = self.source.select(self.rows[kept])
+        accepted = None if self.accepted is None else tuple(self.accepted[int(i)] for i in kept)
+        rows = np.arange(len(kept), dtype=np.int64)
+        fields = {**self.__dict__, "source": source, "rows": rows, "targets": self.targets[kept], "accepted": accepted}
+        return Shift(**{**fields, "partial": True})
