@@ -1,0 +1,56 @@
+"""What effrob raises, and the exit status each becomes. `shifts` and `model_zoo` have their own few, mapped the same way.
+
+EffrobError
+├── UsageProblem        2  asked for something that is not there: a head, a prompt set, an option's value
+├── IncompleteFeatures  1  a feature set does not hold each row exactly once
+├── StaleCache          1  a cache folder holds something other than its key says
+├── RecordConflict      1  a record folder exists with other content than the one to be written
+├── ImageBroken         1  a file of a data set cannot be decoded
+└── RunFailed           1  some jobs of a run failed; what was computed is kept
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EffrobError(Exception):
+    """Root of what effrob raises; the message is one sentence a user can act on."""
+
+    exit_status = 1
+
+
+class UsageProblem(EffrobError, ValueError):
+    """Something was asked for that does not exist or does not fit."""
+
+    exit_status = 2
+
+
+class IncompleteFeatures(EffrobError):
+    """A feature set lacks rows or holds some twice."""
+
+
+class StaleCache(EffrobError):
+    """A cache folder's content does not match the key it is filed under."""
+
+
+class RecordConflict(EffrobError):
+    """A result is already there under the same key and says something else."""
+
+
+class ImageBroken(EffrobError):
+    """A file of a data set cannot be decoded."""
+
+
+class RunFailed(EffrobError):
+    """Some jobs of a run failed; the rest is kept and a rerun does only what is missing."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean a, b?` for near matches of `name`, or the list itself where it is short, else nothing."""
+    every = list(known)
+    close = difflib.get_close_matches(name, every, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; known: {', '.join(sorted(every))}" if len(every) <= 20 else ""

@@ -1,0 +1,166 @@
+"""The feature cache: one folder a feature set, named by a key that holds all that changes the bytes, and no label.
+
+    CACHE/features/<ab>/<key>/key.json  rows-<start>-<stop>.npy ...  ->  features.npy
+
+Shards are written whole or not at all, so an interrupted pass goes on where it stopped. When every row is there exactly
+once they become one memory-mapped array. Knows no models: it sees digests and arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effrob.errors import IncompleteFeatures, StaleCache
+from effrob.writing import strict_json, whole_file, write_json
+
+EXTRACTOR = 1
+SHARD_ROWS = 512
+_SHARD = re.compile(r"rows-(\d{9})-(\d{9})\.npy")
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """Everything that changes the bytes of a feature set.
+
+    model      digest of architecture and weights (or loader source); layer which features
+    pixels     digest of the PixelSpec; `path` exact or fast; border cropped before all else
+    source     digest of the images' ids and content; n their number
+    precision  fp32, bf16 or fp16
+    """
+
+    model: str
+    layer: str
+    pixels: str
+    path: str
+    border: int
+    source: str
+    n: int
+    precision: str
+    extractor: int = EXTRACTOR
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A complete pass: `array` is (N, D) float32, memory-mapped, row i for image i of the source; `meta` says what it is."""
+
+    key: FeatureKey
+    array: Floats
+    meta: dict[str, Any]
+
+    def blocks(self, rows: NDArray[np.int64], size: int = 4096) -> Iterator[tuple[slice, Floats]]:
+        """The asked rows in blocks of at most `size`, with the slice of `rows` each block answers."""
+        for start in range(0, len(rows), size):
+            part = slice(start, min(start + size, len(rows)))
+            yield part, np.ascontiguousarray(self.array[rows[part]])
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Feature sets below one folder."""
+
+    root: Path
+
+    def folder(self, key: FeatureKey) -> Path:
+        digest = key.digest()
+        return self.root / "features" / digest[:2] / digest
+
+    def missing(self, key: FeatureKey) -> list[range]:
+        """Row ranges still to be computed, cut at shard boundaries; empty where the set is complete."""
+        folder = self.folder(key)
+        if (folder / "features.npy").is_file():
+            return []
+        done = np.zeros(key.n, dtype=bool)
+        for start, stop, _ in self._shards(key):
+            done[start:stop] = True
+        cuts = range(0, key.n, SHARD_ROWS)
+        return [range(a, min(a + SHARD_ROWS, key.n)) for a in cuts if not done[a : a + SHARD_ROWS].all()]
+
+    def open(self, key: FeatureKey, meta: dict[str, Any]) -> None:
+        """Make the folder ready for shards: write the key, or raise StaleCache where another one is there."""
+        folder = self.folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "key.json"
+        if path.is_file():
+            self._check(key)
+        else:
+            write_json(path, {"key": dataclasses.asdict(key), "meta": meta})
+
+    def write(self, key: FeatureKey, start: int, rows: Floats) -> None:
+        """Keep rows [start, start + len(rows)), whole or not at all."""
+        if not np.isfinite(rows).all():
+            bad = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+            raise IncompleteFeatures(
+                f"the model gave a feature that is not finite for image {bad}; try --precision fp32"
+            )
+        with whole_file(self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy") as file:
+            np.save(file, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)
+
+    def _shards(self, key: FeatureKey) -> list[tuple[int, int, Path]]:
+        folder = self.folder(key)
+        found = [(match, path) for path in folder.glob("rows-*.npy") if (match := _SHARD.fullmatch(path.name))]
+        return sorted((int(match[1]), int(match[2]), path) for match, path in found)
+
+    def _check(self, key: FeatureKey) -> dict[str, Any]:
+        path = self.folder(key) / "key.json"
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["key"] != json.loads(strict_json(dataclasses.asdict(key))):
+                raise ValueError("another key is filed there")
+            return dict(kept["meta"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StaleCache(
+                f"{path.parent} is not the feature set it is filed as ({error}): delete that folder"
+            ) from error
+
+    def merge(self, key: FeatureKey) -> FeatureSet:
+        """Prove that every row is there exactly once, join the shards, and give the whole set.
+
+        Raises IncompleteFeatures saying how many rows are missing or double.
+        """
+        folder = self.folder(key)
+        whole = folder / "features.npy"
+        meta = self._check(key)
+        if not whole.is_file():
+            times = np.zeros(key.n, dtype=np.int64)
+            shards = self._shards(key)
+            for start, stop, _ in shards:
+                times[start : min(stop, key.n)] += 1
+            if (times != 1).any() or any(stop > key.n for _, stop, _ in shards):
+                raise IncompleteFeatures(
+                    f"{folder}: of {key.n} rows {int((times == 0).sum())} are missing and {int((times > 1).sum())} double"
+                )
+            with whole_file(whole) as file:
+                for number, (start, stop, path) in enumerate(shards):
+                    rows = np.load(path, mmap_mode="r", allow_pickle=False)
+                    if rows.ndim != 2 or len(rows) != stop - start:
+                        raise IncompleteFeatures(f"{path} holds {rows.shape} where rows {start} to {stop} were filed")
+                    if number == 0:
+                        header = {"descr": "<f4", "fortran_order": False, "shape": (key.n, rows.shape[1])}
+                        np.lib.format.write_array_header_1_0(file, header)
+                    file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+        array = np.load(whole, mmap_mode="r", allow_pickle=False)
+        if array.ndim != 2 or len(array) != key.n:
+            raise StaleCache(f"{whole} holds {array.shape}, {key.n} rows were filed: delete that folder")
+        for _, _, path in self._shards(key):
+            path.unlink(missing_ok=True)
+        return FeatureSet(key, array, meta)
+
+    def has(self, key: FeatureKey) -> bool:
+        """True where the complete set is at hand."""
+        return (self.folder(key) / "features.npy").is_file()

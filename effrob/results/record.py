@@ -1,0 +1,119 @@
+"""EvalRecord: what was asked, what was resolved, what came out and where it comes from; strict JSON, schema-versioned.
+
+A record holds counts, never a fitted number: effective robustness depends on a line chosen when it is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from effrob.errors import EffrobError
+from effrob.results.accuracy import Accuracy
+from effrob.results.provenance import Provenance
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question in words, as far as it decides the answer. Equal questions give equal keys, anywhere, any time.
+
+    model          the resolved spec; `model_digest` what its function is made of
+    pixels         its PixelSpec as JSON; `pixel_path` is `exact` or `fast`; precision fp32, bf16 or fp16
+    head, prompts  `prompts` is the prompt set's name, `head_digest` covers its templates and any training
+    source         digest of the images' content; `question` of rows, targets, label space and border
+    clean_*        the same for the class-matched clean view; None for a clean set, or where it was not at hand
+    """
+
+    model: str
+    model_digest: str
+    layer: str
+    pixels: dict[str, Any]
+    pixel_path: str
+    precision: str
+    head: str
+    prompts: str | None
+    head_digest: str
+    protocol: str
+    shift: str
+    label_space: str
+    source: str
+    question: str
+    clean_source: str | None
+    clean_question: str | None
+
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON: the record's name."""
+        text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """n_correct of n right; top5 and thousand likewise, None where the head does not answer that."""
+
+    n: int
+    n_correct: int
+    n_correct_top5: int
+    n_correct_1000way: int | None
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return Accuracy(self.n_correct, self.n)
+
+
+@dataclass(frozen=True)
+class EvalRecord:
+    """One model, one shift, one head.
+
+    n_expected    images of the official set; `partial` where n differs from it, or the clean view's does
+    clean         counts on the class-matched clean view; clean_full on the whole clean set; None where not at hand
+    files         SHA-256 of predictions.npz and, where there is a clean view, clean.npz
+    resolved      what was found on the way: default weights, feature kind, dimension, notes, a head's own figures
+    """
+
+    asked: Asked
+    weights: str | None
+    model_asked: str
+    counts: Counts
+    n_expected: int
+    partial: bool
+    clean: Counts | None
+    clean_full: Counts | None
+    files: dict[str, str]
+    resolved: dict[str, Any]
+    provenance: Provenance
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready, with the schema's number and the key."""
+        return {"schema": SCHEMA, "key": self.asked.key(), **dataclasses.asdict(self)}
+
+
+def from_json(value: Any) -> EvalRecord:
+    """The inverse of `as_json`. Raises EffrobError naming the first thing that is wrong."""
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise EffrobError(f"a record of schema {SCHEMA} was wanted, found {found!r}")
+    try:
+        fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord)}
+        fields["asked"] = Asked(**fields["asked"])
+        fields["provenance"] = Provenance(**fields["provenance"])
+        for name in ("counts", "clean", "clean_full"):
+            fields[name] = None if fields[name] is None else _counts(fields[name], name)
+        record = EvalRecord(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EffrobError(f"a record lacks or misnames a field: {error}") from error
+    if record.asked.key() != value.get("key"):
+        raise EffrobError("a record's key does not match what it says was asked: it was edited or torn")
+    return record
+
+
+def _counts(value: dict[str, Any], name: str) -> Counts:
+    counts = Counts(**value)
+    if not 0 <= counts.n_correct <= counts.n:
+        raise ValueError(f"{name} says {counts.n_correct} right of {counts.n}")
+    return counts

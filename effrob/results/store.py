@@ -1,0 +1,110 @@
+"""The results folder: one write-once folder a record, named by the record's key.
+
+    RESULTS/<model>/<shift>/<head>-<key>/record.json  predictions.npz  [clean.npz]
+
+A folder appears whole or not at all; a second writer of the same key must agree with the first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from effrob.errors import EffrobError, RecordConflict
+from effrob.results.predictions import Predictions, load_predictions
+from effrob.results.record import Asked, Counts, EvalRecord, from_json
+from effrob.writing import strict_json, whole_folder
+
+
+def slug(text: str) -> str:
+    """A file name for any text: letters, digits, dot, dash and underscore stay, everything else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[-80:] or "model"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record and the folder it lies in."""
+
+    record: EvalRecord
+    folder: Path
+
+    def predictions(self) -> Predictions:
+        """The per-image rows on the shift, checked against the record's digest."""
+        return load_predictions(self.folder / "predictions.npz", self.record.files["predictions.npz"])
+
+    def clean_predictions(self) -> Predictions | None:
+        """The per-image rows on the class-matched clean view, or None where the record has none."""
+        if "clean.npz" not in self.record.files:
+            return None
+        return load_predictions(self.folder / "clean.npz", self.record.files["clean.npz"])
+
+    def verify(self) -> None:
+        """Recompute the counts from the predictions. Raises EffrobError naming the folder where they differ."""
+        pairs = [("shift", self.predictions(), self.record.counts)]
+        clean = self.clean_predictions()
+        if clean is not None and self.record.clean is not None:
+            pairs.append(("clean view", clean, self.record.clean))
+        for what, rows, counts in pairs:
+            if count(rows) != counts:
+                raise EffrobError(f"{self.folder}: the record's counts on the {what} are not those of its predictions")
+
+
+def count(rows: Predictions) -> Counts:
+    """The counts a record keeps of these predictions."""
+    thousand = rows.accuracy_1000
+    return Counts(
+        n=len(rows),
+        n_correct=rows.accuracy.n_correct,
+        n_correct_top5=int(rows.correct_top5.sum()),
+        n_correct_1000way=None if thousand is None else thousand.n_correct,
+    )
+
+
+@dataclass(frozen=True)
+class ResultStore:
+    """Records below one folder."""
+
+    root: Path
+
+    def folder(self, asked: Asked) -> Path:
+        """Where a record lies: no time and no random part in the name."""
+        head = asked.head if asked.prompts is None else f"{asked.head}-{slug(asked.prompts)}"
+        return self.root / slug(asked.model) / slug(asked.shift) / f"{head}-{asked.key()[:16]}"
+
+    def find(self, asked: Asked) -> Stored | None:
+        """The record of this question, or None. Raises EffrobError where the folder is there and unreadable."""
+        folder = self.folder(asked)
+        return read(folder) if (folder / "record.json").is_file() else None
+
+    def write(self, record: EvalRecord, predictions: Predictions, clean: Predictions | None) -> Stored:
+        """Keep a record with its predictions. Raises RecordConflict where the key is taken by other counts."""
+        folder = self.folder(record.asked)
+        with whole_folder(folder) as draft:
+            files = {"predictions.npz": predictions.save(draft / "predictions.npz")}
+            if clean is not None:
+                files["clean.npz"] = clean.save(draft / "clean.npz")
+            complete = EvalRecord(**{**record.__dict__, "files": files})
+            (draft / "record.json").write_text(strict_json(complete.as_json()), encoding="utf-8")
+        stored = read(folder)
+        if (stored.record.counts, stored.record.clean) != (complete.counts, complete.clean):
+            raise RecordConflict(f"{folder} holds other counts for the same question: move it away and evaluate again")
+        return stored
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Every record, ordered by folder. Raises EffrobError naming the first that cannot be read."""
+        if self.root.is_dir():
+            for path in sorted(self.root.glob("*/*/*/record.json")):
+                if not path.parent.name.startswith("."):
+                    yield read(path.parent)
+
+
+def read(folder: Path) -> Stored:
+    """The record of one folder. Raises EffrobError naming the file that is torn, foreign or edited."""
+    path = folder / "record.json"
+    try:
+        return Stored(from_json(json.loads(path.read_text(encoding="utf-8"))), folder)
+    except (OSError, ValueError, EffrobError) as error:
+        raise EffrobError(f"{path} cannot be read as a record: {error}") from error
