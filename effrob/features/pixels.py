@@ -1,0 +1,113 @@
+"""Bytes to the uint8 crop a network sees, by a PixelSpec; and crops to normalised floats.
+
+The exact path is Pillow's arithmetic and the reference transforms' rounding, so its pixels equal open_clip's, timm's and
+torchvision's bit for bit. EXIF orientation is ignored, as it is by every published evaluation. Knows no models.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from effrob.errors import ImageBroken
+from model_zoo.pixels import PixelSpec
+
+MAX_PIXELS = 200_000_000  # a decoded picture of 600 MB: anything larger is a bomb, not a photograph
+
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+Crop = NDArray[np.uint8]
+
+
+def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
+    """An encoded picture as RGB, with `border` pixels cut off each side.
+
+    Grey, CMYK, palette and alpha are converted by Pillow; 16-bit grey is brought to 8 bits first (Pillow would clip it to
+    white). Raises ImageBroken naming `name` where the bytes are no whole picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks and of transparency in palettes
+            with Image.open(io.BytesIO(data)) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise ImageBroken(
+                        f"{name} is {opened.width}x{opened.height}: more than {MAX_PIXELS} pixels are refused"
+                    )
+                if opened.mode.startswith("I"):
+                    eight = (np.clip(np.asarray(opened, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8)
+                    image = Image.fromarray(eight).convert("RGB")
+                else:
+                    image = opened.convert("RGB")
+    except ImageBroken:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise ImageBroken(f"{name} cannot be decoded ({error}): fetch that file again") from error
+    if border:
+        if min(image.size) <= 2 * border:
+            raise ImageBroken(f"{name} is {image.width}x{image.height}: too small to cut {border} pixels off each side")
+        image = image.crop((border, border, image.width - border, image.height - border))
+    return image
+
+
+def resized_size(width: int, height: int, spec: PixelSpec) -> tuple[int, int]:
+    """(width, height) after the resize, by the rounding of the transform each mode comes from."""
+    if spec.mode == "none":
+        return width, height
+    if spec.mode == "squash":
+        return spec.resize[1], spec.resize[0]
+    if spec.mode == "shortest" and spec.resize[0] == spec.resize[1]:  # torchvision.transforms.Resize(int) truncates
+        short = spec.resize[0]
+        if width <= height:
+            return short, int(short * height / width)
+        return int(short * width / height), short
+    by_height, by_width = height / spec.resize[0], width / spec.resize[1]  # timm and open_clip ResizeKeepRatio rounds
+    ratio = max(by_height, by_width) if spec.mode == "longest" else min(by_height, by_width)
+    return round(width / ratio), round(height / ratio)
+
+
+def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:
+    """RGB picture -> (height, width, 3) uint8, resized, padded with `fill` where too small, and centre-cropped."""
+    target = resized_size(image.width, image.height, spec)
+    if target != image.size:
+        image = image.resize(target, FILTERS[spec.interpolation])
+    return _centre(np.asarray(image), spec)
+
+
+def _centre(pixels: Crop, spec: PixelSpec) -> Crop:
+    """(h, w, 3) -> (height, width, 3): padding and offsets as torchvision's CenterCrop has them."""
+    wanted_h, wanted_w = spec.size
+    h, w = pixels.shape[:2]
+    if wanted_h > h or wanted_w > w:
+        missing_h, missing_w = max(wanted_h - h, 0), max(wanted_w - w, 0)
+        padded = np.empty((h + missing_h, w + missing_w, 3), dtype=np.uint8)
+        padded[...] = spec.fill
+        top, left = missing_h // 2, missing_w // 2
+        padded[top : top + h, left : left + w] = pixels
+        pixels, (h, w) = padded, padded.shape[:2]
+    top, left = round((h - wanted_h) / 2.0), round((w - wanted_w) / 2.0)
+    return pixels[top : top + wanted_h, left : left + wanted_w]
+
+
+def normalise(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
+    """(B, H, W, 3) uint8 on any device -> (B, 3, H, W) float32.
+
+    Divide by 255, subtract the mean, divide by the standard deviation: ToTensor's and Normalize's order, so the floats are
+    theirs bit for bit (a folded multiply-add is off by 2.4e-7).
+    """
+    mean = torch.tensor(spec.mean, dtype=torch.float32, device=batch.device).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std, dtype=torch.float32, device=batch.device).view(1, 3, 1, 1)
+    floats = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return floats.div_(255).sub_(mean).div_(std)

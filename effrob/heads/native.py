@@ -1,0 +1,38 @@
+"""The native head: the network's own classifier over its parent's classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from effrob.errors import UsageProblem
+from effrob.heads.head import Readout
+from model_zoo.encoder import Encoder
+from shifts.labels import LabelSpace
+
+
+@dataclass(frozen=True)
+class Native:
+    """Reads the classifier out of the encoder; learns nothing."""
+
+    name: str = "native"
+    digest: str = "native"
+
+    def fit(self, encoder: Encoder, labels: LabelSpace, train: object = None) -> Readout:
+        """Raises UsageProblem where the model has no classifier, or one over other classes."""
+        classifier, wanted = encoder.classifier, len(labels.parent_ids)
+        if classifier is None:
+            raise UsageProblem(
+                f"{encoder.identity.spec} has no classifier of its own: use --head zero-shot or linear-probe"
+            )
+        if classifier.n_classes != wanted:
+            raise UsageProblem(
+                f"{encoder.identity.spec} answers {classifier.n_classes} classes and the set's classes come from {wanted}:"
+                " its own head cannot be used here, --head linear-probe can"
+            )
+        columns = torch.arange(wanted)
+        if classifier.weight is None:
+            return Readout(None, None, columns, normalise=False)
+        bias = None if classifier.bias is None else classifier.bias.detach().float().cpu()
+        return Readout(classifier.weight.detach().float().cpu(), bias, columns, normalise=False)
