@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -103,9 +103,25 @@ class Shift:
         """At most n examples, spread evenly over the rows so that every class keeps its share; partial if any left out."""
         if n >= len(self):
             return self
-        kept = np.unique(np.linspace(0, len(self) - 1, n).round().astype(np.int64))
-        source = self.source.select(self.rows[kept])
+        return self._kept(np.unique(np.linspace(0, len(self) - 1, n).round().astype(np.int64)))
+
+    def limited_per_class(self, n: int) -> Shift:
+        """At most n examples a class, the first of each in row order; partial if any is left out."""
+        seen: dict[int, int] = {}
+        kept = []
+        for row, target in enumerate(self.targets.tolist()):
+            seen[target] = seen.get(target, 0) + 1
+            if seen[target] <= n:
+                kept.append(row)
+        return self if len(kept) == len(self) else self._kept(np.array(kept, dtype=np.int64))
+
+    def _kept(self, kept: Ints) -> Shift:
         accepted = None if self.accepted is None else tuple(self.accepted[int(i)] for i in kept)
-        rows = np.arange(len(kept), dtype=np.int64)
-        fields = {**self.__dict__, "source": source, "rows": rows, "targets": self.targets[kept], "accepted": accepted}
-        return Shift(**{**fields, "partial": True})
+        return replace(
+            self,
+            source=self.source.select(self.rows[kept]),
+            rows=np.arange(len(kept), dtype=np.int64),
+            targets=self.targets[kept],
+            accepted=accepted,
+            partial=True,
+        )

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from effrob.errors import IncompleteFeatures
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
 from effrob.features.pixels import decode, exact_crop, normalise
 from model_zoo.encoder import Encoder
@@ -128,12 +129,14 @@ def _forward(encoder: Encoder, batch: torch.Tensor, precision: str) -> NDArray[n
 
 def extract(
     source: ImageSource, border: int, streams: Sequence[Stream], cache: FeatureCache, how: Pass, label: str
-) -> None:
-    """Fill every stream's missing rows from one pass over `source`.
+) -> dict[str, str]:
+    """Fill every stream's missing rows from one pass over `source`; returns {model digest: what its network raised}.
 
-    Rows are placed by index; a shard is written as soon as it is full, so a kill loses at most one shard an encoder.
-    Raises ImageBroken, IncompleteFeatures or whatever the network raises; what was written stays.
+    Rows are placed by index; a shard is written as soon as it is full, so a kill loses at most one shard an encoder. A
+    network that fails leaves the pass and the others go on. Raises ImageBroken where a file cannot be decoded, and OSError
+    where a shard cannot be written; what was written stays.
     """
+    failed: dict[str, str] = {}
     wanted = sorted({(part.start, part.stop) for stream in streams for part in stream.missing})
     ranges = list(_batches([range(a, b) for a, b in wanted], how.batch_size))
     needed = {id(stream): {row.start for row in stream.missing} for stream in streams}
@@ -165,9 +168,34 @@ def extract(
                 prefetch()
                 shard_start = rows.start // SHARD_ROWS * SHARD_ROWS
                 for stream in streams:
-                    if shard_start in needed[id(stream)]:
+                    name = stream.encoder.identity.digest
+                    if name in failed or shard_start not in needed[id(stream)]:
+                        continue
+                    try:
                         features = _forward(stream.encoder, buffers[stream.encoder.pixels.geometry()], how.precision)
+                    except (
+                        RuntimeError,
+                        ValueError,
+                        TypeError,
+                        IndexError,
+                        AttributeError,
+                        NotImplementedError,
+                    ) as error:
+                        failed[name] = (
+                            f"the network failed on images {rows.start} to {rows.stop - 1}: {_first_line(error)}"
+                        )
+                        continue
+                    try:
                         shards[id(stream)].add(rows.start, features)
+                    except IncompleteFeatures as error:
+                        failed[name] = str(error)
                 bar.update(len(rows))
+                if len(failed) == len(streams):
+                    break
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+    return failed
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

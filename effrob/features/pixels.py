@@ -75,7 +75,7 @@ def resized_size(width: int, height: int, spec: PixelSpec) -> tuple[int, int]:
         return int(short * width / height), short
     by_height, by_width = height / spec.resize[0], width / spec.resize[1]  # timm and open_clip ResizeKeepRatio rounds
     ratio = max(by_height, by_width) if spec.mode == "longest" else min(by_height, by_width)
-    return round(width / ratio), round(height / ratio)
+    return max(1, round(width / ratio)), max(1, round(height / ratio))  # the libraries fail on slivers, we keep a pixel
 
 
 def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:

@@ -57,9 +57,9 @@ def count(rows: Predictions) -> Counts:
     thousand = rows.accuracy_1000
     return Counts(
         n=len(rows),
-        n_correct=rows.accuracy.n_correct,
+        n_correct=int(rows.correct.sum()),
         n_correct_top5=int(rows.correct_top5.sum()),
-        n_correct_1000way=None if thousand is None else thousand.n_correct,
+        n_correct_1000way=None if thousand is None else int(rows.correct_1000.sum()),
     )
 
 

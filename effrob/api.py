@@ -1,0 +1,53 @@
+"""The Python face of `effrob eval`. Imports torch only when something is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from effrob.request import Request
+from effrob.rows import Line, Row, row_of
+
+
+def evaluate(
+    model: str | Sequence[str],
+    shifts: Sequence[str] | None = None,
+    *,
+    suite: str = "imagenet",
+    data: str | PathLike[str] | None = None,
+    head: str | Sequence[str] = (),
+    prompts: str | Sequence[str] = "openai",
+    results: str | PathLike[str] = "effrob-results",
+    line: Line | None = None,
+    **options: Any,
+) -> list[Row]:
+    """Evaluate one model or several; a row each (model, shift, head, prompts), in the order asked.
+
+    `options` are the fields of `effrob.request.Request` (protocol, cache, device, precision, pixels, batch_size, limit,
+    partial, engine, progress, ...). Raises what the command line turns into exit 2; RunFailed where a job failed, once all
+    others are done and kept.
+    """
+    from effrob.errors import RunFailed
+    from effrob.evaluator import evaluate_request, say
+
+    request = Request(
+        models=_several(model),
+        shifts=None if shifts is None else tuple(shifts),
+        suite=suite,
+        data=None if data is None else Path(data),
+        heads=_several(head),
+        prompts=_several(prompts),
+        results=Path(results),
+        **options,
+    )
+    report = evaluate_request(request)
+    say(report)
+    if report.failures:
+        raise RunFailed("; ".join(report.failures))
+    return [row_of(stored, line or Line.for_suite(suite)) for stored in report.stored]
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

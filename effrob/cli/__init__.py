@@ -1,0 +1,91 @@
+"""The command line: one file a verb, loaded when it is called, so that `effrob --help` loads neither torch nor scipy.
+
+Whatever goes wrong ends in one sentence on standard error: exit 2 for what was asked wrongly, 1 for what failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from effrob.errors import EffrobError, near
+
+VERBS = {
+    "eval": ("effrob.cli.evaluate:command", "Evaluate models: accuracy and effective robustness on each shift."),
+    "register": ("effrob.cli.register:command", "Give a checkpoint or a loader a name that every command knows."),
+    "fit": ("effrob.cli.fit:fit", "Fit the line ordinary ImageNet models fall on, shift by shift."),
+    "baseline": ("effrob.cli.baseline:baseline", "List, show or build the sets of models a line is fitted to."),
+    "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
+    "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
+    "models": ("effrob.cli.models:command", "List models, or show one: its card, pixels and default weights."),
+    "shifts": ("effrob.cli.shifts:command", "List test sets, or show one."),
+    "data": ("effrob.cli.data:command", "See which data sets are found, and check them."),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are used, and whose errors are sentences."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, _, attribute = VERBS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command is called {args[0]!r}{near(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            status = exit_status(error)
+            if status is None and os.environ.get("EFFROB_TRACEBACK"):
+                raise
+            print(f"Error: {sentence(error)}", file=sys.stderr)
+            ctx.exit(1 if status is None else status)
+
+
+def exit_status(error: Exception) -> int | None:
+    """2 for what was asked wrongly, 1 for what failed, None for what nobody foresaw."""
+    if isinstance(error, EffrobError):
+        return error.exit_status
+    if type(error).__module__.partition(".")[0] in ("shifts", "model_zoo"):
+        return 2
+    return 1 if isinstance(error, OSError) else None
+
+
+def sentence(error: Exception) -> str:
+    """What a user is told."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if exit_status(error) is None:
+        return f"unexpected {type(error).__name__}: {text or 'no message'} (set EFFROB_TRACEBACK=1 to see where)"
+    return text
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="effrob", prog_name="effrob")
+def main() -> None:
+    """Is an image model robust, or merely accurate?
+
+    effrob measures accuracy on ImageNet and its natural shifts, and how far a model stands above the line on which
+    ordinary ImageNet models fall.
+    """

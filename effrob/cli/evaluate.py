@@ -1,0 +1,119 @@
+"""`effrob eval`: parse, call the library, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from effrob.cli.options import line_options
+from effrob.errors import UsageProblem
+
+
+def _models(values: tuple[str, ...]) -> tuple[str, ...]:
+    """`@FILE` stands for the specs in it, one a line; blank lines and lines that start with # do not count."""
+    specs: list[str] = []
+    for value in values:
+        if not value.startswith("@"):
+            specs.append(value)
+            continue
+        path = Path(value[1:])
+        if not path.is_file():
+            raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        specs += [line for line in lines if line and not line.startswith("#")]
+    return tuple(specs)
+
+
+@click.command("eval")
+@click.option(
+    "--model", "models", multiple=True, required=True, metavar="SPEC", help="A model, or @FILE with one a line."
+)
+@click.option(
+    "--head", "heads", multiple=True, metavar="NAME", help="native, zero-shot, ... [default: what the model has]"
+)
+@click.option(
+    "--prompts", multiple=True, metavar="NAME-or-FILE", help="openai, simple, name-only, photo-only, or a JSON list."
+)
+@click.option("--protocol", default="effrob", show_default=True, help="effrob, clip-benchmark or testbed.")
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="A test set. [default: all of the suite that is found]"
+)
+@click.option("--suite", default="imagenet", show_default=True, help="imagenet or pocket.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
+)
+@click.option("--cache", type=click.Path(path_type=Path), help="Features. [default: the user's cache folder]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16.")
+@click.option(
+    "--pixels", default="exact", show_default=True, help="exact: the model's own transform bit for bit; fast."
+)
+@click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
+@click.option(
+    "--limit", type=int, metavar="N", help="At most N images a set, spread over its classes; rows say partial."
+)
+@click.option(
+    "--partial", is_flag=True, help="Accept a set whose counts differ from the official ones; rows say partial."
+)
+@click.option("--train-limit", type=int, metavar="N", help="At most N training images a class for heads that learn.")
+@click.option("--engine", default="local", show_default=True, help="Where jobs run.")
+@click.option("--dry-run", is_flag=True, help="Print the jobs, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
+@line_options
+def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Evaluate models on ImageNet and its natural shifts: accuracy and effective robustness, each with its interval.
+
+    Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
+    run that was interrupted goes on where it stopped.
+    """
+    from effrob.evaluator import Evaluation, evaluate_request, say
+    from effrob.request import Request, cache_folder
+    from effrob.rows import Line, row_of
+    from effrob.writing import strict_json
+
+    line = Line(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
+    options["shifts"] = options["shifts"] or None
+    options["prompts"] = options["prompts"] or ("openai",)
+    options["cache"] = options["cache"] or cache_folder()
+    request = Request(models=_models(models), **options)
+    if dry_run:
+        _print_plan(Evaluation(request), as_json)
+        return
+    report = evaluate_request(request)
+    rows = [row_of(stored, line) for stored in report.stored]
+    say(report)
+    if as_json:
+        click.echo(strict_json([row.as_json() for row in rows]), nl=False)
+    elif rows:
+        from effrob.leaderboard.terminal import table
+
+        click.echo(table(rows))
+        click.echo(f"records in {request.results}")
+    if report.failures:
+        sys.exit(1)
+
+
+def _print_plan(evaluation: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from effrob.writing import strict_json
+
+    plan = evaluation.plan()
+    if as_json:
+        click.echo(
+            strict_json({**asdict(plan), "cells": len(evaluation.cells), "pending": len(evaluation.pending())}),
+            nl=False,
+        )
+        return
+    for notice in evaluation.notices:
+        click.echo(notice, err=True)
+    for job in plan.jobs:
+        click.echo(f"{job.source} rows {job.start}-{job.stop}: {', '.join(job.models)}")
+    done = len(evaluation.cells) - len(evaluation.pending())
+    click.echo(
+        f"{len(plan.jobs)} jobs, {plan.decodes} images to decode, {plan.forwards} through networks; {done} cells are done"
+    )

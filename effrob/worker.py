@@ -1,0 +1,124 @@
+"""What an engine runs: a job's names become images and networks, and one pass fills the feature cache.
+
+A worker is made of plain data, so it can be sent to another process; what it loads it keeps for the next job there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+import model_zoo
+import shifts
+from effrob.engines.engine import Job, Outcome
+from effrob.errors import EffrobError
+from effrob.features.cache import FeatureCache, FeatureKey
+from effrob.features.extract import Pass, Stream, extract
+from effrob.plan import GROUP
+from effrob.request import Request
+from effrob.writing import write_json
+from model_zoo.encoder import Encoder, Identity
+from shifts.shift import ImageSource, Shift
+
+
+@lru_cache(maxsize=64)
+def load_shift(
+    name: str, data: Path | None, protocol: str, partial: bool, limit: int | None, train_limit: int | None, pocket: Path
+) -> Shift:
+    """A shift as the request wants it; pocket sets are generated into `pocket` where the data folder lacks them."""
+    allowed = partial or limit is not None
+    shift = shifts.load(name, root=data, protocol=protocol, partial=allowed, generate_into=pocket)
+    if name.endswith("-train"):
+        return shift if train_limit is None else shift.limited_per_class(train_limit)
+    return shift if limit is None else shift.limited(limit)
+
+
+def shift_of(request: Request, name: str) -> Shift:
+    """The shift `name` of this request; loaded once a process."""
+    data, pocket = request.data, request.cache / "pocket"
+    return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
+
+
+@lru_cache(maxsize=GROUP)
+def load_encoder(spec: str, device: str) -> Encoder:
+    """A loaded model; the last few stay."""
+    return model_zoo.load(spec, device)
+
+
+def device_of(request: Request) -> str:
+    """`cpu` or `cuda`, with `auto` resolved on the machine that runs."""
+    if request.device != "auto":
+        return request.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def source_digest(source: ImageSource, cache: Path) -> str:
+    """The digest of a source's content, remembered in the cache under its names, sizes and modification times."""
+    path = cache / "sources" / f"{source.stat()}.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        digest = source.digest()
+        write_json(path, {"digest": digest, "images": len(source.ids)})
+        return digest
+
+
+def feature_key(request: Request, identity: Identity, shift: Shift) -> FeatureKey:
+    """The key of one model's features on one shift's source."""
+    return FeatureKey(
+        model=identity.digest,
+        layer=identity.layer,
+        pixels=identity.pixels.digest(),
+        path=request.pixels,
+        border=shift.border,
+        source=source_digest(shift.source, request.cache),
+        n=len(shift.source.ids),
+        precision=request.precision,
+    )
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Runs one job of a request. Never raises for what can go wrong with data, models or disks: the outcome says it."""
+
+    request: Request
+
+    def __call__(self, job: Job) -> Outcome:
+        request, cache = self.request, FeatureCache(self.request.cache)
+        failures: dict[str, str] = {}
+        try:
+            shift = shift_of(request, job.source)
+            streams: dict[str, Stream] = {}
+            for spec in job.models:
+                try:
+                    encoder = load_encoder(spec, device_of(request))
+                except (EffrobError, ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
+                    failures[spec] = str(error)
+                    continue
+                key = feature_key(request, encoder.identity, shift)
+                missing = [p for p in cache.missing(key) if job.start <= p.start and p.stop <= job.stop]
+                cache.open(key, {"kind": encoder.kind, "dim": encoder.dim, "model": str(encoder.identity.spec)})
+                if missing:
+                    streams[spec] = Stream(encoder, key, missing)
+            if streams:
+                how = Pass(request.batch_size, request.precision, request.pixels, progress=request.progress)
+                label = (
+                    f"{job.source} × {len(streams)} models"
+                    if len(streams) > 1
+                    else f"{job.source} × {next(iter(streams))}"
+                )
+                raised = extract(shift.source, shift.border, list(streams.values()), cache, how, label)
+                failures |= {
+                    s: raised[x.encoder.identity.digest]
+                    for s, x in streams.items()
+                    if x.encoder.identity.digest in raised
+                }
+        except (EffrobError, ValueError, LookupError, OSError, MemoryError) as error:
+            return Outcome(job, str(error) or type(error).__name__)
+        if failures:
+            return Outcome(job, "; ".join(f"{spec}: {why}" for spec, why in failures.items()), tuple(failures))
+        return Outcome(job)
