@@ -83,3 +83,29 @@ class LabelSpace:
         targets = self.owner[parent_targets]
         rows = np.flatnonzero(targets >= 0).astype(np.int64)
         return rows, targets[rows]
+
+    def contains(self, parent_predictions: Ints, targets: Ints) -> NDArray[np.bool_]:
+        """Whether parent-way answers lie in the target's group: membership, an answer outside the space is wrong.
+
+        (N,) predictions -> (N,) bools; (N, k) -> (N, k), a column an answer: `.any(axis=1)` is then right in the top k.
+        """
+        owners = self.owner[parent_predictions]
+        right: NDArray[np.bool_] = owners == targets.reshape(-1, *(1,) * (owners.ndim - 1))
+        return right
+
+
+def duplicate_names(space: LabelSpace) -> dict[str, tuple[int, ...]]:
+    """Text -> the classes a zero-shot head cannot tell apart, because it speaks the same text for each of them.
+
+    Equal text gives equal scores, so the argmax takes the first and the others score near 0 per class by construction.
+    OpenAI's ImageNet names hold two: missile (657, 744) and sunglasses (836, 837).
+    """
+    spoken = [
+        {space.class_names[k]} if space.own_text else {space.parent_names[i] for i in group}
+        for k, group in enumerate(space.groups)
+    ]
+    classes: dict[str, list[int]] = {}
+    for k, texts in enumerate(spoken):
+        for text in texts:
+            classes.setdefault(text, []).append(k)
+    return {text: tuple(owners) for text, owners in classes.items() if len(owners) > 1}

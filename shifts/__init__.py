@@ -1,0 +1,67 @@
+"""The test sets: official layouts in, images with targets and a label space out. Imports no torch and nothing of effrob.
+
+shifts.load("imagenet-r", root="/data")        # len, [i] -> image, target, id
+shifts.find("/data")                           # what lies where, and what gets the rest
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shifts.catalogue import Found, find, load
+    from shifts.check import check_shift
+    from shifts.errors import DataError, DataMissing
+    from shifts.labels import LabelSpace, duplicate_names
+    from shifts.protocol import PROTOCOLS, Protocol
+    from shifts.registry import names, register, suite
+    from shifts.shift import Example, ImageSource, Shift
+
+_HOMES = {
+    "DataError": "errors",
+    "DataMissing": "errors",
+    "Example": "shift",
+    "Found": "catalogue",
+    "ImageSource": "shift",
+    "LabelSpace": "labels",
+    "PROTOCOLS": "protocol",
+    "Protocol": "protocol",
+    "Shift": "shift",
+    "check_shift": "check",
+    "duplicate_names": "labels",
+    "find": "catalogue",
+    "load": "catalogue",
+    "names": "registry",
+    "register": "registry",
+    "suite": "registry",
+}
+
+__all__ = [
+    "PROTOCOLS",
+    "DataError",
+    "DataMissing",
+    "Example",
+    "Found",
+    "ImageSource",
+    "LabelSpace",
+    "Protocol",
+    "Shift",
+    "check_shift",
+    "duplicate_names",
+    "find",
+    "load",
+    "names",
+    "register",
+    "suite",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shifts' has no attribute {name!r}")
+    return getattr(import_module(f"shifts.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,66 @@
+"""The front door: a set by name, and what lies where under a data folder.
+
+Knows names, folders and protocols; reading is the loaders' work.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from shifts import pocket, registry
+from shifts.errors import DataError
+from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, data_root, get_command, locate
+from shifts.protocol import protocol as named_protocol
+from shifts.shift import Shift
+
+
+class Found(NamedTuple):
+    """Where a set lies, or None, and the command that gets it."""
+
+    name: str
+    path: Path | None
+    command: str
+
+
+def load(
+    name: str,
+    root: str | Path | None = None,
+    protocol: str = "effrob",
+    partial: bool = False,
+    generate_into: str | Path | None = None,
+) -> Shift:
+    """A set of images as the protocol asks it.
+
+    root           the data folder; $EFFROB_DATA by default
+    protocol       a name in PROTOCOLS
+    partial        take a set whose counts differ from the official ones; the Shift then says `partial`
+    generate_into  folder in which a pocket set is generated where the data folder lacks it
+
+    Raises DataMissing for a set, folder or name that is not there, DataError for a set that is not what it should be.
+    """
+    if name == "pocket-web":
+        raise DataError("pocket-web has captions and no labels; read it with shifts.pocket.load_web")
+    loader = registry.loader(name)
+    chosen = named_protocol(protocol)
+    if name in pocket.SETS and generate_into is not None:
+        return loader(pocket.ensure(name, _optional_root(root), Path(generate_into)), chosen, partial)
+    return loader(data_root(root), chosen, partial)
+
+
+def find(root: str | Path | None = None, generate_into: str | Path | None = None) -> tuple[Found, ...]:
+    """Every known set with the path it was found at, under the data folder or, for pocket sets, the generated one."""
+    held = _optional_root(root)
+    found = []
+    for name in dict.fromkeys((*registry.TABLE, *LAYOUTS)):
+        path = None if held is None else locate(SAME_FILES.get(name, name), held)
+        if path is None and name in pocket.SETS and generate_into is not None:
+            path = locate(name, Path(generate_into))
+        found.append(Found(name, path, get_command(name)))
+    return tuple(found)
+
+
+def _optional_root(root: str | Path | None) -> Path | None:
+    """The data folder, or None where none was named; one that was named and does not exist is an error all the same."""
+    return None if root is None and not os.environ.get(VARIABLE) else data_root(root)

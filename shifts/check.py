@@ -1,0 +1,90 @@
+"""A contract suite for shifts: what effrob relies on, checked on any Shift, built in or a third party's.
+
+Returns what is wrong as sentences, so that a command can print them and a test can assert there are none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from shifts.errors import DataError
+from shifts.shift import ImageSource, Shift
+from shifts.tree import checked_path
+
+
+def check_shift(shift: Shift, images: int = 16) -> tuple[str, ...]:
+    """What is wrong with a shift, one sentence each; empty where it keeps the contract.
+
+    images  how many of them, spread evenly, are read, decoded and hashed; the rest is checked by number and name only
+    """
+    problems = [f"{shift.name}: {problem}" for problem in _numbers(shift)]
+    if not problems:  # with wrong rows nothing below could be read
+        problems = [f"{shift.name}: {problem}" for problem in _files(shift, images)]
+    return tuple(problems)
+
+
+def _numbers(shift: Shift) -> Iterator[str]:
+    ids, n, classes = shift.source.ids, len(shift), len(shift.labels)
+    if not isinstance(shift.source, ImageSource):
+        yield "the source lacks a method of ImageSource"
+    if n == 0:
+        yield "it holds no images"
+    if shift.rows.dtype != np.int64 or shift.targets.dtype != np.int64:
+        yield f"rows and targets must be int64, they are {shift.rows.dtype} and {shift.targets.dtype}"
+    if n and not 0 <= int(shift.rows.min()) <= int(shift.rows.max()) < len(ids):
+        yield f"a row points outside the {len(ids)} images of the source"
+    if len(np.unique(shift.rows)) != n:
+        yield "an image is asked about twice"
+    if n and not 0 <= int(shift.targets.min()) <= int(shift.targets.max()) < classes:
+        yield f"a target lies outside the {classes} classes of {shift.labels.name}"
+    if len(set(ids)) != len(ids):
+        yield "two images have the same id"
+    if shift.accepted is not None:
+        answers = zip(shift.accepted, shift.targets.tolist(), strict=True)
+        if any(not accepted or accepted[0] != target for accepted, target in answers):
+            yield "a target is not the first of its accepted answers"
+        if any(not 0 <= answer < classes for accepted in shift.accepted for answer in accepted):
+            yield f"an accepted answer lies outside the {classes} classes of {shift.labels.name}"
+    if shift.n_expected <= 0:
+        yield "n_expected must be the number of images of the official set"
+    elif n != shift.n_expected and not shift.partial:
+        yield f"it holds {n} of {shift.n_expected} images and does not say that it is partial"
+    for id in ids:
+        try:
+            checked_path(id, "the source")
+        except DataError as error:
+            yield str(error)
+            return
+
+
+def _files(shift: Shift, images: int) -> Iterator[str]:
+    chosen = np.unique(np.linspace(0, len(shift) - 1, min(images, len(shift))).round().astype(np.int64))
+    rows = shift.rows[chosen]
+    source = shift.source.select(rows)
+    if list(source.ids) != [shift.source.ids[int(row)] for row in rows]:
+        yield "select does not keep the order of the rows it is given"
+        return
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(source.read, range(len(rows))))
+    for i, (row, content) in enumerate(zip(rows, threaded, strict=True)):
+        if shift.source.read(int(row)) != content or source.read(i) != content:
+            yield f"{source.ids[i]} reads differently from several threads, or after select"
+            continue
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                width, height = image.convert("RGB").size
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            yield f"{source.ids[i]} cannot be decoded ({error})"
+            continue
+        if min(width, height) <= 2 * shift.border:
+            yield f"{source.ids[i]} is {width}x{height}, nothing is left inside a border of {shift.border} pixels"
+    again = shift.source.select(rows)
+    if source.digest() != again.digest() or source.stat() != again.stat():
+        yield "digest or stat changes from call to call"
+    if len(rows) > 1 and source.digest() == shift.source.select(rows[:-1]).digest():
+        yield "digest is the same with an image less"

@@ -1,0 +1,139 @@
+"""Class tables: the 1000 ImageNet classes with their subsets, and the small generated family of the same structure.
+
+A loader takes a table, never a global, so one code path reads both families. Knows no images and no protocol's crop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from shifts.errors import DataMissing
+from shifts.labels import LabelSpace
+from shifts.protocol import Protocol
+
+DATA = Path(str(files("shifts") / "data"))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How many images the official set holds: in all, and in each class where that is published (else None)."""
+
+    total: int
+    each: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """P classes in index order, and how the subset and many-to-one sets hang on them.
+
+    ids            P WordNet ids, ascending: index = rank
+    names          P names a zero-shot head speaks
+    subsets        letter of a subset set ("r", "a") -> its ids, ascending
+    object_groups  ObjectNet folder -> indices, folders ascending
+    object_names   folder -> the set's own name of it
+    object_others  folders of the set that map to no class
+    expected       set name -> official counts
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    subsets: Mapping[str, tuple[str, ...]]
+    object_groups: Mapping[str, tuple[int, ...]]
+    object_names: Mapping[str, str]
+    object_others: frozenset[str]
+    expected: Mapping[str, Expected]
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Class id -> index."""
+        return {id: i for i, id in enumerate(self.ids)}
+
+    def full(self) -> LabelSpace:
+        """Every class."""
+        groups = tuple((i,) for i in range(len(self.ids)))
+        return LabelSpace(f"{self.name}-{len(self.ids)}", self.ids, self.names, groups, self.ids, self.names)
+
+    def subset(self, letter: str) -> LabelSpace:
+        """The classes of a subset set, ascending: a mask over the full scores."""
+        ids = self.subsets[letter]
+        groups = tuple((self.index[id],) for id in ids)
+        names = tuple(self.names[i] for (i,) in groups)
+        return LabelSpace(f"{self.name}-{letter}-{len(ids)}", ids, names, groups, self.ids, self.names)
+
+    def objects(self, protocol: Protocol) -> LabelSpace:
+        """The overlapping object folders, ascending, over the full scores or asked by their own names."""
+        folders = tuple(self.object_groups)
+        own = protocol.object_text == "own"
+        names = tuple(self.object_names[f].lower() if own else self.object_names[f] for f in folders)
+        family = "objectnet" if self.name == "imagenet" else f"{self.name}-object"
+        groups = tuple(self.object_groups[f] for f in folders)
+        return LabelSpace(f"{family}-{len(folders)}", folders, names, groups, self.ids, self.names, own_text=own)
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    return tuple((DATA / name).read_text(encoding="utf-8").splitlines())
+
+
+@cache
+def imagenet() -> ClassTable:
+    """The ILSVRC-2012 classes. Sources of every list: `shifts/data/SOURCES.md`."""
+    ids = _lines("imagenet_wnids.txt")
+    objects = json.loads((DATA / "objectnet.json").read_text(encoding="utf-8"))
+    mapped: dict[str, dict[str, Any]] = {folder: objects["mapped"][folder] for folder in sorted(objects["mapped"])}
+    counts = {folder: int(row["images"]) for folder, row in mapped.items()}
+    v2 = Expected(10_000, dict.fromkeys(ids, 10))
+    return ClassTable(
+        name="imagenet",
+        ids=ids,
+        names=_lines("openai_classnames.txt"),
+        subsets={letter: _lines(f"imagenet_{letter}_wnids.txt") for letter in "ra"},
+        object_groups={folder: tuple(row["indices"]) for folder, row in mapped.items()},
+        object_names={folder: str(row["name"]) for folder, row in mapped.items()},
+        object_others=frozenset(objects["unmapped"]),
+        expected={
+            "imagenet": Expected(50_000, dict.fromkeys(ids, 50)),
+            "imagenet-train": Expected(1_281_167),
+            "imagenet-v2": v2,
+            "imagenet-v2-threshold-0.7": v2,
+            "imagenet-v2-top-images": v2,
+            "imagenet-r": Expected(30_000),
+            "imagenet-sketch": Expected(50_889),
+            "objectnet": Expected(sum(counts.values()), counts),
+            "imagenet-a": Expected(7_500),
+        },
+    )
+
+
+@cache
+def pocket() -> ClassTable:
+    """The generated family: about 20 classes with a rendition half, an adversarial subset and object folders."""
+    file = DATA / "pocket_classes.json"
+    if not file.is_file():
+        raise DataMissing(f"the pocket class table {file} is not installed; reinstall effrob")
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    ids = tuple(stored["ids"])
+    subsets = {letter: tuple(sorted(stored[letter])) for letter in "ra"}
+    groups = {folder: tuple(sorted(stored["object"][folder])) for folder in sorted(stored["object"])}
+    asked = {"pocket-r": subsets["r"], "pocket-a": subsets["a"], "pocket-object": tuple(groups)}
+    expected = {}
+    for name, count in stored["counts"].items():
+        classes = asked.get(name, ids)
+        each = {c: int(count[c]) for c in classes} if isinstance(count, dict) else dict.fromkeys(classes, int(count))
+        expected[name] = Expected(sum(each.values()), each)
+    return ClassTable(
+        name="pocket",
+        ids=ids,
+        names=tuple(stored["names"]),
+        subsets=subsets,
+        object_groups=groups,
+        object_names=dict(stored["object_names"]),
+        object_others=frozenset(set(stored["object_names"]) - set(groups)),
+        expected=expected,
+    )

@@ -1,0 +1,114 @@
+"""ImageNet (ILSVRC-2012): the clean set, its training images, and the validation images under ReaL labels.
+
+Validation images come in wnid folders or flat under their official names; a flat image is labelled by the number in its
+name, never by its place in a listing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from shifts.class_folders import VAL_NAME, Asked, Labelled, Terms, assemble, full_folders, labelled_shift, read_folders
+from shifts.classes import DATA, imagenet
+from shifts.errors import DataError
+from shifts.labels import Ints
+from shifts.layout import open_set
+from shifts.protocol import Protocol
+from shifts.shift import Shift
+
+TERMS = Terms(
+    "image-net.org terms of access: research only",
+    "Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015",
+)
+REAL_CITATION = "Beyer et al., Are we done with ImageNet?, arXiv 2006.07159"
+REAL_NOTE = "right where the prediction is any of the accepted answers; images without an answer are not asked"
+
+
+@cache
+def val_labels() -> Ints:
+    """(50000,) class index of validation image number 1, 2, and on."""
+    with np.load(DATA / "imagenet_val_labels.npz", allow_pickle=False) as stored:
+        labels: Ints = stored["labels"].astype(np.int64)
+    return labels
+
+
+@cache
+def real_labels() -> tuple[tuple[int, ...], ...]:
+    """50,000 times every right answer under ReaL; 3,163 are empty, 7,443 hold several."""
+    with np.load(DATA / "imagenet_real_labels.npz", allow_pickle=False) as stored:
+        ends, flat = np.cumsum(stored["lengths"], dtype=np.int64).tolist(), stored["labels"].tolist()
+    return tuple(tuple(flat[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True))
+
+
+def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
+    """The 50,000 validation images, 50 a class: flat, or in wnid folders."""
+    asked = Asked("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
+    flat = bool(asked.tree.paths) and all("/" not in path for path in asked.tree.paths)
+    read = _flat(asked) if flat else _sorted_into_folders(asked)
+    return labelled_shift(asked, read, asked.table.full(), clean=None)
+
+
+def load_imagenet_train(root: Path, protocol: Protocol, partial: bool) -> Shift:
+    """The 1,281,167 training images, in wnid folders."""
+    tree = open_set("imagenet-train", root)
+    return full_folders(Asked("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
+
+
+def load_imagenet_real(root: Path, protocol: Protocol, partial: bool) -> Shift:
+    """The validation images under ReaL labels: any of several answers is right, images without one are not asked.
+
+    The source is the one `imagenet` has, so one pass over the images serves both.
+    """
+    clean = load_imagenet(root, protocol, partial)
+    real = real_labels()
+    answers = [real[_number(id, "imagenet-real") - 1] for id in clean.source.ids]
+    rows = [row for row, accepted in enumerate(answers) if accepted]
+    return replace(
+        clean,
+        name="imagenet-real",
+        rows=np.array(rows, dtype=np.int64),
+        targets=np.array([answers[row][0] for row in rows], dtype=np.int64),
+        accepted=tuple(answers[row] for row in rows),
+        n_expected=sum(bool(accepted) for accepted in real),
+        citation=REAL_CITATION,
+        notes=(REAL_NOTE,),
+    )
+
+
+def _number(path: str, name: str) -> int:
+    """The number in an official validation name, 1 to 50,000."""
+    match = VAL_NAME.fullmatch(path.rpartition("/")[2])
+    if match is None or not 1 <= int(match[1]) <= len(val_labels()):
+        raise DataError(
+            f"{name} is labelled by the official file names, ILSVRC2012_val_00000001.JPEG to "
+            f"ILSVRC2012_val_{len(val_labels()):08d}.JPEG, and {path} is none of them; keep the official names"
+        )
+    return int(match[1])
+
+
+def _flat(asked: Asked) -> Labelled:
+    folders: dict[str, list[str]] = defaultdict(list)
+    labels = val_labels()
+    for path in asked.tree.paths:
+        folders[asked.table.ids[labels[_number(path, asked.name) - 1]]].append(path)
+    return assemble(asked, asked.table.ids, folders)
+
+
+def _sorted_into_folders(asked: Asked) -> Labelled:
+    """Wnid folders; an image under an official name must lie in the folder of its official class."""
+    read = read_folders(asked, asked.table.ids)
+    labels = val_labels()
+    for path, target in zip(read.source.ids, read.targets.tolist(), strict=True):
+        if VAL_NAME.fullmatch(path.rpartition("/")[2]):
+            right = int(labels[_number(path, asked.name) - 1])
+            if right != target:
+                raise DataError(
+                    f"{asked.tree.where}/{path} lies in the wrong folder, its official class is "
+                    f"{asked.table.ids[right]}; sort the validation images anew"
+                )
+    return read

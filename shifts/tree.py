@@ -1,0 +1,112 @@
+"""Files by relative path, wherever they are held: what a loader reads, and the image source made of it.
+
+A folder and an archive both stand behind `Tree`, so that loaders never ask which it is, and equal data has equal ids
+and an equal digest in either. Knows no classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from shifts.errors import DataError
+from shifts.labels import Ints
+
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
+HASHING_THREADS = 4
+
+
+class FileStat(NamedTuple):
+    """Size in bytes and modification time in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+
+
+@runtime_checkable
+class Tree(Protocol):
+    """Read-only files under relative POSIX paths. `paths` holds the images alone, in string order."""
+
+    @property
+    def where(self) -> str:
+        """Where the files lie, for messages."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Relative paths of the images, sorted."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file, image or not. Safe to call from several threads. KeyError where there is none."""
+
+    def stat(self, path: str) -> FileStat:
+        """Size and time of one file, asked anew."""
+
+
+def is_image(path: str) -> bool:
+    """False for README.txt, .DS_Store, resource forks, anything hidden or under __MACOSX, and unknown suffixes."""
+    pure = PurePosixPath(path)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in pure.parts)
+    return not hidden and pure.suffix.lower() in IMAGE_SUFFIXES
+
+
+def checked_path(path: str, where: str) -> str:
+    """The path itself where it stays inside its tree; DataError for an absolute one, a `..`, or one that is no text."""
+    parts = path.split("/")
+    if (
+        not path
+        or path.startswith("/")
+        or "\\" in path
+        or "\0" in path
+        or any(part in {"", ".", ".."} for part in parts)
+    ):
+        raise DataError(f"{where} names the file {path!r}, which would lie outside it; nothing was read")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where} holds a file whose name is not UTF-8: {path!r}; rename it") from None
+    return path
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """An ImageSource over some files of a tree, in the order of `ids`."""
+
+    tree: Tree
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, index: int) -> bytes:
+        """The file's bytes, as stored."""
+        return self.tree.read(self.ids[index])
+
+    def stat(self) -> str:
+        """SHA-256 over (id, size, mtime_ns) of every file."""
+        digest = hashlib.sha256()
+        for path in self.ids:
+            size, mtime_ns = self.tree.stat(path)
+            digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def digest(self) -> str:
+        """SHA-256 over (id, SHA-256 of the content) of every file: no times, no place, so equal data agree anywhere."""
+
+        def content(path: str) -> str:
+            return hashlib.sha256(self.tree.read(path)).hexdigest()
+
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(HASHING_THREADS) as pool:
+            for start in range(0, len(self.ids), 4096):  # bounded: a million futures at once would cost a gigabyte
+                chunk = self.ids[start : start + 4096]
+                for path, sha in zip(chunk, pool.map(content, chunk), strict=True):
+                    digest.update(f"{path}\0{sha}\n".encode())
+        return digest.hexdigest()
+
+    def select(self, rows: Ints) -> TreeSource:
+        """The same files, only these rows, in this order."""
+        return TreeSource(self.tree, tuple(self.ids[int(row)] for row in rows))
