@@ -29,6 +29,7 @@ from effrob.results.record import Asked, EvalRecord
 from effrob.results.store import ResultStore, Stored, count
 from effrob.worker import Worker, device_of, feature_key, load_encoder, shift_of, source_digest
 from model_zoo.encoder import Identity
+from shifts.protocol import protocol
 from shifts.shift import Shift
 
 
@@ -207,7 +208,7 @@ class Evaluation:
 
 
 def _question(shift: Shift) -> Question:
-    collapse = shifts.protocol(shift.protocol).collapse
+    collapse = protocol(shift.protocol).collapse
     return Question(shift.rows, shift.targets, shift.ids, shift.labels, shift.accepted, collapse)
 
 
@@ -215,7 +216,7 @@ def _clean_view(shift: Shift, clean: Shift) -> Question:
     """The clean set asked in the shift's label space: rows and columns of the clean pass."""
     rows, targets = shift.labels.restrict(clean.targets)
     every = clean.ids
-    collapse = shifts.protocol(shift.protocol).collapse
+    collapse = protocol(shift.protocol).collapse
     return Question(clean.rows[rows], targets, tuple(every[int(row)] for row in rows), shift.labels, None, collapse)
 
 

@@ -18,7 +18,18 @@ from effrob.errors import ImageBroken
 from effrob.features.pixels import decode, exact_crop, normalise
 from model_zoo.pixels import PixelSpec
 
-AWKWARD = [(1, 500), (500, 1), (224, 224), (225, 223), (37, 41), (1024, 300), (3, 3), (640, 480), (333, 500), (700, 257)]
+AWKWARD = [
+    (1, 500),
+    (500, 1),
+    (224, 224),
+    (225, 223),
+    (37, 41),
+    (1024, 300),
+    (3, 3),
+    (640, 480),
+    (333, 500),
+    (700, 257),
+]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -1,0 +1,124 @@
+"""Records and predictions: written once, read back whole, verified, and refused by name when they were touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from effrob.errors import EffrobError, RecordConflict
+from effrob.results.predictions import Predictions, load_predictions
+from effrob.results.provenance import here
+from effrob.results.record import Asked, EvalRecord, from_json
+from effrob.results.store import ResultStore, count, read
+
+ASKED = Asked(
+    "pocket:a", "d" * 64, "default", {"size": [32, 32]}, "exact", "fp32", "native", None, "native", "effrob",
+    "pocket-r", "pocket-r-10", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
+)  # fmt: skip
+
+
+def predictions(n: int = 20, right: int = 15) -> Predictions:
+    target = np.arange(n) % 4
+    predicted = np.where(np.arange(n) < right, target, (target + 1) % 4)
+    top5 = np.full((n, 5), -1)
+    top5[:, 0], top5[:, 1] = predicted, (predicted + 1) % 4
+    return Predictions(
+        index=np.arange(n),
+        id=np.array([f"n0/{i}.jpg" for i in range(n)]),
+        target=target,
+        predicted=predicted,
+        top5=top5,
+        predicted_1000=predicted,
+        correct=predicted == target,
+        correct_1000=predicted == target,
+        correct_top5=np.ones(n, dtype=bool),
+        margin=np.ones(n, dtype=np.float32),
+    )
+
+
+def record(rows: Predictions, asked: Asked = ASKED) -> EvalRecord:
+    clean = count(rows)
+    return EvalRecord(
+        asked, None, "pocket:a", count(rows), 20, False, clean, clean, {}, {"kind": "logits"}, here("cpu", "fp32")
+    )
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    store, rows = ResultStore(tmp_path), predictions()
+    written = store.write(record(rows), rows, rows)
+    found = store.find(ASKED)
+    assert found is not None and found.record == written.record and [s.record for s in store] == [found.record]
+    assert np.array_equal(found.predictions().predicted, rows.predicted)
+    found.verify()
+    assert ASKED.key()[:16] in found.folder.name and "pocket-r" in str(found.folder)
+    assert count(rows).accuracy.value == 0.75
+
+
+def test_equal_predictions_have_equal_bytes_whenever_they_are_written(tmp_path: Path) -> None:
+    assert predictions().save(tmp_path / "a.npz") == predictions().save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_every_part_of_a_question_is_in_its_key() -> None:
+    for name, value in vars(ASKED).items():
+        other = {"x": 1} if isinstance(value, dict) else f"{value}x"
+        assert replace(ASKED, **{name: other}).key() != ASKED.key(), name
+
+
+def test_a_second_writer_must_agree(tmp_path: Path) -> None:
+    store, rows = ResultStore(tmp_path), predictions()
+    store.write(record(rows), rows, rows)
+    store.write(record(rows), rows, rows)
+    other = predictions(right=3)
+    with pytest.raises(RecordConflict, match="other counts for the same question"):
+        store.write(record(other), other, other)
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_tampering_is_named(tmp_path: Path) -> None:
+    store, rows = ResultStore(tmp_path), predictions()
+    stored = store.write(record(rows), rows, rows)
+    path = stored.folder / "record.json"
+    original = path.read_text()
+    edit(path, counts={**json.loads(original)["counts"], "n_correct": 19})
+    with pytest.raises(EffrobError, match="counts on the shift are not those of its predictions"):
+        read(stored.folder).verify()
+    edit(path, asked={**json.loads(original)["asked"], "shift": "pocket-a"})
+    with pytest.raises(EffrobError, match="key does not match"):
+        read(stored.folder)
+    path.write_text(original)
+    predictions(right=19).save(stored.folder / "predictions.npz")
+    with pytest.raises(EffrobError, match=r"predictions\.npz is not the file its record names"):
+        read(stored.folder).verify()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}', '{"schema": 1, "asked": 3, "counts": null}']
+)
+def test_what_is_no_record_is_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(EffrobError, match=r"record\.json cannot be read as a record"):
+        read(tmp_path)
+
+
+def test_impossible_counts_are_refused() -> None:
+    value = record(predictions()).as_json()
+    value["counts"]["n_correct"] = 99
+    with pytest.raises(EffrobError, match="99 right of 20"):
+        from_json(value)
+
+
+def test_a_torn_predictions_file_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    predictions().save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(EffrobError, match="not a readable predictions file"):
+        load_predictions(path)
