@@ -1,0 +1,100 @@
+"""`effrob fit`: parse, fit, print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from effrob.cli.options import line_options
+
+
+@click.command("fit")
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="A shift, or mean-of-four. [default: all the baseline has]"
+)
+@click.option(
+    "--segments",
+    type=click.Choice(["auto", "single"]),
+    default="auto",
+    show_default=True,
+    help="auto splits ImageNet-A at its zero model.",
+)
+@click.option(
+    "--results", type=click.Path(), default="effrob-results", show_default=True, help="For --baseline measured."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@line_options
+def fit(
+    shifts: tuple[str, ...],
+    segments: str,
+    results: str,
+    as_json: bool,
+    baseline: str | None,
+    axis: str,
+    scale: str,
+) -> None:
+    """Fit the line ordinary ImageNet models fall on, shift by shift, with its bootstrap intervals.
+
+    A line that is not one says so below the table.
+    """
+    from pathlib import Path
+
+    from effrob.robustness.baseline import SUITE, default_baseline
+    from effrob.robustness.baseline import baseline as find
+    from effrob.robustness.diagnostics import diagnose
+    from effrob.robustness.fit import fit as fit_line
+    from effrob.writing import strict_json
+
+    chosen = find(baseline or default_baseline(shifts[0] if shifts else ""), Path(results))
+    wanted = shifts or tuple(s for s in chosen.shifts if s in SUITE or s.startswith("pocket-"))
+    fits = [
+        fit_line(shift, chosen if baseline or not shifts else default_baseline(shift), axis, scale, segments)
+        for shift in wanted
+    ]
+    rows: list[dict[str, Any]] = [row for found in fits for row in found.as_json()]
+    lines = [line for found in fits for line in found.segments]
+    checks = [diagnose(line) for line in lines]
+    if as_json:
+        click.echo(strict_json([{**row, **check.as_json()} for row, check in zip(rows, checks)]), nl=False)
+        return
+    for text in _table(rows):
+        click.echo(text)
+    for row, check in zip(rows, checks):
+        for warning in check.warnings:
+            click.echo(f"{row['shift']}{'' if row['segment'] is None else ' ' + row['segment']}: {warning}", err=True)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    names = [
+        "shift",
+        "segment",
+        "axis",
+        "n",
+        "slope",
+        "95 % of slope",
+        "by family",
+        "intercept",
+        "R2",
+        "residual",
+        "clean range",
+    ]
+    cells = [
+        [
+            row["shift"],
+            row["segment"] or "-",
+            row["axis"],
+            str(row["n"]),
+            f"{row['slope']:.4f}",
+            "{:.3f} to {:.3f}".format(*row["slope_ci95"]),
+            "{:.3f} to {:.3f}".format(*row["slope_ci95_by_family"]),
+            f"{row['intercept']:.4f}",
+            f"{row['r2']:.4f}",
+            f"{row['residual_std']:.4f}",
+            f"{100 * row['x_min']:.1f} to {100 * row['x_max']:.1f} %",
+        ]
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
+    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in [names, *cells]]
+    return [f"baseline {rows[0]['baseline']}, scale {rows[0]['scale']}", *text] if rows else ["no shift was asked for"]

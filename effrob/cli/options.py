@@ -1,0 +1,65 @@
+"""Options several commands share, as click decorators: which line a number is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _known(value: str, known: list[str], what: str) -> str:
+    from effrob.errors import UsageProblem, near
+
+    if value not in known:
+        raise UsageProblem(f"no {what} is named {value!r}{near(value, known)}")
+    return value
+
+
+def _baseline(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from effrob.robustness.baseline import baseline_names
+
+    return None if value is None else _known(value, baseline_names(), "baseline")
+
+
+def _axis(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    return _known(value, ["clean", "full"], "axis")
+
+
+def _scale(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    return _known(value, ["logit", "probit"], "scale")
+
+
+def line_options(command: F) -> F:
+    """Adds --baseline, --axis and --scale; the command gets `baseline` (None: the suite's default), `axis`, `scale`.
+
+    An unknown name ends in one sentence with near matches and exit status 2.
+    """
+    for decorate in (
+        click.option(
+            "--scale",
+            default="logit",
+            show_default=True,
+            metavar="logit|probit",
+            callback=_scale,
+            help="What an accuracy is turned into before the line is fitted.",
+        ),
+        click.option(
+            "--axis",
+            default="clean",
+            show_default=True,
+            metavar="clean|full",
+            callback=_axis,
+            help="Clean accuracy on the shift's own classes, or on all of them.",
+        ),
+        click.option(
+            "--baseline",
+            metavar="NAME",
+            callback=_baseline,
+            help="Models the line is fitted to; `effrob baseline list`. [default: testbed; pocket for pocket sets]",
+        ),
+    ):
+        command = decorate(command)
+    return command

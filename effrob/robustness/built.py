@@ -1,0 +1,177 @@
+"""Built baselines: made from records of our own harness, kept as a folder with counts and per-image answers.
+
+    NAME/baseline.json           members, families, counts, digests
+    NAME/answers-SHIFT.npz       what each member said of each image of the shift
+    NAME/clean-SHIFT.npz         and of the class-matched clean view that goes with it
+
+`records.py` makes them. A digest over the members and one over each table of answers are checked on reading.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effrob.errors import UsageProblem
+from effrob.results.accuracy import Accuracy
+from effrob.robustness.answers import Answers, Table
+from effrob.robustness.baseline import Baseline, Member
+from effrob.robustness.records import read_npz
+from effrob.writing import strict_json, whole_file, whole_folder
+from model_zoo.published import DATA
+
+SCHEMA = 1
+SHIPPED = DATA / "baselines"
+
+
+def save(baseline: Baseline, folder: Path) -> None:
+    """Write a baseline as a folder, whole or not at all. Raises UsageProblem where one stands there already."""
+    if (folder / "baseline.json").exists():
+        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
+    with whole_folder(folder) as draft:
+        digests = {}
+        if baseline.answers is not None:
+            for prefix, tables in (("answers", baseline.answers.shift), ("clean", baseline.answers.clean)):
+                for shift, table in tables.items():
+                    _save_table(draft / f"{prefix}-{shift}.npz", table)
+                    digests[f"{prefix}-{shift}"] = table_digest(table)
+        content = {
+            "schema": SCHEMA,
+            "name": baseline.name,
+            "protocol": baseline.protocol,
+            "harness": baseline.harness,
+            "note": baseline.note,
+            "digest": baseline.digest,
+            "answers": digests,
+            "members": [_member_json(member) for member in baseline.members],
+        }
+        (draft / "baseline.json").write_text(strict_json(content), encoding="utf-8")
+
+
+def _save_table(path: Path, table: Table) -> None:
+    with whole_file(path) as file:
+        np.savez_compressed(
+            file,
+            models=np.array(table.models),
+            ids=table.ids,
+            target=table.target.astype(np.int16),
+            correct=np.packbits(table.correct, axis=1),
+            predicted=table.predicted.astype(np.int16),
+        )
+
+
+def table_digest(table: Table) -> str:
+    """SHA-256 over the content, whatever the compression."""
+    parts = [
+        "\n".join(table.models).encode(),
+        "\n".join(table.ids.tolist()).encode(),
+        table.target.astype("<i8").tobytes(),
+        np.packbits(table.correct, axis=1).tobytes(),
+        table.predicted.astype("<i8").tobytes(),
+    ]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    def plain(counts: Mapping[str, Accuracy]) -> dict[str, list[float]]:
+        return {shift: [a.n_correct, a.n] for shift, a in counts.items()}
+
+    full = member.clean_full
+    return {
+        "model": member.model,
+        "family": member.family,
+        "accuracies": plain(member.accuracies),
+        "clean": plain(member.clean),
+        "clean_full": None if full is None else [full.n_correct, full.n],
+    }
+
+
+@functools.lru_cache(maxsize=32)
+def load(folder: Path) -> Baseline:
+    """Read a baseline and check its digests. Raises UsageProblem where it was edited, torn or is none."""
+    try:
+        content = json.loads((folder / "baseline.json").read_text(encoding="utf-8"))
+        if content.get("schema") != SCHEMA:
+            raise ValueError(f"schema {content.get('schema')!r} where {SCHEMA} was wanted")
+        made = Baseline(
+            name=content["name"],
+            members=tuple(_member_from(value) for value in content["members"]),
+            protocol=content["protocol"],
+            harness=content["harness"],
+            note=content["note"],
+            answers=_load_answers(folder, content["answers"]),
+        )
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise UsageProblem(f"{folder} is no readable baseline ({error}): build it again") from None
+    if made.digest != content["digest"]:
+        raise UsageProblem(
+            f"the digest of {folder}/baseline.json does not match its members: it was edited; build it again"
+        )
+    return made
+
+
+def _member_from(value: Mapping[str, Any]) -> Member:
+    def counts(found: Mapping[str, Sequence[float]]) -> dict[str, Accuracy]:
+        return {shift: Accuracy(k, n) for shift, (k, n) in found.items()}
+
+    full = value["clean_full"]
+    return Member(
+        value["model"],
+        value["family"],
+        counts(value["accuracies"]),
+        None if full is None else Accuracy(*full),
+        counts(value["clean"]),
+    )
+
+
+def _load_answers(folder: Path, digests: Mapping[str, str]) -> Answers | None:
+    found: dict[str, dict[str, Table]] = {"answers": {}, "clean": {}}
+    for name, digest in digests.items():
+        prefix, _, shift = name.partition("-")
+        columns = read_npz(folder / f"{name}.npz", ("models", "ids", "target", "correct", "predicted"))
+        n = len(columns["ids"])
+        table = Table(
+            tuple(columns["models"].astype(str).tolist()),
+            columns["ids"].astype(str),
+            columns["target"].astype(np.int64),
+            np.unpackbits(columns["correct"], axis=1, count=n).astype(np.bool_),
+            columns["predicted"].astype(np.int64),
+        )
+        if table_digest(table) != digest:
+            raise UsageProblem(
+                f"the digest of {folder}/{name}.npz does not match: it was edited; build the baseline again"
+            )
+        found[prefix][shift] = table
+    return Answers(found["answers"], found["clean"]) if found["answers"] else None
+
+
+def user_folder() -> Path:
+    """Where `effrob baseline build` writes: $EFFROB_BASELINES, else the user's data folder."""
+    if os.environ.get("EFFROB_BASELINES"):
+        return Path(os.environ["EFFROB_BASELINES"])
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("effrob")) / "baselines"
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of a built baseline, the user's before the shipped one; None where there is none."""
+    if not name or Path(name).name != name or name.startswith("."):
+        return None
+    for root in (user_folder(), SHIPPED):
+        if (root / name / "baseline.json").is_file():
+            return root / name
+    return None
+
+
+def built_names() -> list[str]:
+    """Names of the built baselines at hand, shipped ones first."""
+    found = [path.parent.name for root in (SHIPPED, user_folder()) for path in sorted(root.glob("*/baseline.json"))]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,260 @@
+"""Effective: where one model stands against a line, with two intervals and a verdict.
+
+ci95 answers "how well is this distance measured": sampling of both accuracies, and the line. pi95 adds the scatter of
+baseline models and answers "is this model unlike them"; the verdict reads it. Derived in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.special import ndtri, stdtrit
+
+from effrob.results.accuracy import Accuracy
+from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.line import Line
+from effrob.robustness.scale import LOGIT
+
+# A test whose noise alone exceeds the baseline's whole spread this many times cannot say that a model is ordinary.
+TOO_NOISY = 2.0
+MOST_CERTAIN = 1e-300
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations on the scale: of the two accuracies' sampling, of the line, between baseline models."""
+
+    sampling: float
+    line: float
+    scatter: float
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Sampling variance of effective robustness in accuracy, with images shared between target and baseline.
+
+    variance  of accuracy minus the line, from per-image answers;  variance_scale  of the residual on the scale
+    """
+
+    variance: float
+    variance_scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Effective:
+    """Effective robustness of one model on one shift. Fractions; None where a number does not exist."""
+
+    fit: RobustnessFit
+    clean: Accuracy | None
+    shift: Accuracy | None
+    pairing: Pairing | None = None
+
+    @functools.cached_property
+    def _line(self) -> Line | None:
+        return None if self.clean is None or self.shift is None else self.fit.segment_at(self.clean.value)
+
+    @functools.cached_property
+    def _place(self) -> tuple[Line, float, float] | None:
+        """(line, clean accuracy on the scale, the line's height there), where both are finite."""
+        if self._line is None or self.clean is None:
+            return None
+        tx = self.fit.scale.to(self.clean.value)
+        return (self._line, tx, self._line.at(tx)) if math.isfinite(tx) else None
+
+    @functools.cached_property
+    def effective_robustness(self) -> float | None:
+        """Accuracy under shift minus the line's prediction."""
+        if self.clean is None or self.shift is None:
+            return None
+        return self.fit.effective_robustness(self.clean.value, self.shift.value)
+
+    @functools.cached_property
+    def effective_robustness_logit(self) -> float | None:
+        """The same distance in logits, whatever the scale of the fit; None for a model at 0 or 1."""
+        if self.clean is None or self.shift is None:
+            return None
+        gap = LOGIT.to(self.shift.value) - LOGIT.to(self.fit.predicted(self.clean.value))
+        return gap if math.isfinite(gap) else None
+
+    @functools.cached_property
+    def spread(self) -> Spread | None:
+        """What the intervals are made of; None where the model is at 0 or 1 on an axis."""
+        if self._place is None or self.clean is None or self.shift is None or not 0 < self.shift.value < 1:
+            return None
+        line, tx, _ = self._place
+        sampling = self.pairing.variance_scale if self.pairing else self._unpaired(line, tx)
+        return Spread(
+            sampling=math.sqrt(sampling),
+            line=line.residual_std * math.sqrt(line.leverage(tx)),
+            scatter=line.scatter,
+        )
+
+    def _unpaired(self, line: Line, tx: float) -> float:
+        assert self.clean is not None and self.shift is not None
+        scale, x, y = self.fit.scale, self.clean, self.shift
+        ty = scale.to(y.value)
+        return (y.sd / scale.density(ty)) ** 2 + (line.slope * x.sd / scale.density(tx)) ** 2
+
+    def interval(self, level: float = 0.95, scatter: bool = False, by: str = "model") -> tuple[float, float] | None:
+        """Two-sided interval of `effective_robustness`; with `scatter`, the prediction interval.
+
+        The two sides' score and line intervals are joined by the method of variance estimates recovery (Zou and
+        Donner 2008), so that ends stay where accuracies can be; with per-image answers, by the delta method.
+        """
+        return self._ends((1 - level) / 2, scatter, by)
+
+    def _ends(self, tail: float, scatter: bool, by: str = "model") -> tuple[float, float] | None:
+        if self._place is None or self.clean is None or self.shift is None:
+            return None
+        line, tx, height = self._place
+        z, t = _quantiles(tail, line.n - 2)
+        width = line.spread_by_family(tx) if by == "family" else line.residual_std * math.sqrt(line.leverage(tx))
+        model = (t * width) ** 2 + ((t * line.scatter) ** 2 if scatter else 0.0)
+        scale, y = self.fit.scale, self.shift.value
+        here = scale.back(height)
+        er = y - here
+        if self.pairing is not None:
+            sampling = z * z * self.pairing.variance
+            reach = math.sqrt(model)
+            down = math.hypot(math.sqrt(sampling), scale.back(height + reach) - here)
+            up = math.hypot(math.sqrt(sampling), here - scale.back(height - reach))
+            return er - down, er + up
+        x_low, x_high = (scale.to(v) for v in self.clean.wilson(z))
+        ends = sorted((line.slope * (x_low - tx), line.slope * (x_high - tx)))
+        low = scale.back(height - math.sqrt(ends[0] ** 2 + model))
+        high = scale.back(height + math.sqrt(ends[1] ** 2 + model))
+        y_low, y_high = self.shift.wilson(z)
+        return er - math.hypot(y - y_low, high - here), er + math.hypot(y_high - y, here - low)
+
+    @functools.cached_property
+    def ci95(self) -> tuple[float, float] | None:
+        return self._ends(0.025, scatter=False)
+
+    @functools.cached_property
+    def pi95(self) -> tuple[float, float] | None:
+        return self._ends(0.025, scatter=True)
+
+    @property
+    def extrapolated(self) -> bool | None:
+        """True where the clean accuracy lies outside the baseline's, below or above."""
+        return None if self.clean is None else self.fit.extrapolated(self.clean.value)
+
+    @functools.cached_property
+    def too_noisy(self) -> bool:
+        """True where the test is so small that its noise alone is twice the spread baseline models show."""
+        if self.spread is None or self._line is None:
+            return True
+        known = max(self._line.predictive_std, self._line.noise_std)
+        return self.spread.sampling > TOO_NOISY * known
+
+    @functools.cached_property
+    def verdict(self) -> str | None:
+        """`above`, `on` or `below` the line by the prediction interval, or `cannot-tell`; None without two accuracies."""
+        if self.clean is None or self.shift is None:
+            return None
+        if self.pi95 is None or self.extrapolated:
+            return "cannot-tell"
+        if self.pi95[0] > 0:
+            return "above"
+        if self.pi95[1] < 0:
+            return "below"
+        return "cannot-tell" if self.too_noisy else "on"
+
+    @functools.cached_property
+    def p_value(self) -> float | None:
+        """Two-sided p of "this is a model like the baseline's": the level at which the prediction interval meets 0."""
+        if self._place is None:
+            return None
+        low, high = math.log(MOST_CERTAIN), math.log(0.5)
+
+        def excludes_zero(log_tail: float) -> bool:
+            ends = self._ends(math.exp(log_tail), scatter=True)
+            return ends is not None and (ends[0] > 0 or ends[1] < 0)
+
+        if excludes_zero(low):
+            return 2 * MOST_CERTAIN
+        for _ in range(60):
+            middle = (low + high) / 2
+            if excludes_zero(middle):
+                high = middle
+            else:
+                low = middle
+        return min(1.0, 2 * math.exp(high))
+
+    @functools.cached_property
+    def noise_floor(self) -> float | None:
+        """The smallest departure, as a fraction, that this test's sampling noise alone would let through at 95 %."""
+        if self._place is None or self.spread is None:
+            return None
+        _, _, height = self._place
+        return 1.959964 * self.spread.sampling * self.fit.scale.density(height)
+
+    @property
+    def flags(self) -> list[str]:
+        """What a reader must know beside the number, in fixed words."""
+        if self.effective_robustness is None:
+            return ["no-clean-accuracy" if self.clean is None else "no-shift-accuracy"]
+        found = []
+        if self.extrapolated:
+            found.append("extrapolated")
+        if self._place is None or self.spread is None:
+            found.append("at-0-or-1")
+        if self.too_noisy and self.spread is not None:
+            found.append("too-few-images")
+        if self.noise_floor is not None and abs(self.effective_robustness) < self.noise_floor:
+            found.append("below-noise-floor")
+        if self.fit.diagnostic:
+            found.append("diagnostic-only")
+        if self.pairing is None:
+            found.append("conservative-interval")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """The robustness fields of a row, strict JSON."""
+        segment = None if self._line is None else self._line.segment
+        return {
+            "effective_robustness": self.effective_robustness,
+            "effective_robustness_logit": self.effective_robustness_logit,
+            "effective_robustness_ci95": None if self.ci95 is None else list(self.ci95),
+            "effective_robustness_pi95": None if self.pi95 is None else list(self.pi95),
+            "verdict": self.verdict,
+            "extrapolated": self.extrapolated,
+            "baseline": self.fit.baseline.name,
+            "axis": self.fit.axis,
+            "scale": self.fit.scale.name,
+            "segment": segment,
+            "flags": self.flags,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """What `as_json` leaves out because it costs more: p, the parts of the intervals, the family bootstrap."""
+        by_family = self.interval(by="family")
+        return {
+            "p_value": self.p_value,
+            "effective_robustness_ci95_by_family": None if by_family is None else list(by_family),
+            "noise_floor": self.noise_floor,
+            "sampling_sd": None if self.spread is None else self.spread.sampling,
+            "line_sd": None if self.spread is None else self.spread.line,
+            "line_sd_by_family": None if self._place is None else self._place[0].spread_by_family(self._place[1]),
+            "scatter_sd": None if self.spread is None else self.spread.scatter,
+        }
+
+
+@functools.lru_cache(maxsize=4096)
+def _quantiles(tail: float, freedom: int) -> tuple[float, float]:
+    return -float(ndtri(tail)), -float(stdtrit(freedom, tail))
+
+
+def assess(
+    line: RobustnessFit, clean: Accuracy | None, shift: Accuracy | None, pairing: Pairing | None = None
+) -> Effective:
+    """Set a model's counts beside a line.
+
+    clean  on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
+    pairing  from `shared.pairing`, where per-image answers of the model and of the baseline exist; without it the images
+             count as not shared, which makes the intervals conservative, and `flags` says so
+    """
+    return Effective(line, clean, shift, pairing)

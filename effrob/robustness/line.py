@@ -1,0 +1,233 @@
+"""Line: ordinary least squares of shift accuracy on clean accuracy over baseline models, on a chosen scale.
+
+Every model weighs the same. The bootstraps draw models (in table order, seeded, so that they can be repeated exactly)
+or whole families. Knows arrays and names only, neither shifts nor baselines.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from effrob.errors import UsageProblem
+from effrob.robustness.scale import Scale
+
+Floats = NDArray[np.float64]
+
+SEED, DRAWS = 720257663, 1000
+FEWEST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """h(shift) = slope * h(clean) + intercept over N baseline models.
+
+    x, y       (N,) accuracies, fractions strictly between 0 and 1, in the baseline's order
+    n_x, n_y   (N,) images behind them
+    segment    `below` or `above` where the line is one of two, else None
+    """
+
+    scale: Scale
+    models: tuple[str, ...]
+    families: tuple[str, ...]
+    x: Floats
+    y: Floats
+    n_x: Floats
+    n_y: Floats
+    segment: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.models) < FEWEST:
+            raise UsageProblem(
+                f"a line needs at least {FEWEST} baseline models with both accuracies; "
+                f"{len(self.models)} found ({', '.join(self.models) or 'none'}): add models with `effrob baseline build`"
+            )
+        if float(np.ptp(self.x)) == 0.0:
+            raise UsageProblem(
+                f"a line needs baseline models of different clean accuracy; all {len(self.models)} have {self.x[0]:.4f}"
+            )
+
+    @property
+    def n(self) -> int:
+        return len(self.models)
+
+    @functools.cached_property
+    def tx(self) -> Floats:
+        """(N,) clean accuracies on the scale."""
+        return self.scale.forward(self.x)
+
+    @functools.cached_property
+    def ty(self) -> Floats:
+        """(N,) shift accuracies on the scale."""
+        return self.scale.forward(self.y)
+
+    @functools.cached_property
+    def _fit(self) -> tuple[float, float, float, float]:
+        x_mean = float(self.tx.mean())
+        dx = self.tx - x_mean
+        sxx = float(dx @ dx)
+        slope = float(dx @ (self.ty - self.ty.mean())) / sxx
+        return slope, float(self.ty.mean()) - slope * x_mean, x_mean, sxx
+
+    @property
+    def slope(self) -> float:
+        return self._fit[0]
+
+    @property
+    def intercept(self) -> float:
+        return self._fit[1]
+
+    @property
+    def x_mean(self) -> float:
+        """Mean clean accuracy on the scale."""
+        return self._fit[2]
+
+    @property
+    def sxx(self) -> float:
+        """Sum of squared deviations of the clean accuracies, on the scale."""
+        return self._fit[3]
+
+    @functools.cached_property
+    def residuals(self) -> Floats:
+        """(N,) heights above the line, on the scale."""
+        return self.ty - self.slope * self.tx - self.intercept
+
+    @functools.cached_property
+    def residual_std(self) -> float:
+        """Residual standard deviation on the scale, N - 2 degrees of freedom."""
+        return math.sqrt(float(self.residuals @ self.residuals) / (self.n - 2))
+
+    @functools.cached_property
+    def r2(self) -> float:
+        dy = self.ty - self.ty.mean()
+        total = float(dy @ dy)
+        return 1.0 - float(self.residuals @ self.residuals) / total if total > 0 else 0.0
+
+    @functools.cached_property
+    def x_min(self) -> float:
+        return float(self.x.min())
+
+    @functools.cached_property
+    def x_max(self) -> float:
+        return float(self.x.max())
+
+    def at(self, tx: float) -> float:
+        """The line's height, on the scale, at a clean accuracy on the scale."""
+        return self.slope * tx + self.intercept
+
+    def leverage(self, tx: float) -> float:
+        """1/N + (X - mean)^2 / Sxx: variance of the line's height there, in residual variances."""
+        return 1.0 / self.n + (tx - self.x_mean) ** 2 / self.sxx
+
+    @functools.cached_property
+    def noise(self) -> Floats:
+        """(N,) residual variance that test-set sampling alone would give, images not shared between models."""
+        return sampling_variance(self.scale, self.ty, self.n_y) + self.slope**2 * sampling_variance(
+            self.scale, self.tx, self.n_x
+        )
+
+    @functools.cached_property
+    def held_out(self) -> Floats:
+        """(N,) prediction error of each model from the line without its family, over sqrt(1 + leverage); on the scale."""
+        errors = np.empty(self.n)
+        for rows in self._family_rows.values():
+            rest = np.setdiff1d(np.arange(self.n), rows)
+            if len(rest) < 3 or float(np.ptp(self.tx[rest])) == 0.0:
+                return self.residuals / np.sqrt(1.0 - self._hat)
+            slope, intercept, x_mean, sxx = _ols(self.tx[rest], self.ty[rest])
+            gap = self.ty[rows] - slope * self.tx[rows] - intercept
+            errors[rows] = gap / np.sqrt(1.0 + 1.0 / len(rest) + (self.tx[rows] - x_mean) ** 2 / sxx)
+        return errors
+
+    @functools.cached_property
+    def predictive_std(self) -> float:
+        """The scatter a model of an unseen family shows: t * this covers 95 % of `held_out`. On the scale.
+
+        Calibrated on held-out families rather than on residuals, because sister models miss the line together;
+        the finite-sample rank (N + 1) is that of conformal prediction (Vovk et al. 2005).
+        """
+        sizes = np.sort(np.abs(self.held_out))
+        rank = min(self.n, math.ceil(0.95 * (self.n + 1)))
+        return float(sizes[rank - 1]) / float(stdtrit(self.n - 2, 0.975))
+
+    @functools.cached_property
+    def scatter(self) -> float:
+        """Standard deviation between models on the scale: what `predictive_std` holds beyond test-set noise."""
+        return math.sqrt(max(0.0, self.predictive_std**2 - self.noise_std**2))
+
+    @functools.cached_property
+    def noise_std(self) -> float:
+        """Root of the mean of `noise`."""
+        return math.sqrt(float(self.noise.mean()))
+
+    @functools.cached_property
+    def _hat(self) -> Floats:
+        return 1.0 / self.n + (self.tx - self.x_mean) ** 2 / self.sxx
+
+    @functools.cached_property
+    def _family_rows(self) -> dict[str, NDArray[np.int64]]:
+        names = np.array(self.families)
+        return {family: np.flatnonzero(names == family) for family in dict.fromkeys(self.families)}
+
+    @functools.cached_property
+    def bootstrap(self) -> Floats:
+        """(1000, 2) intercepts and slopes over resampled models, drawn in the baseline's order with the stated seed."""
+        draws = np.random.RandomState(SEED).randint(0, self.n, size=(DRAWS, self.n))
+        return _ols_many(self.tx[draws], self.ty[draws], np.ones(draws.shape))
+
+    @functools.cached_property
+    def bootstrap_by_family(self) -> Floats:
+        """(1000, 2) intercepts and slopes over resampled families, each with all its models."""
+        groups = list(self._family_rows.values())
+        drawn = np.random.RandomState(SEED).multinomial(len(groups), [1 / len(groups)] * len(groups), size=DRAWS)
+        weights = np.empty((DRAWS, self.n))
+        for column, rows in enumerate(groups):
+            weights[:, rows] = drawn[:, [column]]
+        x = np.broadcast_to(self.tx, weights.shape)
+        y = np.broadcast_to(self.ty, weights.shape)
+        return _ols_many(x, y, weights)
+
+    def interval(self, coefficient: str, by: str = "model") -> tuple[float, float]:
+        """95 % percentile interval of `slope` or `intercept`, over models or over families."""
+        draws = (self.bootstrap if by == "model" else self.bootstrap_by_family)[:, int(coefficient == "slope")]
+        draws = draws[np.isfinite(draws)]
+        return (
+            float(np.percentile(draws, 2.5, method="lower")),
+            float(np.percentile(draws, 97.5, method="higher")),
+        )
+
+    def spread_by_family(self, tx: float) -> float:
+        """Standard deviation of the line's height at `tx`, from the bootstrap over families."""
+        heights = self.bootstrap_by_family @ np.array([1.0, tx])
+        return float(np.std(heights[np.isfinite(heights)], ddof=1))
+
+
+def sampling_variance(scale: Scale, t: Floats, n: Floats) -> Floats:
+    """Delta-method variance of an observed accuracy on the scale: p(1-p) / (n h'(t)^2)."""
+    p = scale.inverse(t)
+    return np.asarray(p * (1 - p) / (n * scale.slope_at(t) ** 2), dtype=np.float64)
+
+
+def _ols(x: Floats, y: Floats) -> tuple[float, float, float, float]:
+    x_mean = float(x.mean())
+    dx = x - x_mean
+    sxx = float(dx @ dx)
+    slope = float(dx @ y) / sxx
+    return slope, float(y.mean()) - slope * x_mean, x_mean, sxx
+
+
+def _ols_many(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """(D, 2) intercepts and slopes of D weighted fits; NaN where a draw's clean accuracies are all alike."""
+    total = weights.sum(axis=1)
+    x_mean = (weights * x).sum(axis=1) / total
+    y_mean = (weights * y).sum(axis=1) / total
+    dx = x - x_mean[:, None]
+    sxx = (weights * dx * dx).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = np.where(sxx > 1e-12, (weights * dx * (y - y_mean[:, None])).sum(axis=1) / sxx, np.nan)
+    return np.column_stack([y_mean - slope * x_mean, slope])

@@ -1,0 +1,152 @@
+"""Records become a baseline: counts from each record.json, per-image answers from the .npz files beside it.
+
+Reads plain JSON, of a stored record or of a row of `effrob eval --json`; loads neither torch nor the evaluator.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from effrob.errors import UsageProblem
+from effrob.results.accuracy import Accuracy
+from effrob.robustness.answers import Answers, Table
+from effrob.robustness.baseline import Baseline, Member
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluation: the content of its record.json, and the folder it lies in (None: no per-image answers)."""
+
+    content: Mapping[str, Any]
+    folder: Path | None = None
+
+    def asked(self, name: str) -> Any:
+        """What was asked, from a stored record or from a row of `effrob eval --json`."""
+        asked = self.content.get("asked", self.content)
+        return asked.get(name)
+
+    def counts(self, view: str) -> Accuracy | None:
+        """`counts` on the shift, `clean` on its class-matched view, `clean_full` on the whole clean set."""
+        prefix = {"counts": "", "clean": "clean_", "clean_full": "clean_full_"}[view]
+        found = self.content.get(view)
+        if isinstance(found, Mapping):
+            n, k = found["n"], found["n_correct"]
+        else:
+            n, k = self.content.get(f"{prefix}n"), self.content.get(f"{prefix}n_correct")
+        return None if not n or k is None else Accuracy(k, n)
+
+
+def read_records(root: Path) -> list[Record]:
+    """Every record below a results folder, ordered by path."""
+    found = []
+    for path in sorted(root.glob("**/record.json")):
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            continue
+        try:
+            found.append(Record(json.loads(path.read_text(encoding="utf-8")), path.parent))
+        except (OSError, ValueError) as error:
+            raise UsageProblem(f"{path} cannot be read as a record ({error}): move it away or evaluate again") from None
+    return found
+
+
+def from_records(
+    name: str, records: Iterable[Record], families: Mapping[str, str], note: str | None = None
+) -> Baseline:
+    """A baseline of evaluated models, in the order they come; a model without a family is its own.
+
+    Raises UsageProblem where a model was evaluated twice on a shift (two heads, two prompt sets), or protocols differ.
+    """
+    by_model: dict[str, dict[str, Record]] = {}
+    for record in records:
+        model, shift = record.asked("model"), record.asked("shift")
+        before = by_model.setdefault(model, {}).setdefault(shift, record)
+        if before is not record:
+            raise UsageProblem(
+                f"{model} was evaluated on {shift} with {before.asked('head')} and with {record.asked('head')}; "
+                "a baseline holds each model once: name one head"
+            )
+    protocols = sorted({str(r.asked("protocol")) for shifts in by_model.values() for r in shifts.values()})
+    if len(protocols) > 1:
+        raise UsageProblem(
+            f"a baseline has one protocol; these records have {', '.join(protocols)}: evaluate them alike"
+        )
+    made = tuple(_member(model, shifts, families.get(model, model)) for model, shifts in by_model.items())
+    return Baseline(name, made, protocols[0] if protocols else "effrob", "effrob", note, _answers(by_model))
+
+
+def _member(model: str, shifts: Mapping[str, Record], family: str) -> Member:
+    accuracies, clean, full = {}, {}, None
+    for shift, record in shifts.items():
+        counts, matched = record.counts("counts"), record.counts("clean")
+        full = record.counts("clean_full") or full
+        if matched is None:
+            full = full or counts  # a clean set has no clean view of its own: it is the full axis
+        elif counts is not None:
+            accuracies[shift], clean[shift] = counts, matched
+    return Member(model, family, accuracies, full, clean)
+
+
+def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> Answers | None:
+    shifts = dict.fromkeys(shift for records in by_model.values() for shift in records)
+    tables: dict[str, dict[str, Table]] = {"predictions.npz": {}, "clean.npz": {}}
+    for shift in shifts:
+        with_files = {m: r[shift].folder for m, r in by_model.items() if shift in r}
+        for file, kept in tables.items():
+            folders = {m: f for m, f in with_files.items() if f is not None and (f / file).is_file()}
+            if (
+                folders
+                and len(folders) == len(with_files)
+                and "clean.npz" in {p.name for p in _first(folders).iterdir()}
+            ):
+                kept[shift] = _table(folders, file)
+    return Answers(tables["predictions.npz"], tables["clean.npz"]) if tables["predictions.npz"] else None
+
+
+def _first(folders: Mapping[str, Path]) -> Path:
+    return next(iter(folders.values()))
+
+
+def _table(folders: Mapping[str, Path], file: str) -> Table:
+    """Members' answers side by side, in the first one's image order."""
+    table: Table | None = None
+    correct, predicted = [], []
+    for folder in folders.values():
+        columns = read_npz(folder / file, ("id", "target", "predicted", "correct"))
+        if table is None:
+            shape = (0, len(columns["id"]))
+            empty = np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
+            table = Table((), columns["id"].astype(str), columns["target"].astype(np.int64), *empty)
+        order = table.order(columns["id"].astype(str))
+        correct.append(columns["correct"].astype(np.bool_)[order])
+        predicted.append(columns["predicted"].astype(np.int64)[order])
+    assert table is not None
+    return Table(tuple(folders), table.ids, table.target, np.array(correct), np.array(predicted))
+
+
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Named arrays of an .npz without pickles. Raises UsageProblem where the file is torn or lacks one."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageProblem(f"{path} is not a readable file of per-image answers ({error}): build it again") from None
+
+
+def measured(results: Path) -> Baseline:
+    """The user's own supervised models: every complete record with the native head below `results`.
+
+    A zero-shot model is what a line judges, not what it is made of; build a named baseline to choose otherwise.
+    """
+    records = [r for r in read_records(results) if r.asked("head") == "native" and not r.content.get("partial")]
+    if not records:
+        raise UsageProblem(
+            f"baseline measured wants complete records with the native head, and {results} holds none: run `effrob eval`"
+        )
+    return from_records("measured", records, {}, f"native-head records below {results}")
