@@ -1,7 +1,7 @@
 """What can go wrong with test data. The CLI turns both into one sentence and exit status 2.
 
-    DataError (ValueError)      a set is there but is not what it should be
-    DataMissing (LookupError)   a set, or a name, is not there
+DataError (ValueError)      a set is there but is not what it should be
+DataMissing (LookupError)   a set, or a name, is not there
 """
 
 from __future__ import annotations
