@@ -46,7 +46,7 @@ def evaluate(
     say(report)
     if report.failures:
         raise RunFailed("; ".join(report.failures))
-    return [row_of(stored, line or Line.for_suite(suite)) for stored in report.stored]
+    return [row_of(stored, line or Line()) for stored in report.stored]
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

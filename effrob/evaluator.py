@@ -10,43 +10,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-import model_zoo
-import shifts
+from effrob.cells import Cell, Layout, clean_view, question_of
 from effrob.engines.engine import Engine, Outcome
 from effrob.engines.local import LocalEngine
-from effrob.errors import EffrobError, UsageProblem
-from effrob.features.cache import FeatureCache, FeatureSet
-from effrob.heads.choice import HeadChoice, choose
+from effrob.errors import EffrobError
+from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.heads.head import Question, Readout, load_readout, predict, save_readout
 from effrob.plan import Need, Plan, plan
 from effrob.request import Request
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
-from effrob.results.record import Asked, EvalRecord
+from effrob.results.record import EvalRecord
 from effrob.results.store import ResultStore, Stored, count
-from effrob.worker import Worker, device_of, feature_key, load_encoder, shift_of, source_digest
-from model_zoo.encoder import Identity
-from shifts.protocol import protocol
+from effrob.worker import Worker, device_of, feature_key, load_encoder
+from effrob.writing import sweep
 from shifts.shift import Shift
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One model, one shift, one head: the unit of results. `clean` is the clean set its class-matched view is cut from."""
-
-    identity: Identity
-    shift: Shift
-    clean: Shift | None
-    head: HeadChoice
-    asked: Asked
-
-    @property
-    def passes(self) -> list[Shift]:
-        """The sets whose features this cell reads."""
-        return [self.shift] if self.clean is None else [self.shift, self.clean]
+JOBS_EACH = 4  # jobs a worker of a spreading engine should get: enough to even out, few enough to start cheaply
 
 
 @dataclass(frozen=True)
@@ -59,80 +41,21 @@ class Report:
 
 
 class Evaluation:
-    """A request made concrete: sets loaded, models identified, cells laid out. Loads no weights until `run`."""
+    """A request with its cells, cache and results. Loads no weights until `run`."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.cache = FeatureCache(request.cache)
         self.store = ResultStore(request.results)
-        self.notices: list[str] = []
-        self.identities = [model_zoo.identify(spec) for spec in dict.fromkeys(request.models)]
-        for identity in self.identities:
-            self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
-        self.sets = self._sets()
-        self.cells = [cell for identity in self.identities for cell in self._cells(identity)]
-
-    def _sets(self) -> list[Shift]:
-        """The sets asked for, or every set of the suite that is found; what is missing is named."""
-        request = self.request
-        if request.shifts is not None:
-            return [shift_of(request, name) for name in dict.fromkeys(request.shifts)]
-        found = []
-        for name in shifts.suite(request.suite):
-            try:
-                found.append(shift_of(request, name))
-            except shifts.DataMissing as missing:
-                self.notices.append(str(missing))
-        if not found:
-            raise shifts.DataMissing(f"no set of the suite {request.suite} was found: " + " ".join(self.notices[-1:]))
-        return found
-
-    def _clean(self, shift: Shift) -> Shift | None:
-        if shift.clean is None:
-            return None
-        try:
-            return shift_of(self.request, shift.clean)
-        except shifts.DataMissing as missing:
-            notice = f"{shift.name} has no effective robustness without its clean set: {missing}"
-            if notice not in self.notices:
-                self.notices.append(notice)
-            return None
-
-    def _cells(self, identity: Identity) -> list[Cell]:
-        made = []
-        for shift in self.sets:
-            clean = self._clean(shift)
-            for head in choose(self.request.heads, self.request.prompts, identity.has_text):
-                made.append(Cell(identity, shift, clean, head, self._asked(identity, shift, clean, head)))
-        return made
-
-    def _asked(self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice) -> Asked:
-        request = self.request
-        return Asked(
-            model=str(identity.spec),
-            model_digest=identity.digest,
-            layer=identity.layer,
-            pixels=json.loads(json.dumps(identity.pixels.as_json())),
-            pixel_path=request.pixels,
-            precision=request.precision,
-            head=head.name,
-            prompts=None if head.prompts is None else head.prompts.name,
-            head_digest=head.digest,
-            protocol=shift.protocol,
-            shift=shift.name,
-            label_space=shift.labels.name,
-            source=source_digest(shift.source, request.cache),
-            question=_question_digest(shift),
-            clean_source=None if clean is None else source_digest(clean.source, request.cache),
-            clean_question=None if clean is None else _question_digest(clean),
-        )
+        layout = Layout(request)
+        self.cells, self.notices = layout.cells, layout.notices
 
     def pending(self) -> list[Cell]:
         """Cells without a record."""
         return [cell for cell in self.cells if self.store.find(cell.asked) is None]
 
-    def plan(self, chunk: int | None = None) -> Plan:
-        """The jobs still to be done."""
+    def plan(self, spread: int = 1) -> Plan:
+        """The jobs still to be done, cut so that `spread` workers have several each."""
         needs: dict[tuple[str, str], Need] = {}
         for cell in self.pending():
             for shift in cell.passes:
@@ -140,11 +63,18 @@ class Evaluation:
                 spec = cell.identity.asked
                 if (spec, key.digest()) not in needs:  # label views of one source share its features
                     needs[spec, key.digest()] = Need(spec, shift.name, key.n, tuple(self.cache.missing(key)))
+        rows = sum(need.rows for need in needs.values())
+        chunk = None if spread == 1 else SHARD_ROWS * max(1, rows // (spread * JOBS_EACH * SHARD_ROWS))
         return plan(needs.values(), chunk=chunk)
 
     def run(self, engine: Engine | None = None) -> Report:
         """Do what is missing, and report every cell. A failed model or set does not stop the rest."""
-        outcomes = (engine or LocalEngine()).run(Worker(self.request), self.plan().jobs)
+        engine = engine or LocalEngine()
+        sweep(self.request.cache)
+        sweep(self.request.results)
+        outcomes = engine.run(Worker(self.request), self.plan(spread=engine.workers).jobs)
+        if not engine.leads:
+            return Report((), (), ())
         stored, failures = [], [f"{outcome.job.source}: {outcome.error}" for outcome in outcomes if outcome.error]
         for cell in self.cells:
             try:
@@ -157,15 +87,15 @@ class Evaluation:
     def _finish(self, cell: Cell, outcomes: Sequence[Outcome]) -> Stored:
         features = self._features(cell, cell.shift)
         readout = self._readout(cell)
-        rows = self._predict(readout, features, _question(cell.shift))
+        rows = self._predict(readout, features, question_of(cell.shift))
         clean = clean_full = None
         if cell.clean is not None:
             clean_features = self._features(cell, cell.clean)
-            clean = self._predict(readout, clean_features, _clean_view(cell.shift, cell.clean))
+            clean = self._predict(readout, clean_features, clean_view(cell.shift, cell.clean))
             whole = cell.shift.labels.is_full and cell.clean.accepted is None
             clean_full = clean
             if not whole:
-                clean_full = None if readout.own else self._predict(readout, clean_features, _question(cell.clean))
+                clean_full = None if readout.own else self._predict(readout, clean_features, question_of(cell.clean))
         request = self.request
         record = EvalRecord(
             asked=cell.asked,
@@ -207,37 +137,6 @@ class Evaluation:
         return predict(readout, features.blocks(question.rows), question, torch.device(device_of(self.request)))
 
 
-def _question(shift: Shift) -> Question:
-    collapse = protocol(shift.protocol).collapse
-    return Question(shift.rows, shift.targets, shift.ids, shift.labels, shift.accepted, collapse)
-
-
-def _clean_view(shift: Shift, clean: Shift) -> Question:
-    """The clean set asked in the shift's label space: rows and columns of the clean pass."""
-    rows, targets = shift.labels.restrict(clean.targets)
-    every = clean.ids
-    collapse = protocol(shift.protocol).collapse
-    return Question(clean.rows[rows], targets, tuple(every[int(row)] for row in rows), shift.labels, None, collapse)
-
-
-def _question_digest(shift: Shift) -> str:
-    hashed = hashlib.sha256()
-    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
-    labels = shift.labels
-    about = [
-        labels.name,
-        labels.class_ids,
-        labels.groups,
-        labels.own_text,
-        shift.accepted,
-        shift.border,
-        shift.protocol,
-    ]
-    names = labels.class_names if labels.own_text else labels.parent_names
-    hashed.update(json.dumps([*about, names]).encode())
-    return hashed.hexdigest()
-
-
 def _explained(cell: Cell, outcomes: Sequence[Outcome]) -> bool:
     """True where a failed job already says why this cell is missing."""
     names = {shift.name for shift in cell.passes}
@@ -247,11 +146,23 @@ def _explained(cell: Cell, outcomes: Sequence[Outcome]) -> bool:
     )
 
 
+def engine_for(request: Request) -> Engine:
+    """The engine a request names, ready to run."""
+    if request.engine == "torchrun":
+        from effrob.engines.on_torchrun import TorchrunEngine
+
+        return TorchrunEngine()
+    if request.engine == "ray":
+        from effrob.engines.on_ray import RayEngine
+
+        gpus = 0.0 if device_of(request) == "cpu" else 1.0
+        return RayEngine(request.address, gpus=gpus, progress=request.progress)
+    return LocalEngine()
+
+
 def evaluate_request(request: Request) -> Report:
     """Lay a request out and run it."""
-    if request.engine != "local":
-        raise UsageProblem(f"the engine {request.engine} is not part of this build: use --engine local")
-    return Evaluation(request).run()
+    return Evaluation(request).run(engine_for(request))
 
 
 def say(report: Report) -> None:

@@ -5,7 +5,11 @@ A worker is made of plain data, so it can be sent to another process; what it lo
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,9 +55,11 @@ def load_encoder(spec: str, device: str) -> Encoder:
 
 def device_of(request: Request) -> str:
     """`cpu` or `cuda`, with `auto` resolved on the machine that runs."""
-    if request.device != "auto":
+    if request.device not in ("auto", "cuda"):
         return request.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if request.device == "auto" and not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
 
 
 def source_digest(source: ImageSource, cache: Path) -> str:
@@ -122,3 +128,41 @@ class Worker:
         if failures:
             return Outcome(job, "; ".join(f"{spec}: {why}" for spec, why in failures.items()), tuple(failures))
         return Outcome(job)
+
+    def detached(self) -> Callable[[Job], Outcome]:
+        """The same work for a process without this one's disk."""
+        return DetachedWorker(self.request)
+
+    def absorb(self, outcome: Outcome) -> Outcome:
+        """Write the shards a detached worker brought home into this cache."""
+        cache = FeatureCache(self.request.cache)
+        try:
+            for key, meta, start, rows in outcome.cargo:
+                if not cache.has(key):
+                    cache.open(key, meta)
+                    cache.write(key, start, rows)
+        except (EffrobError, OSError) as error:
+            return Outcome(outcome.job, str(error), outcome.failed)
+        return dataclasses.replace(outcome, cargo=())
+
+
+@dataclass(frozen=True)
+class DetachedWorker:
+    """Runs one job in a scratch cache and carries the shards home; only digests of sources stay behind for the next job."""
+
+    request: Request
+
+    def __call__(self, job: Job) -> Outcome:
+        scratch = Path(tempfile.gettempdir()) / f"effrob-detached-{os.getuid()}"
+        with tempfile.TemporaryDirectory(prefix="effrob-job-") as folder:
+            own = Path(folder)
+            scratch.mkdir(mode=0o700, exist_ok=True)
+            for shared in ("sources", "pocket"):
+                (scratch / shared).mkdir(exist_ok=True)
+                (own / shared).symlink_to(scratch / shared)
+            request = dataclasses.replace(self.request, cache=own, progress=False)
+            outcome = Worker(request)(job)
+            cache, cargo = FeatureCache(own), []
+            for key, meta in cache.filed():
+                cargo += [(key, meta, start, rows) for start, rows in cache.shards(key)]
+        return dataclasses.replace(outcome, cargo=tuple(cargo))

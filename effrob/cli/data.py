@@ -28,12 +28,14 @@ def list_sets(data: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(
             strict_json(
-                [{"name": f.name, "path": None if f.path is None else str(f.path), "get": f.get} for f in found]
+                [{"name": f.name, "path": None if f.path is None else str(f.path), "get": f.command} for f in found]
             )
         )
         return
     for each in found:
-        click.echo(f"{each.name:<28} {each.path if each.path is not None else f'not found; get it with: {each.get}'}")
+        click.echo(
+            f"{each.name:<28} {each.path if each.path is not None else f'not found; get it with: {each.command}'}"
+        )
 
 
 @command.command("check")

@@ -60,7 +60,11 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     "--partial", is_flag=True, help="Accept a set whose counts differ from the official ones; rows say partial."
 )
 @click.option("--train-limit", type=int, metavar="N", help="At most N training images a class for heads that learn.")
-@click.option("--engine", default="local", show_default=True, help="Where jobs run.")
+@click.option("--engine", default="local", show_default=True, help="local, torchrun or ray.")
+@click.option("--address", metavar="ADDR", help="Ray cluster to use; auto for the one this machine belongs to.")
+@click.option(
+    "--pixel-cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep decoded crops here for later models."
+)
 @click.option("--dry-run", is_flag=True, help="Print the jobs, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options

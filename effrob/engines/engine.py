@@ -1,10 +1,14 @@
-"""The seam where jobs run: one method. An engine knows nothing of images, models or features; it is handed a function."""
+"""The seam where jobs run: one method. An engine knows nothing of images, models or features; it is handed the work.
+
+Work is plain data that can be pickled. Where the workers share the caller's disk it writes its results itself; where they
+do not, `detached` gives a form that carries them home in the outcome, and `absorb` keeps them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -19,20 +23,42 @@ class Job:
     start: int
     stop: int
 
+    def __str__(self) -> str:
+        return f"{self.source} rows {self.start} to {self.stop - 1}"
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `error` is None, or a sentence; `failed` names the models it concerns (all where empty)."""
+    """How a job ended: `error` is None, or a sentence; `failed` names the models it concerns (all where empty).
+
+    cargo  what a detached worker brings home, for `absorb` alone to open
+    """
 
     job: Job
     error: str | None = None
     failed: tuple[str, ...] = ()
+    cargo: tuple[Any, ...] = field(default=(), repr=False)
 
 
-Work = Callable[[Job], Outcome]
+class Work(Protocol):
+    """What is done for a job, here or elsewhere. Never raises for what can go wrong with data, models or disks."""
+
+    def __call__(self, job: Job) -> Outcome: ...
+
+    def detached(self) -> Callable[[Job], Outcome]:
+        """A picklable form for a worker without the caller's disk: its outcomes carry cargo."""
+
+    def absorb(self, outcome: Outcome) -> Outcome:
+        """Keep a detached outcome's cargo, and give the outcome without it."""
 
 
 class Engine(Protocol):
-    """Runs every job once and says how each ended, in the order given. A failed job does not stop the others."""
+    """Runs every job once and says how each ended, in the order given. A failed job does not stop the others.
+
+    workers  how many run at once; leads: False in a process that only lends a hand and must not write records
+    """
+
+    workers: int
+    leads: bool
 
     def run(self, work: Work, jobs: Sequence[Job]) -> list[Outcome]: ...

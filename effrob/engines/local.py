@@ -10,5 +10,8 @@ from effrob.engines.engine import Job, Outcome, Work
 class LocalEngine:
     """Runs jobs where it stands."""
 
+    workers = 1
+    leads = True
+
     def run(self, work: Work, jobs: Sequence[Job]) -> list[Outcome]:
         return [work(job) for job in jobs]

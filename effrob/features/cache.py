@@ -111,6 +111,17 @@ class FeatureCache:
         with whole_file(self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy") as file:
             np.save(file, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)
 
+    def filed(self) -> Iterator[tuple[FeatureKey, dict[str, Any]]]:
+        """Every key filed here, with its meta."""
+        for path in sorted((self.root / "features").glob("*/*/key.json")):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            yield FeatureKey(**kept["key"]), kept["meta"]
+
+    def shards(self, key: FeatureKey) -> Iterator[tuple[int, Floats]]:
+        """(first row, rows) of every shard not merged yet."""
+        for start, _, path in self._shards(key):
+            yield start, np.load(path, allow_pickle=False)
+
     def _shards(self, key: FeatureKey) -> list[tuple[int, int, Path]]:
         folder = self.folder(key)
         found = [(match, path) for path in folder.glob("rows-*.npy") if (match := _SHARD.fullmatch(path.name))]

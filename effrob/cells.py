@@ -1,0 +1,138 @@
+"""What a request comes to, before anything is computed: sets found, models identified, one cell a result.
+
+Loads images' names and models' identities, never weights; a cell's question is its record's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+import model_zoo
+import shifts
+from effrob.heads.choice import HeadChoice, choose
+from effrob.heads.head import Question
+from effrob.request import Request
+from effrob.results.record import Asked
+from effrob.worker import shift_of, source_digest
+from model_zoo.encoder import Identity
+from shifts.protocol import protocol
+from shifts.shift import Shift
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model, one shift, one head: the unit of results. `clean` is the clean set its class-matched view is cut from."""
+
+    identity: Identity
+    shift: Shift
+    clean: Shift | None
+    head: HeadChoice
+    asked: Asked
+
+    @property
+    def passes(self) -> list[Shift]:
+        """The sets whose features this cell reads."""
+        return [self.shift] if self.clean is None else [self.shift, self.clean]
+
+
+class Layout:
+    """A request made concrete. `notices` are sentences the user should see."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.notices: list[str] = []
+        identities = [model_zoo.identify(spec) for spec in dict.fromkeys(request.models)]
+        for identity in identities:
+            self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
+        self.sets = self._sets()
+        self.cells = [cell for identity in identities for cell in self._cells(identity)]
+
+    def _sets(self) -> list[Shift]:
+        """The sets asked for, or every set of the suite that is found; what is missing is named."""
+        request = self.request
+        if request.shifts is not None:
+            return [shift_of(request, name) for name in dict.fromkeys(request.shifts)]
+        found = []
+        for name in shifts.suite(request.suite):
+            try:
+                found.append(shift_of(request, name))
+            except shifts.DataMissing as missing:
+                self.notices.append(str(missing))
+        if not found:
+            raise shifts.DataMissing(f"no set of the suite {request.suite} was found: " + " ".join(self.notices[-1:]))
+        return found
+
+    def _clean(self, shift: Shift) -> Shift | None:
+        if shift.clean is None:
+            return None
+        try:
+            return shift_of(self.request, shift.clean)
+        except shifts.DataMissing as missing:
+            notice = f"{shift.name} has no effective robustness without its clean set: {missing}"
+            if notice not in self.notices:
+                self.notices.append(notice)
+            return None
+
+    def _cells(self, identity: Identity) -> list[Cell]:
+        made = []
+        for shift in self.sets:
+            clean = self._clean(shift)
+            for head in choose(self.request.heads, self.request.prompts, identity.has_text):
+                made.append(Cell(identity, shift, clean, head, self._asked(identity, shift, clean, head)))
+        return made
+
+    def _asked(self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice) -> Asked:
+        request = self.request
+        return Asked(
+            model=str(identity.spec),
+            model_digest=identity.digest,
+            layer=identity.layer,
+            pixels=json.loads(json.dumps(identity.pixels.as_json())),
+            pixel_path=request.pixels,
+            precision=request.precision,
+            head=head.name,
+            prompts=None if head.prompts is None else head.prompts.name,
+            head_digest=head.digest,
+            protocol=shift.protocol,
+            shift=shift.name,
+            label_space=shift.labels.name,
+            source=source_digest(shift.source, request.cache),
+            question=question_digest(shift),
+            clean_source=None if clean is None else source_digest(clean.source, request.cache),
+            clean_question=None if clean is None else question_digest(clean),
+        )
+
+
+def question_of(shift: Shift) -> Question:
+    collapse = protocol(shift.protocol).collapse
+    return Question(shift.rows, shift.targets, shift.ids, shift.labels, shift.accepted, collapse)
+
+
+def clean_view(shift: Shift, clean: Shift) -> Question:
+    """The clean set asked in the shift's label space: rows and columns of the clean pass."""
+    rows, targets = shift.labels.restrict(clean.targets)
+    every = clean.ids
+    collapse = protocol(shift.protocol).collapse
+    return Question(clean.rows[rows], targets, tuple(every[int(row)] for row in rows), shift.labels, None, collapse)
+
+
+def question_digest(shift: Shift) -> str:
+    hashed = hashlib.sha256()
+    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
+    labels = shift.labels
+    about = [
+        labels.name,
+        labels.class_ids,
+        labels.groups,
+        labels.own_text,
+        shift.accepted,
+        shift.border,
+        shift.protocol,
+    ]
+    names = labels.class_names if labels.own_text else labels.parent_names
+    hashed.update(json.dumps([*about, names]).encode())
+    return hashed.hexdigest()

@@ -1,0 +1,65 @@
+"""The Ray engine (extra `effrob[ray]`): one task a job on any number of machines, retried where a worker dies.
+
+Features come home through Ray's object store and are kept as each job ends, so the machines need the data sets but no
+shared disk. `address` is a running cluster's (`auto` for the one this machine belongs to); without it Ray starts here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from effrob.engines.engine import Job, Outcome, Work
+from effrob.errors import UsageProblem
+
+RETRIES = 3  # times a job is given to another worker after its worker died
+
+
+class RayEngine:
+    """Sends jobs to Ray tasks; gpus and cpus are what one job claims (fractions of a GPU are fine)."""
+
+    leads = True
+
+    def __init__(self, address: str | None = None, gpus: float = 0.0, cpus: float = 1.0, progress: bool = True) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise UsageProblem("the engine ray needs the package ray: pip install 'effrob[ray]'") from error
+        self.ray, self.gpus, self.cpus, self.progress = ray, gpus, cpus, progress
+        if not ray.is_initialized():
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UsageProblem(
+                    f"no Ray cluster answers at {address!r} ({error}): start one with `ray start --head`"
+                ) from error
+        have = ray.cluster_resources()
+        by_gpu = have.get("GPU", 0.0) / gpus if gpus else float("inf")
+        self.workers = max(1, int(min(have.get("CPU", 1.0) / cpus, by_gpu)))
+
+    def run(self, work: Work, jobs: Sequence[Job]) -> list[Outcome]:
+        """Every job's outcome in the order given; each job's features are kept as soon as it ends."""
+        ray = self.ray
+        task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_do)
+        detached = ray.put(work.detached())
+        waiting: dict[Any, int] = {task.remote(detached, job): number for number, job in enumerate(jobs)}
+        ended: dict[int, Outcome] = {}
+        with tqdm(total=len(jobs), unit="job", desc="ray", disable=not self.progress) as bar:
+            while waiting:
+                ready, _ = ray.wait(list(waiting), num_returns=1)
+                for reference in ready:
+                    number = waiting.pop(reference)
+                    try:
+                        ended[number] = work.absorb(ray.get(reference))
+                    except ray.exceptions.RayError as error:
+                        why = (str(error).strip().splitlines() or ["a worker died"])[0]
+                        ended[number] = Outcome(jobs[number], f"its workers died {RETRIES + 1} times ({why})")
+                    bar.update()
+        return [ended[number] for number in range(len(jobs))]
+
+
+def _do(work: Any, job: Job) -> Outcome:
+    outcome: Outcome = work(job)
+    return outcome
