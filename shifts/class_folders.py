@@ -92,7 +92,9 @@ def read_folders(asked: Asked, classes: Sequence[str]) -> Labelled:
     known = set(classes)
     foreign = sorted(folder for folder in folders if folder not in known)
     if foreign:
-        elsewhere = f"which is of {asked.table.name} but not one of" if foreign[0] in asked.table.index else "not one of"
+        elsewhere = (
+            f"which is of {asked.table.name} but not one of" if foreign[0] in asked.table.index else "not one of"
+        )
         near = get_close_matches(foreign[0], classes, n=1, cutoff=0.85)
         raise DataError(
             f"{where} holds the folder {foreign[0]}, {elsewhere} the {len(classes)} of {name}"
