@@ -95,7 +95,7 @@ def load_pocket_a(root: Path, protocol: Protocol, partial: bool) -> Shift:
 
 
 def load_web(root: Path) -> Captioned:
-    """The diverse captioned training set: `captions.csv` has the columns `image` and `caption`, images in `images/`.
+    """The diverse captioned training set: `captions.csv`, tab-separated `filepath` and `title` as open_clip reads it.
 
     DataMissing where it is not there, DataError where a caption has no image or an image no caption.
     """
@@ -104,8 +104,13 @@ def load_web(root: Path) -> Captioned:
         text = tree.read("captions.csv").decode()
     except KeyError:
         raise DataError(f"{tree.where} has no captions.csv; `{get_command('pocket-web')}` makes it anew") from None
-    rows = [(row["image"], row["caption"]) for row in csv.DictReader(io.StringIO(text))]
-    captions = {image if image.startswith("images/") else f"images/{image}": caption for image, caption in rows}
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+    if reader.fieldnames != ["filepath", "title"]:
+        raise DataError(
+            f"{tree.where}/captions.csv must have the columns filepath and title; it has {reader.fieldnames}"
+        )
+    rows = [(row["filepath"], row["title"]) for row in reader]
+    captions = dict(rows)
     if len(captions) != len(rows) or set(captions) != set(tree.paths):
         raise DataError(
             f"{tree.where} holds {len(tree.paths):,} images and captions.csv {len(rows):,} rows that do not pair with "

@@ -77,11 +77,14 @@ def test_without_a_place_to_draw_in_a_pocket_set_is_missing_like_any_other(tmp_p
 
 def test_captions_pair_with_images(tmp_path: Path, plant) -> None:
     web = plant(tmp_path / "pocket-web", ["images/b.jpg", "images/a.jpg"])
-    (web / "captions.csv").write_text('image,caption\nb.jpg,"a dog, barking"\na.jpg,cat\n')
+    (web / "captions.csv").write_text("filepath\ttitle\nimages/b.jpg\ta dog, barking\nimages/a.jpg\tcat\n")
     read = pocket.load_web(tmp_path)
     assert list(zip(read.source.ids, read.captions)) == [("images/a.jpg", "cat"), ("images/b.jpg", "a dog, barking")]
-    (web / "captions.csv").write_text("image,caption\nb.jpg,dog\n")
+    (web / "captions.csv").write_text("filepath\ttitle\nimages/b.jpg\tdog\n")
     with pytest.raises(shifts.DataError, match="do not pair"):
+        pocket.load_web(tmp_path)
+    (web / "captions.csv").write_text("image,caption\nb.jpg,dog\n")
+    with pytest.raises(shifts.DataError, match="columns filepath and title"):
         pocket.load_web(tmp_path)
     (web / "captions.csv").unlink()
     with pytest.raises(shifts.DataError, match=r"no captions\.csv"):
