@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 import torch
 
+from model_zoo.errors import ModelError
 from model_zoo.pixels import PixelSpec
 from model_zoo.spec import ModelSpec
 
@@ -102,3 +103,14 @@ class Provider(Protocol):
 
     def names(self) -> list[str]:
         """Every name of the scheme, for near matches and listings."""
+
+
+def on_device(device: str | torch.device) -> torch.device:
+    """`device` as torch has it. Raises ModelError for a name torch does not know and for a GPU that is not there."""
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"{device!r} is no device: say cpu, cuda or cuda:N") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("the device cuda was asked for and this machine or this torch has none: say --device cpu")
+    return found

@@ -1,10 +1,13 @@
 """What can go wrong with a model. The CLI turns both into one sentence and exit status 2.
 
-    ModelError (ValueError)       the model, its weights or its spec is not what it should be
-    UnknownModel (LookupError)    no such scheme, name, tag or file
+ModelError (ValueError)       the model, its weights or its spec is not what it should be
+UnknownModel (LookupError)    no such scheme, name, tag or file
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class ModelError(ValueError):
@@ -16,3 +19,10 @@ class UnknownModel(LookupError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+def near(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """`; near: a, b` for an error message, or nothing where no known name resembles `name`."""
+    by_fold = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
+    return f"; near: {', '.join(by_fold[match] for match in found)}" if found else ""

@@ -1,0 +1,65 @@
+"""What is tested: any image model as pixels in, features out. Names are loaded on first use; importing this loads no torch.
+
+identity = model_zoo.identify("openclip:ViT-B-32")      # cheap: no weights
+encoder = model_zoo.load("torchvision:resnet50", "cuda")
+model_zoo.register("my-net", loader, pixels=model_zoo.PixelSpec(...))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model_zoo.check import check_encoder
+    from model_zoo.encoder import Classifier, Encoder, Identity, Provider, TextTower
+    from model_zoo.errors import ModelError, UnknownModel
+    from model_zoo.pixels import PixelSpec, parse_pixels
+    from model_zoo.registration import Registration
+    from model_zoo.registry import identify, load, names, register, save_registration, schemes
+    from model_zoo.spec import ModelSpec, parse
+
+_HOME = {
+    "check": ("check_encoder",),
+    "encoder": ("Classifier", "Encoder", "Identity", "Provider", "TextTower"),
+    "errors": ("ModelError", "UnknownModel"),
+    "pixels": ("PixelSpec", "parse_pixels"),
+    "registration": ("Registration",),
+    "registry": ("identify", "load", "names", "register", "save_registration", "schemes"),
+    "spec": ("ModelSpec", "parse"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Classifier",
+    "Encoder",
+    "Identity",
+    "ModelError",
+    "ModelSpec",
+    "PixelSpec",
+    "Provider",
+    "Registration",
+    "TextTower",
+    "UnknownModel",
+    "check_encoder",
+    "identify",
+    "load",
+    "names",
+    "parse",
+    "parse_pixels",
+    "register",
+    "save_registration",
+    "schemes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'model_zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"model_zoo.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
