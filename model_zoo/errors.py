@@ -7,7 +7,7 @@ UnknownModel (LookupError)    no such scheme, name, tag or file
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ModelError(ValueError):
@@ -26,3 +26,9 @@ def near(name: str, known: Iterable[str], limit: int = 3) -> str:
     by_fold = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
     return f"; near: {', '.join(by_fold[match] for match in found)}" if found else ""
+
+
+def listed(names: Sequence[str], limit: int = 8) -> str:
+    """Names in a sentence: all of a few, the first of many and how many more there are, `none` for none."""
+    more = len(names) - limit
+    return (", ".join(names[:limit]) or "none") + (f" and {more} more" if more > 0 else "")

@@ -24,11 +24,12 @@ from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_mod
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import nn
 
+from model_zoo.defaults import default_weights
 from model_zoo.encoder import Encoder, Identity
-from model_zoo.errors import ModelError, UnknownModel, near
+from model_zoo.errors import ModelError, UnknownModel, listed, near
 from model_zoo.from_checkpoint import State, file_digest, fit_state, read_state, weights_from_network
 from model_zoo.from_module import try_out
-from model_zoo.from_openclip_config import defaults, pixels_of, preprocess_of_file, user_config
+from model_zoo.from_openclip_config import pixels_of, preprocess_of_file, user_config
 from model_zoo.from_openclip_text import OpenClipText
 from model_zoo.spec import ModelSpec
 
@@ -129,7 +130,7 @@ class OpenClipProvider:
             elsewhere = [name for name in (arch + QUICK, arch.removesuffix(QUICK)) if get_pretrained_cfg(name, weights)]
             hint = f"; it is a tag of openclip:{elsewhere[0]}" if elsewhere else near(weights, tags)
             raise UnknownModel(
-                f"{weights!r} is neither a file nor a tag of openclip:{arch}{hint}; its tags are {', '.join(tags) or 'none'}"
+                f"{weights!r} is neither a file nor a tag of openclip:{arch}{hint}; its tags are {listed(tags)}"
             )
         preprocess, about_pixels = preprocess_of_file(arch, tags)
         other = arch.removesuffix(QUICK) if arch.endswith(QUICK) else arch + QUICK
@@ -154,7 +155,7 @@ class OpenClipProvider:
     @staticmethod
     def _default(arch: str, tags: list[str]) -> tuple[str, str]:
         """Architecture and tag that stand for `arch` alone."""
-        default = defaults().get(arch) or (tags[0] if len(tags) == 1 else None)
+        default = default_weights("openclip", arch) or (tags[0] if len(tags) == 1 else None)
         if default is None:
             choice = f"say which: {', '.join(f'@{tag}' for tag in tags)}" if tags else "give a file"
             raise ModelError(

@@ -1,4 +1,4 @@
-"""What open_clip's configurations say of a model: its pixels, its default weights, a user's own config file.
+"""What open_clip's configurations say of a model: its pixels, and a user's own config file.
 
 Builds no model and reads no weights.
 """
@@ -9,8 +9,6 @@ import hashlib
 import json
 import tempfile
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +53,6 @@ def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
         std=tuple(preprocess["std"]),
         fill=int(preprocess.get("fill_color", 0)) if mode == "longest" else 0,
     )
-
-
-@cache
-def defaults() -> dict[str, str]:
-    """Architecture -> tag, or ARCH@tag where the published weights belong to another activation."""
-    table: dict[str, str] = json.loads(files("model_zoo").joinpath("data/defaults.json").read_text())["openclip"]
-    return table
 
 
 def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:

@@ -19,7 +19,7 @@ from timm.models import get_pretrained_cfg, split_model_name_tag
 from torch import nn
 
 from model_zoo.encoder import Encoder, Identity
-from model_zoo.errors import ModelError, UnknownModel, near
+from model_zoo.errors import ModelError, UnknownModel, listed, near
 from model_zoo.from_checkpoint import existing, file_digest, fit_state, read_state, weights_from_network
 from model_zoo.from_module import at_layer, linear_over, only_logits, penultimate, try_out
 from model_zoo.pixels import PixelSpec, Resize
@@ -92,7 +92,7 @@ class TimmProvider:
         except RuntimeError:
             tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
             raise UnknownModel(
-                f"timm:{architecture} has no weights tagged {tag!r}{near(tag, tags)}; its tags are {', '.join(tags) or 'none'}"
+                f"timm:{architecture} has no weights tagged {tag!r}{near(tag, tags)}; its tags are {listed(tags)}"
             ) from None
         config = dict(found.to_dict()) if found is not None else {}
         config.setdefault("architecture", architecture)

@@ -147,11 +147,9 @@ def registered(name: str) -> LiveModel | Registration:
     records = registration.saved()
     if name in records:
         return records[name]
-    table = schemes()
-    known = [*_live, *records, *(f"{scheme}:" for scheme in table)]
-    hint = f"; a model of a library is written scheme:name, as openclip:{name}" if not records else ""
     raise UnknownModel(
-        f"no model is registered as {name!r}{near(name, known)}; `effrob models` lists those that are{hint}"
+        f"no model is registered as {name!r}{near(name, [*_live, *records])}; `effrob models` lists those that are, "
+        f"and a library's model is written scheme:name with one of {', '.join(schemes())}"
     )
 
 

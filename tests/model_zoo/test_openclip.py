@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import model_zoo
 from model_zoo import ModelError, UnknownModel
-from model_zoo.from_openclip_config import defaults
+from model_zoo.defaults import default_spec, table
 
 PROMPTS = ["a dog", "a photo of a small cat.", "one two three four five six seven eight nine ten eleven twelve"]
 
@@ -131,9 +131,10 @@ def test_published_defaults() -> None:
 
 def test_every_architecture_with_weights_has_a_fitting_default() -> None:
     published = {arch for arch, _ in open_clip.list_pretrained()}
-    assert published <= set(defaults())
+    assert published <= set(table("openclip"))
     for arch in sorted(published):
         spec = model_zoo.identify(f"openclip:{arch}").spec  # raises where the activation does not fit
+        assert str(spec) == default_spec("openclip", arch)
         assert get_pretrained_cfg(spec.name, str(spec.weights))
 
 
