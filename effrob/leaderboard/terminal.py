@@ -33,7 +33,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     facts = row.robustness
     robustness = percent(facts["effective_robustness"], signed=True)
     if facts["effective_robustness"] is not None:
-        robustness += f" {_interval(facts['effective_robustness_ci95'], True)} | {_interval(facts['effective_robustness_pi95'], True)}"
+        sampling, scatter = facts["effective_robustness_ci95"], facts["effective_robustness_pi95"]
+        robustness += f" {_interval(sampling, True)} | {_interval(scatter, True)}"
     verdict = (facts["verdict"] or "-") + (" (extrapolated)" if facts["extrapolated"] else "")
     n = str(row.n) if not row.partial else f"{row.n} of {row.n_expected} (partial)"
     head = row.head if row.prompts is None else f"{row.head}, {row.prompts}"

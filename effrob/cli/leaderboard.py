@@ -1,0 +1,52 @@
+"""`effrob leaderboard`: gather, rank, render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from effrob.cli.options import line_options
+
+FORMATS = ["md", "latex", "csv", "json"]
+
+
+@click.command("leaderboard")
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of records, proved from their predictions; may be given again. [default: effrob-results]",
+)
+@click.option(
+    "--published", default="all", show_default=True, metavar="NAME,...", help="Published tables to show, all, or none."
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="md", show_default=True, help="How to write it.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write. [default: standard output]")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="In md and latex, at most N rows a table.")
+@line_options
+def command(
+    results: tuple[Path, ...],
+    published: str,
+    form: str,
+    out: Path | None,
+    top: int | None,
+    baseline: str | None,
+    axis: str,
+    scale: str,
+) -> None:
+    """Rank measured and published models by effective robustness, the two apart.
+
+    A measured row is shown only after its record's digests were checked and its accuracies recomputed from the
+    predictions, so --results also takes folders that others sent.
+    """
+    from effrob.leaderboard.gather import gather
+    from effrob.leaderboard.write import write_board
+    from effrob.rows import Line
+
+    found = gather(list(results), published, Line(baseline, axis, scale))
+    text = write_board(found, form, out, top)
+    if text is not None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"{len(found.rows)} rows written to {out}", err=True)

@@ -1,0 +1,268 @@
+"""A board as Markdown, CSV or JSON. Percent in Markdown, fractions in CSV and JSON; what does not exist stays empty or null."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from effrob.leaderboard.cell import Cell
+from effrob.leaderboard.table import DIAGNOSTIC, Board, BoardRow
+from effrob.results.accuracy import Accuracy
+from effrob.rows import FOUR, ROBUSTNESS
+
+SHORT = {
+    "imagenet-v2": "V2",
+    "imagenet-r": "R",
+    "imagenet-sketch": "Sketch",
+    "objectnet": "ObjectNet",
+    "imagenet-a": "-A (diagnostic)",
+    "pocket-v2": "pocket-v2",
+    "pocket-r": "pocket-r",
+    "pocket-sketch": "pocket-sketch",
+    "pocket-object": "pocket-object",
+    "pocket-a": "pocket-a (diagnostic)",
+}
+
+RULE = (
+    "Ranked by the mean logit residual over the four shifts; the mean in points stands beside it. The -A set is shown as a "
+    "diagnostic and ranks nothing. A row without all four has no mean and no rank. Each table ranks for itself: measured and "
+    "published rows, the two axes, and rows beyond the baseline's clean accuracies do not compare."
+)
+READING = (
+    "A cell is accuracy [95 % interval], then effective robustness in points [95 % interval]: accuracy minus what the line "
+    "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
+    "prediction interval holds 0, so the model may be like the baseline's. Ranks in brackets are those the interval of the "
+    "logit mean leaves open. Intervals of means are the means of the intervals, the widest case."
+)
+
+
+REACH = {
+    "within": "",
+    "above": ", above the baseline's clean accuracies on a shift: the line is extrapolated",
+    "below": ", below the baseline's clean accuracies on a shift: the line is extrapolated",
+    "unranked": ", not ranked for want of one of the four",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that can be compared, with what they stand on."""
+
+    title: str
+    stands: str
+    suite: str
+    rows: tuple[BoardRow, ...]
+
+
+def sections(found: Board, top: int | None = None) -> list[Section]:
+    """The board's groups, measured first; `top` keeps that many rows of each."""
+    made = []
+    for group, rows in found.groups.items():
+        protocols = ", ".join(sorted({row.protocol for row in rows}))
+        sources = "" if group.kind == "measured" else f"; sources: {', '.join(sorted({row.source for row in rows}))}"
+        mixed = " (rows of different protocols are not comparable to the last point)" if ", " in protocols else ""
+        left = "" if top is None or top >= len(rows) else f"; the first {top} of {len(rows)} rows"
+        made.append(
+            Section(
+                title=f"{group.kind.capitalize()}, {group.suite} suite, {group.axis} axis{REACH[group.reach]}",
+                stands=f"{_stands(rows)}; protocols: {protocols}{mixed}{sources}{left}",
+                suite=group.suite,
+                rows=rows[:top],
+            )
+        )
+    return made
+
+
+def _stands(rows: Iterable[BoardRow]) -> str:
+    found = {
+        f"line of baseline {cell.baseline}, {cell.axis} axis, {cell.scale} scale"
+        for row in rows
+        for cell in row.cells.values()
+        if cell.effective is not None
+    }
+    return "; ".join(sorted(found)) or "no line"
+
+
+def percent(value: float | None, signed: bool = False, digits: int = 2) -> str:
+    """A fraction as percent; `-` where there is none."""
+    if value is None:
+        return "-"
+    points = round(100 * value, digits) + 0.0  # no minus zero
+    return f"{points:{'+' if signed else ''}.{digits}f}"
+
+
+def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1) -> str:
+    """` [low, high]` in percent, or nothing."""
+    if ends is None:
+        return ""
+    return f" [{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
+
+
+def marks(cell: Cell) -> str:
+    """`*` extrapolated, `?` the prediction interval holds 0, `~` part of the set only."""
+    facts = cell.robustness
+    extrapolated = "*" if facts["extrapolated"] else ""
+    unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
+    return extrapolated + unsure + ("~" if cell.partial else "")
+
+
+def rank_text(found: Board, row: BoardRow) -> str:
+    standing = found.standing(row)
+    if standing.rank is None:
+        return "-"
+    if standing.best == standing.worst:
+        return str(standing.rank)
+    return f"{standing.rank} ({standing.best}-{standing.worst})"
+
+
+def shifts_shown(section: Section) -> list[str]:
+    """The suite's four, its diagnostic set, and none else."""
+    return [*FOUR[section.suite], DIAGNOSTIC[section.suite]]
+
+
+def how(row: BoardRow) -> str:
+    """Head, prompts and protocol in a few words."""
+    head = row.head if row.prompts is None else f"{row.head}, {row.prompts}"
+    return f"{head}, {row.protocol}"
+
+
+def name(row: BoardRow) -> str:
+    return row.model if row.img_size is None or row.measured else f"{row.model} ({row.img_size} px)"
+
+
+def markdown(found: Board, top: int | None = None) -> str:
+    """A pipe table a section, with the rule and the reading above and what was left out below."""
+    lines = ["# Effective robustness", "", RULE, "", READING]
+    for section in sections(found, top):
+        lines += ["", f"## {_text(section.title)}", "", _text(f"{section.stands}.")]
+        shifts = shifts_shown(section)
+        head = ["rank", "model", "source", "head, protocol", "clean", "logit mean", "mean, points"]
+        lines += ["", _pipe([*head, *(SHORT[shift] for shift in shifts)])]
+        lines.append(_pipe(["---:", "---", "---", "---", *["---:"] * (3 + len(shifts))]))
+        lines += [_pipe(_cells(found, row, shifts)) for row in section.rows]
+    for problem in found.problems:
+        lines += ["", _text(problem)]
+    if not found.rows:
+        lines += ["", "No rows: evaluate a model with `effrob eval`, or name published tables with --published."]
+    return "\n".join(lines) + "\n"
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _text(text: str) -> str:
+    """Any text as literal Markdown inside a table cell."""
+    flat = " ".join(text.split())
+    return "".join("\\" + c if c in "\\`*_{}[]<>|~#&!" else c for c in flat)
+
+
+def _cells(found: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
+    logit = "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}"
+    if row.mean_logit_ci95 is not None:
+        logit += " [{:+.2f}, {:+.2f}]".format(*row.mean_logit_ci95)
+    mean = percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True)
+    clean = "-" if row.clean_full is None else percent(row.clean_full.value)
+    facts = [rank_text(found, row), name(row), row.source, how(row), clean, logit, mean]
+    return [_text(text) for text in (*facts, *(_shift(row.cells.get(shift)) for shift in shifts))]
+
+
+def _shift(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    accuracy = percent(cell.accuracy.value) + interval(cell.accuracy_ci95)
+    if cell.effective_robustness is None:
+        return accuracy
+    ends = cell.robustness["effective_robustness_ci95"]
+    return f"{accuracy}; {percent(cell.effective_robustness, True)}{interval(ends, True)}{marks(cell)}"
+
+
+def as_json(found: Board) -> list[dict[str, Any]]:
+    """The interface's list of rows, in order of rank."""
+    return [row_json(found, row) for row in found.rows]
+
+
+def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
+    """One row, with all that is known of it."""
+    standing, of_mean = found.standing(row), row.of_mean
+    return {
+        "model": row.model,
+        "img_size": row.img_size,
+        "source": row.source,
+        "head": row.head,
+        "prompts": row.prompts,
+        "protocol": row.protocol,
+        "suite": row.suite,
+        "axis": row.axis,
+        "partial": row.partial,
+        "clean_full": _value(row.clean_full),
+        "clean_full_ci95": None if row.clean_full is None else list(row.clean_full.clopper_pearson()),
+        "shifts": {shift: cell.as_json() for shift, cell in row.cells.items()},
+        "mean_effective_robustness": row.mean,
+        "mean_effective_robustness_ci95": None if row.mean_ci95 is None else list(row.mean_ci95),
+        "mean_effective_robustness_logit": row.mean_logit,
+        "mean_effective_robustness_logit_ci95": None if row.mean_logit_ci95 is None else list(row.mean_logit_ci95),
+        "effective_robustness_of_mean": None if of_mean is None else of_mean.effective_robustness,
+        "reach": row.reach,
+        "rank": standing.rank,
+        "rank_range": None if standing.rank is None else [standing.best, standing.worst],
+        "ranked_among": standing.of,
+        **row.details,
+    }
+
+
+def _value(accuracy: Accuracy | None) -> float | None:
+    return None if accuracy is None else accuracy.value
+
+
+def json_text(found: Board) -> str:
+    """Strict JSON, keys sorted, a line a row: that reads well in a diff, and indenting a board costs seconds."""
+    rows = (json.dumps(row, allow_nan=False, sort_keys=True, ensure_ascii=False) for row in as_json(found))
+    return "[\n" + ",\n".join(rows) + "\n]\n"
+
+
+PLAIN = (
+    "rank",
+    "model",
+    "img_size",
+    "source",
+    "head",
+    "prompts",
+    "protocol",
+    "suite",
+    "axis",
+    "partial",
+    "clean_full",
+    "mean_effective_robustness",
+    "mean_effective_robustness_logit",
+    "effective_robustness_of_mean",
+)
+
+
+def csv_text(found: Board) -> str:
+    """One line a row, fractions; `SHIFT.field` columns for every shift on the board; empty where there is no number."""
+    shifts = list(dict.fromkeys(shift for row in found.rows for shift in row.cells))
+    fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS)
+    columns = [
+        (shift, field, end)
+        for shift in shifts
+        for field in fields
+        for end in ((0, 1) if field.endswith("ci95") or field.endswith("pi95") else (None,))
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    ends = {None: "", 0: "_low", 1: "_high"}
+    writer.writerow([*PLAIN, *(f"{shift}.{field}{ends[end]}" for shift, field, end in columns)])
+    for row in found.rows:
+        facts = row_json(found, row)
+        cells = facts["shifts"]
+        line = [facts[key] for key in PLAIN]
+        for shift, field, end in columns:
+            value = cells.get(shift, {}).get(field)
+            line.append(value if end is None or value is None else value[end])
+        writer.writerow(["" if value is None else value for value in line])
+    return text.getvalue()
