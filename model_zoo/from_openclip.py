@@ -29,7 +29,7 @@ from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel, listed, near
 from model_zoo.from_checkpoint import State, file_digest, fit_state, read_state, weights_from_network
 from model_zoo.from_module import try_out
-from model_zoo.from_openclip_config import pixels_of, preprocess_of_file, user_config
+from model_zoo.from_openclip_config import activation_of_run, pixels_of, preprocess_of_file, user_config
 from model_zoo.from_openclip_text import OpenClipText
 from model_zoo.spec import ModelSpec
 
@@ -134,7 +134,16 @@ class OpenClipProvider:
             )
         preprocess, about_pixels = preprocess_of_file(arch, tags)
         other = arch.removesuffix(QUICK) if arch.endswith(QUICK) else arch + QUICK
-        if other in open_clip.list_models():
+        trained = activation_of_run(file)
+        if trained is not None and trained != bool(config.get("quick_gelu", False)):
+            where = (
+                f"write openclip:{other}@{weights}" if other in open_clip.list_models() else "name that architecture"
+            )
+            raise ModelError(
+                f"by the params.txt of its training run, {weights} was trained {'with' if trained else 'without'} QuickGELU, "
+                f"and openclip:{arch} computes {'GELU' if trained else 'QuickGELU'}: {where}"
+            )
+        if trained is None and other in open_clip.list_models():
             has, lacks = ("QuickGELU", "GELU") if config.get("quick_gelu") else ("GELU", "QuickGELU")
             notes.append(
                 f"{arch} computes {has}, and a file does not say what it was trained with: "

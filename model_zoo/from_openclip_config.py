@@ -55,6 +55,20 @@ def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
     )
 
 
+def activation_of_run(checkpoint: Path) -> bool | None:
+    """Whether a checkpoint was trained with QuickGELU, by the params.txt that open_clip's trainer writes; None without one."""
+    log = checkpoint.resolve().parent.parent / "params.txt"
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    params = dict(line.split(": ", 1) for line in lines if ": " in line)
+    if params.get("force_quick_gelu") == "True":
+        return True
+    trained = open_clip.get_model_config(params["model"].replace("/", "-")) if "model" in params else None
+    return bool(trained.get("quick_gelu", False)) if trained else None
+
+
 def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """(name in open_clip's registry, configuration, preprocessing) of a config file.
 

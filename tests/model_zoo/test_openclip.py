@@ -172,6 +172,26 @@ def test_a_file_of_an_architecture_with_a_twin_says_so(tmp_path: Path) -> None:
     assert any("openclip:ViT-B-32-quickgelu" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("params", "arch", "right"),
+    [
+        ("model: ViT-B-32\nforce_quick_gelu: True\n", "ViT-B-32", "ViT-B-32-quickgelu"),
+        ("model: ViT-B-32-quickgelu\nforce_quick_gelu: False\n", "ViT-B-32", "ViT-B-32-quickgelu"),
+        ("model: ViT-B-32\nforce_quick_gelu: False\n", "ViT-B-32-quickgelu", "ViT-B-32"),
+    ],
+)
+def test_the_training_runs_own_record_settles_the_activation(
+    tmp_path: Path, params: str, arch: str, right: str
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    file = tmp_path / "checkpoints" / "epoch_1.pt"
+    file.write_bytes(b"not read here")
+    (tmp_path / "params.txt").write_text(params)
+    with pytest.raises(ModelError, match=f"write openclip:{right}@"):
+        model_zoo.identify(f"openclip:{arch}@{file}")
+    assert model_zoo.identify(f"openclip:{right}@{file}").notes == ()
+
+
 def test_a_file_is_prepared_as_its_architectures_published_weights(tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(b"not read here")
     identity = model_zoo.identify(f"openclip:ViT-B-16-SigLIP@{tmp_path / 'w.pt'}")
