@@ -10,6 +10,7 @@ import csv
 import difflib
 import functools
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -136,6 +137,21 @@ def members(baseline: str) -> list[tuple[str, int | None, str]]:
             (row["model"], int(row["img_size"]) if row["img_size"] else None, row["family"])
             for row in csv.DictReader(file)
         ]
+
+
+def family_of(model: str) -> str:
+    """The architecture lineage of a timm or torchvision spec, by `baselines/families.csv`; else the model itself."""
+    scheme, _, name = model.partition(":")
+    if scheme not in ("timm", "torchvision"):
+        return model
+    stem = re.split(r"[@.]", name)[0]
+    return next((family for pattern, family in _family_rule("timm") if re.search(pattern, stem)), model)
+
+
+@functools.cache
+def _family_rule(source: str) -> list[tuple[str, str]]:
+    with (DATA / "baselines" / "families.csv").open(newline="", encoding="utf-8") as file:
+        return [(row["pattern"], row["family"]) for row in csv.DictReader(file) if row["source"] == source]
 
 
 def read_table(path: Path, layout: Source) -> list[PublishedAccuracy]:

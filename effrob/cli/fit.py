@@ -40,14 +40,14 @@ def fit(
     """
     from pathlib import Path
 
-    from effrob.robustness.baseline import SUITE, default_baseline
     from effrob.robustness.baseline import baseline as find
+    from effrob.robustness.baseline import default_baseline, in_suite
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
     from effrob.writing import strict_json
 
     chosen = find(baseline or default_baseline(shifts[0] if shifts else ""), Path(results))
-    wanted = shifts or tuple(s for s in chosen.shifts if s in SUITE or s.startswith("pocket-"))
+    wanted = shifts or tuple(filter(in_suite, chosen.shifts))
     fits = [
         fit_line(shift, chosen if baseline or not shifts else default_baseline(shift), axis, scale, segments)
         for shift in wanted

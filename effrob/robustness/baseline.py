@@ -151,6 +151,11 @@ def from_published(name: str, rows: Iterable[PublishedAccuracy], families: Mappi
     return Baseline(name, tuple(made), "+".join(protocols), "+".join(sources), note)
 
 
+def in_suite(shift: str) -> bool:
+    """True for the five shifts of the imagenet suite and those of the pocket suite, not for their variants."""
+    return shift in SUITE or shift.startswith("pocket-")
+
+
 def default_baseline(shift: str) -> str:
     """`pocket` for the pocket suite's shifts, `testbed` for all others."""
     return "pocket" if shift.startswith("pocket") else "testbed"

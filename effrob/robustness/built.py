@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ import numpy as np
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.answers import Answers, Table
-from effrob.robustness.baseline import Baseline, Member
-from effrob.robustness.records import read_npz
+from effrob.robustness.baseline import PUBLISHED, Baseline, Member
+from effrob.robustness.line import FEWEST
+from effrob.robustness.records import Record, from_records, read_npz
 from effrob.writing import strict_json, whole_file, whole_folder
-from model_zoo.published import DATA
+from model_zoo.published import DATA, family_of
 
 SCHEMA = 1
 SHIPPED = DATA / "baselines"
@@ -175,3 +177,51 @@ def built_names() -> list[str]:
     """Names of the built baselines at hand, shipped ones first."""
     found = [path.parent.name for root in (SHIPPED, user_folder()) for path in sorted(root.glob("*/baseline.json"))]
     return list(dict.fromkeys(found))
+
+
+def read_specs(values: Sequence[str]) -> dict[str, str]:
+    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it."""
+    found: dict[str, str] = {}
+    for value in values:
+        if not value.startswith("@"):
+            found[value] = family_of(value)
+            continue
+        path = Path(value[1:])
+        if not path.is_file():
+            raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
+        family = None
+        for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
+            if line.startswith("# family:"):
+                family = line.removeprefix("# family:").strip() or None
+            elif line and not line.startswith("#"):
+                found[line] = family or family_of(line)
+    return found
+
+
+def build_baseline(
+    name: str, models: Sequence[str], *, out: Path | None = None, **options: Any
+) -> tuple[Path, Baseline]:
+    """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
+
+    options are those of `effrob.evaluate`. Raises UsageProblem for a name that is taken, and for fewer than five models.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in (*PUBLISHED, "measured"):
+        raise UsageProblem(
+            f"a baseline's name is lower-case letters, digits, dots and dashes, and not a shipped one; got {name!r}"
+        )
+    folder = (out or user_folder()) / name
+    if (folder / "baseline.json").exists():
+        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
+    families = read_specs(models)
+    if len(families) < FEWEST:
+        raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(families)} were named")
+    from effrob import evaluate
+
+    records = []
+    for row in evaluate(list(families), **options):
+        content = json.loads((Path(row.record) / "record.json").read_text(encoding="utf-8"))
+        records.append(Record(content, Path(row.record)))
+        families[str(content["asked"]["model"])] = families.get(str(content["model_asked"]), row.model)
+    made = from_records(name, records, families)
+    save(made, folder)
+    return folder, load(folder)

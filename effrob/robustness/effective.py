@@ -57,7 +57,7 @@ class Effective:
         return None if self.clean is None or self.shift is None else self.fit.segment_at(self.clean.value)
 
     @functools.cached_property
-    def _place(self) -> tuple[Line, float, float] | None:
+    def place(self) -> tuple[Line, float, float] | None:
         """(line, clean accuracy on the scale, the line's height there), where both are finite."""
         if self._line is None or self.clean is None:
             return None
@@ -82,9 +82,9 @@ class Effective:
     @functools.cached_property
     def spread(self) -> Spread | None:
         """What the intervals are made of; None where the model is at 0 or 1 on an axis."""
-        if self._place is None or self.clean is None or self.shift is None or not 0 < self.shift.value < 1:
+        if self.place is None or self.clean is None or self.shift is None or not 0 < self.shift.value < 1:
             return None
-        line, tx, _ = self._place
+        line, tx, _ = self.place
         sampling = self.pairing.variance_scale if self.pairing else self._unpaired(line, tx)
         return Spread(
             sampling=math.sqrt(sampling),
@@ -107,9 +107,9 @@ class Effective:
         return self._ends((1 - level) / 2, scatter, by)
 
     def _ends(self, tail: float, scatter: bool, by: str = "model") -> tuple[float, float] | None:
-        if self._place is None or self.clean is None or self.shift is None:
+        if self.place is None or self.clean is None or self.shift is None:
             return None
-        line, tx, height = self._place
+        line, tx, height = self.place
         z, t = _quantiles(tail, line.n - 2)
         width = line.spread_by_family(tx) if by == "family" else line.residual_std * math.sqrt(line.leverage(tx))
         model = (t * width) ** 2 + ((t * line.scatter) ** 2 if scatter else 0.0)
@@ -166,7 +166,7 @@ class Effective:
     @functools.cached_property
     def p_value(self) -> float | None:
         """Two-sided p of "this is a model like the baseline's": the level at which the prediction interval meets 0."""
-        if self._place is None:
+        if self.place is None:
             return None
         low, high = math.log(MOST_CERTAIN), math.log(0.5)
 
@@ -187,9 +187,9 @@ class Effective:
     @functools.cached_property
     def noise_floor(self) -> float | None:
         """The smallest departure, as a fraction, that this test's sampling noise alone would let through at 95 %."""
-        if self._place is None or self.spread is None:
+        if self.place is None or self.spread is None:
             return None
-        _, _, height = self._place
+        _, _, height = self.place
         return 1.959964 * self.spread.sampling * self.fit.scale.density(height)
 
     @property
@@ -200,7 +200,7 @@ class Effective:
         found = []
         if self.extrapolated:
             found.append("extrapolated")
-        if self._place is None or self.spread is None:
+        if self.place is None or self.spread is None:
             found.append("at-0-or-1")
         if self.too_noisy and self.spread is not None:
             found.append("too-few-images")
@@ -238,7 +238,7 @@ class Effective:
             "noise_floor": self.noise_floor,
             "sampling_sd": None if self.spread is None else self.spread.sampling,
             "line_sd": None if self.spread is None else self.spread.line,
-            "line_sd_by_family": None if self._place is None else self._place[0].spread_by_family(self._place[1]),
+            "line_sd_by_family": None if self.place is None else self.place[0].spread_by_family(self.place[1]),
             "scatter_sd": None if self.spread is None else self.spread.scatter,
         }
 

@@ -19,6 +19,8 @@ from effrob.results.accuracy import Accuracy
 from effrob.robustness.answers import Answers, Table
 from effrob.robustness.baseline import Baseline, Member
 
+CLEAN_SETS = ("imagenet", "pocket")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -57,9 +59,15 @@ def read_records(root: Path) -> list[Record]:
 
 
 def from_records(
-    name: str, records: Iterable[Record], families: Mapping[str, str], note: str | None = None
+    name: str,
+    records: Iterable[Record],
+    families: Mapping[str, str],
+    note: str | None = None,
+    answers: bool = True,
 ) -> Baseline:
     """A baseline of evaluated models, in the order they come; a model without a family is its own.
+
+    answers  whether to read per-image answers too, of the shifts where every member has them
 
     Raises UsageProblem where a model was evaluated twice on a shift (two heads, two prompt sets), or protocols differ.
     """
@@ -78,39 +86,34 @@ def from_records(
             f"a baseline has one protocol; these records have {', '.join(protocols)}: evaluate them alike"
         )
     made = tuple(_member(model, shifts, families.get(model, model)) for model, shifts in by_model.items())
-    return Baseline(name, made, protocols[0] if protocols else "effrob", "effrob", note, _answers(by_model))
+    kept = _answers(by_model) if answers else None
+    return Baseline(name, made, protocols[0] if protocols else "effrob", "effrob", note, kept)
 
 
 def _member(model: str, shifts: Mapping[str, Record], family: str) -> Member:
     accuracies, clean, full = {}, {}, None
     for shift, record in shifts.items():
         counts, matched = record.counts("counts"), record.counts("clean")
-        full = record.counts("clean_full") or full
-        if matched is None:
-            full = full or counts  # a clean set has no clean view of its own: it is the full axis
-        elif counts is not None:
-            accuracies[shift], clean[shift] = counts, matched
+        if shift in CLEAN_SETS:
+            full = counts
+            continue
+        full = full or record.counts("clean_full")
+        if counts is not None:
+            accuracies[shift] = counts
+        if matched is not None:
+            clean[shift] = matched
     return Member(model, family, accuracies, full, clean)
 
 
 def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> Answers | None:
-    shifts = dict.fromkeys(shift for records in by_model.values() for shift in records)
-    tables: dict[str, dict[str, Table]] = {"predictions.npz": {}, "clean.npz": {}}
-    for shift in shifts:
-        with_files = {m: r[shift].folder for m, r in by_model.items() if shift in r}
-        for file, kept in tables.items():
-            folders = {m: f for m, f in with_files.items() if f is not None and (f / file).is_file()}
-            if (
-                folders
-                and len(folders) == len(with_files)
-                and "clean.npz" in {p.name for p in _first(folders).iterdir()}
-            ):
-                kept[shift] = _table(folders, file)
-    return Answers(tables["predictions.npz"], tables["clean.npz"]) if tables["predictions.npz"] else None
-
-
-def _first(folders: Mapping[str, Path]) -> Path:
-    return next(iter(folders.values()))
+    on_shift, on_clean = {}, {}
+    for shift in dict.fromkeys(shift for records in by_model.values() for shift in records):
+        folders = {model: records[shift].folder for model, records in by_model.items() if shift in records}
+        known = {model: folder for model, folder in folders.items() if folder is not None}
+        files = [folder / file for folder in known.values() for file in ("predictions.npz", "clean.npz")]
+        if known and len(known) == len(folders) and all(path.is_file() for path in files):
+            on_shift[shift], on_clean[shift] = _table(known, "predictions.npz"), _table(known, "clean.npz")
+    return Answers(on_shift, on_clean) if on_shift else None
 
 
 def _table(folders: Mapping[str, Path], file: str) -> Table:

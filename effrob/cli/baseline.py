@@ -1,0 +1,141 @@
+"""`effrob baseline`: list, show and build the sets of models a line is fitted to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from effrob.robustness.baseline import Baseline
+
+
+@click.group("baseline")
+def baseline() -> None:
+    """The models a line is fitted to: list them, show one, or build one from models evaluated here."""
+
+
+@baseline.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+def list_baselines(as_json: bool) -> None:
+    """Every baseline at hand."""
+    from effrob.robustness.baseline import baseline as find
+    from effrob.robustness.baseline import baseline_names
+    from effrob.writing import strict_json
+
+    rows = [_summary(find(name)) for name in baseline_names() if name != "measured"]
+    if as_json:
+        click.echo(strict_json(rows), nl=False)
+        return
+    for row in rows:
+        click.echo(
+            f"{row['name']:<14} {row['models']:>4} models, {row['families']} families, {row['harness']}"
+            f"{', per-image answers' if row['answers'] else ''}: {', '.join(row['shifts'])}"
+        )
+    click.echo(f"{'measured':<14} your own complete records with the native head (--results)")
+
+
+@baseline.command("show")
+@click.argument("name")
+@click.option("--results", type=click.Path(), default="effrob-results", show_default=True, help="For `measured`.")
+@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+def show(name: str, results: str, as_json: bool) -> None:
+    """Members, families, shifts and digest of one baseline."""
+    from effrob.robustness.baseline import baseline as find
+    from effrob.writing import strict_json
+
+    chosen = find(name, Path(results))
+    if as_json:
+        members = [
+            {
+                "model": m.model,
+                "family": m.family,
+                "clean_full": None if m.clean_full is None else m.clean_full.value,
+                "accuracies": {shift: a.value for shift, a in m.accuracies.items()},
+                "clean": {shift: a.value for shift, a in m.clean.items()},
+            }
+            for m in chosen.members
+        ]
+        click.echo(strict_json({**_summary(chosen), "members": members}), nl=False)
+        return
+    summary = _summary(chosen)
+    click.echo(
+        f"{chosen.name}: {summary['models']} models of {summary['families']} families, "
+        f"{chosen.harness}, protocol {chosen.protocol}"
+    )
+    if chosen.note:
+        click.echo(chosen.note)
+    click.echo(f"digest {chosen.digest}")
+    for m in chosen.members:
+        full = "    -" if m.clean_full is None else f"{100 * m.clean_full.value:5.1f}"
+        click.echo(f"{full} %  {m.family:<20} {m.model}")
+
+
+@baseline.command("build")
+@click.argument("name")
+@click.option(
+    "--model", "models", multiple=True, required=True, metavar="SPEC", help="A model, or @FILE with one a line."
+)
+@click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A test set. [default: all of the suite found]")
+@click.option("--suite", default="imagenet", show_default=True, help="imagenet or pocket.")
+@click.option("--head", default="native", show_default=True, help="The one head every member is read with.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
+@click.option("--partial", is_flag=True, help="Accept sets whose counts differ from the official ones.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of baselines. [default: $EFFROB_BASELINES or your data folder]",
+)
+def build(
+    name: str,
+    models: tuple[str, ...],
+    shifts: tuple[str, ...],
+    suite: str,
+    head: str,
+    data: Path | None,
+    results: Path,
+    device: str,
+    batch_size: int,
+    partial: bool,
+    out: Path | None,
+) -> None:
+    """Evaluate models with this harness and keep line and per-image answers under NAME.
+
+    In @FILE, a line `# family: NAME` gives the family of the specs below it; without one, timm and torchvision names say it.
+    """
+    from effrob.robustness.built import build_baseline
+
+    folder, made = build_baseline(
+        name,
+        models,
+        out=out,
+        shifts=shifts or None,
+        suite=suite,
+        head=head,
+        data=data,
+        results=results,
+        device=device,
+        batch_size=batch_size,
+        partial=partial,
+    )
+    click.echo(f"baseline {name}: {len(made.members)} models of {len(made.families)} families in {folder}")
+
+
+def _summary(chosen: Baseline) -> dict[str, Any]:
+    return {
+        "name": chosen.name,
+        "models": len(chosen.members),
+        "families": len(chosen.families),
+        "shifts": list(chosen.shifts),
+        "protocol": chosen.protocol,
+        "harness": chosen.harness,
+        "answers": chosen.answers is not None,
+        "note": chosen.note,
+        "digest": chosen.digest,
+    }

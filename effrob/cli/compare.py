@@ -1,0 +1,76 @@
+"""`effrob compare`: two models, the same images, the same line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from effrob.cli.options import line_options
+
+
+@click.command("compare")
+@click.argument("first", metavar="SPEC")
+@click.argument("second", metavar="SPEC")
+@click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A shift. [default: all that both models have]")
+@click.option(
+    "--results", type=click.Path(), default="effrob-results", show_default=True, help="Where records are looked for."
+)
+@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
+@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@line_options
+def compare(
+    first: str,
+    second: str,
+    shifts: tuple[str, ...],
+    results: str,
+    head: str | None,
+    as_json: bool,
+    baseline: str | None,
+    axis: str,
+    scale: str,
+) -> None:
+    """Compare two models: accuracy (McNemar, paired bootstrap) and effective robustness, first minus second.
+
+    Measured models are found among the records, others in the published tables (write SOURCE:MODEL to choose one). Shared
+    images and the shared line are taken into account; p-values are adjusted for all the shifts of one command (Holm).
+    """
+    from pathlib import Path
+
+    from effrob.robustness.compare import compare as compare_models
+    from effrob.writing import strict_json
+
+    found = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale)
+    for notice in found.notices:
+        click.echo(notice, err=True)
+    if as_json:
+        click.echo(strict_json(found.as_json()), nl=False)
+        return
+    click.echo(f"{found.first.model} ({found.first.harness}) minus {found.second.model} ({found.second.harness})")
+    for row in found.as_json():
+        click.echo(_sentence(row))
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.2f}"
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    ends = row["effective_robustness_difference_ci95"]
+    between = "no interval" if ends is None else f"{_points(ends[0])} to {_points(ends[1])}"
+    same = row["equivalence"]
+    words = {
+        "first": "the first stands higher",
+        "second": "the second stands higher",
+        "no difference shown": "not more than noise",
+        "cannot-tell": "cannot tell",
+    }[row["verdict"]]
+    if same["equivalent"]:
+        words += f", equivalent within {100 * same['margin']:.2f}"
+    how = "paired" if row["paired"] else "not paired: conservative"
+    p = "" if row["p_adjusted"] is None else f", p {max(row['p_adjusted'], 1e-300):.2g} (Holm)"
+    mcnemar = "" if row["mcnemar_p"] is None else f", McNemar p {row['mcnemar_p']:.2g}"
+    return (
+        f"{row['shift']:<16} accuracy {_points(row['accuracy_difference'])} points{mcnemar}; effective robustness "
+        f"{_points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}]"
+    )

@@ -1,0 +1,213 @@
+"""Subjects: the models a comparison names, found among the user's records or in the published tables.
+
+A record brings counts and per-image answers; a published row brings accuracies and the sizes of the sets. Two subjects of
+different harnesses are compared only with a notice.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effrob.errors import UsageProblem, near
+from effrob.robustness.baseline import MEANS, Baseline, Member, default_baseline, from_published, in_suite
+from effrob.robustness.baseline import baseline as find_baseline
+from effrob.robustness.correction import adjust
+from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
+from effrob.robustness.effective import assess
+from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.records import CLEAN_SETS, Record, from_records, read_npz, read_records
+from model_zoo.published import largest_sizes, published, sources
+
+Bools = NDArray[np.bool_]
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with counts on its shifts. harness: `measured` or `published:SOURCE`; folders: shift -> record folder."""
+
+    model: str
+    harness: str
+    protocol: str
+    member: Member
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+
+def find_pair(first: str, second: str, results: Path, head: str | None = None) -> tuple[Subject, Subject]:
+    """The two models, from one harness where one has both.
+
+    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
+    """
+    found = [_candidates(name, results, head) for name in (first, second)]
+    for harness in found[0]:
+        if harness in found[1]:
+            return found[0][harness], found[1][harness]
+    return next(iter(found[0].values())), next(iter(found[1].values()))
+
+
+def _candidates(name: str, results: Path, head: str | None) -> dict[str, Subject]:
+    """harness -> subject, records first, then published tables in their order."""
+    found: dict[str, Subject] = {}
+    prefix, _, rest = name.partition(":")
+    for harness in ("measured", *(f"published:{source}" for source in sources())):
+        source = harness.removeprefix("published:")
+        names = [name, rest] if rest and prefix in (source, source.replace("_", "-")) else [name]
+        for wanted in names:
+            subject = _measured(wanted, results, head) if source == "measured" else _published(wanted, source)
+            if subject is not None:
+                found.setdefault(harness, subject)
+    if not found:
+        raise UsageProblem(f"no record below {results} and no published table has {name!r}{_suggest(name, results)}")
+    return found
+
+
+def _suggest(name: str, results: Path) -> str:
+    known = {row.model for source in sources() for row in published(source)}
+    known |= {str(record.asked("model")) for record in _records(results)}
+    return near(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
+
+
+@functools.lru_cache(maxsize=4)
+def _records(results: Path) -> tuple[Record, ...]:
+    return tuple(read_records(results)) if results.is_dir() else ()
+
+
+def _measured(name: str, results: Path, head: str | None) -> Subject | None:
+    records = [r for r in _records(results) if r.asked("model") == name or r.content.get("model_asked") == name]
+    records = [r for r in records if head is None or r.asked("head") == head]
+    if not records:
+        return None
+    heads = sorted({f"{r.asked('head')} {r.asked('prompts') or ''}".strip() for r in records})
+    if len(heads) > 1:
+        raise UsageProblem(f"{name} was evaluated with several heads ({', '.join(heads)}): name one with --head")
+    made = from_records(name, records, {}, answers=False)
+    folders = {str(r.asked("shift")): r.folder for r in records if r.folder is not None}
+    return Subject(made.members[0].model, "measured", made.protocol, made.members[0], folders)
+
+
+def _published(name: str, source: str) -> Subject | None:
+    row = next((row for row in largest_sizes(published(source)) if row.model == name), None)
+    if row is None:
+        return None
+    return Subject(name, f"published:{source}", row.protocol, from_published(name, [row], {}, "").members[0])
+
+
+def difference(line: RobustnessFit, first: Subject, second: Subject) -> Difference | None:
+    """First minus second on one line; paired where both have per-image answers. None where a count is missing."""
+    points = [subject.member.point(line.shift, line.axis) for subject in (first, second)]
+    if points[0] is None or points[1] is None:
+        return None
+    answers = paired_answers(line, first, second)
+    return Difference(assess(line, *points[0]), assess(line, *points[1]), answers)
+
+
+def paired_answers(line: RobustnessFit, first: Subject, second: Subject) -> PairedAnswers | None:
+    """Both models' answers in one image order; None where one has none, or on an axis whose answers are not kept."""
+    folders = [subject.folders.get(line.shift) for subject in (first, second)]
+    if folders[0] is None or folders[1] is None:
+        return None
+    clean = [_clean_path(line, subject) for subject in (first, second)]
+    paths = [p for p in (folders[0] / "predictions.npz", folders[1] / "predictions.npz", *clean) if p is not None]
+    if len(paths) < 4 or not all(path.is_file() for path in paths):
+        return None
+    columns = [read_npz(path, ("id", "correct")) for path in paths]
+    return PairedAnswers(*_aligned(columns[0], columns[1]), *_aligned(columns[2], columns[3]))
+
+
+def _clean_path(line: RobustnessFit, subject: Subject) -> Path | None:
+    """The answers on the line's axis: the class-matched view beside the record, or the clean set's own record."""
+    if line.axis == "clean":
+        return subject.folders[line.shift] / "clean.npz"
+    return next((subject.folders[s] / "predictions.npz" for s in CLEAN_SETS if s in subject.folders), None)
+
+
+def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bools]:
+    places = {name: i for i, name in enumerate(second["id"].tolist())}
+    order = [places.get(name, -1) for name in first["id"].tolist()]
+    if -1 in order or len(order) != len(places):
+        raise UsageProblem(
+            f"the two models answered different images ({len(order)} and {len(places)}): evaluate both on the same set"
+        )
+    return first["correct"].astype(np.bool_), second["correct"].astype(np.bool_)[order]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two subjects and their difference on each shift; notices are sentences a reader must see first."""
+
+    first: Subject
+    second: Subject
+    differences: tuple[Difference, ...]
+    notices: tuple[str, ...]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """One strict-JSON object a shift; `p_adjusted` is Holm's over them all, and `verdict` reads it."""
+        adjusted = adjust([d.p_value for d in self.differences], "holm")
+        return [
+            {
+                "first_model": self.first.model,
+                "second_model": self.second.model,
+                "first_source": self.first.harness,
+                "second_source": self.second.harness,
+                **found.as_json(),
+                "p_adjusted": p,
+                "verdict": NOTHING if p is not None and p >= ALPHA else found.verdict,
+                "verdict_uncorrected": found.verdict,
+                "notices": list(self.notices),
+            }
+            for found, p in zip(self.differences, adjusted)
+        ]
+
+
+def compare(
+    first: str,
+    second: str,
+    shifts: Sequence[str] = (),
+    results: Path = Path("effrob-results"),
+    head: str | None = None,
+    baseline: str | Baseline | None = None,
+    axis: str = "clean",
+    scale: str = "logit",
+) -> Comparison:
+    """Compare two models on every shift that both and the baseline have, or on the shifts named.
+
+    A shift without class-matched clean accuracy is judged on the full axis, and a notice says so. Raises UsageProblem for a
+    name nobody has, and for a shift named that one of the two lacks.
+    """
+    one, two = find_pair(first, second, results, head)
+    both = [shift for shift in one.member.accuracies if shift in two.member.accuracies]
+    lacking = [shift for shift in shifts if shift not in both and shift not in MEANS]
+    if lacking or not both:
+        what = ", ".join(lacking) or "any shift in common"
+        raise UsageProblem(
+            f"{one.model} and {two.model} do not both have {what}; in common: {', '.join(both) or 'none'}"
+        )
+    notices = []
+    if (one.harness, one.protocol) != (two.harness, two.protocol):
+        notices.append(
+            f"notice: {one.harness} ({one.protocol}) and {two.harness} ({two.protocol}) are different harnesses; the same "
+            "weights differ by up to a point between them"
+        )
+    made = []
+    for shift in shifts or both:
+        chosen = find_baseline(baseline or default_baseline(shift), results)
+        if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
+            continue
+        line = fit(shift, chosen, axis, scale)
+        found = difference(line, one, two)
+        if found is None:
+            notices.append(f"notice: {shift} is judged on the full axis: a class-matched clean accuracy is not known")
+            found = difference(fit(shift, chosen, "full", scale), one, two)
+        if found is None:
+            raise UsageProblem(f"{one.model} and {two.model} do not both have a clean accuracy beside {shift}")
+        made.append(found)
+    if not made:
+        raise UsageProblem(f"the baseline has none of {', '.join(both)}: name another --baseline")
+    return Comparison(one, two, tuple(made), tuple(notices))

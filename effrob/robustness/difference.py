@@ -1,0 +1,168 @@
+"""Difference: two models against one line. Shared images and the shared line cancel, and are made to.
+
+Var(first - second) = sampling of both - twice the covariance over images + the line's uncertainty between two places.
+Without per-image answers the covariance is unknown and left out, which makes the interval conservative.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtrit
+
+from effrob.errors import UsageProblem
+from effrob.results.accuracy import PairedAccuracy, compare_correct
+from effrob.robustness.effective import Effective
+from effrob.robustness.equivalence import Equivalence, judge, margin_for
+from effrob.robustness.fit import RobustnessFit
+
+Bools = NDArray[np.bool_]
+NOTHING = "no difference shown"
+
+
+@dataclass(frozen=True, eq=False)
+class PairedAnswers:
+    """Right or wrong of two models, image by image: (n,) on the shift, (m,) on the clean view, each pair in one order."""
+
+    first_shift: Bools
+    second_shift: Bools
+    first_clean: Bools
+    second_clean: Bools
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """First minus second, in effective robustness; fractions."""
+
+    first: Effective
+    second: Effective
+    answers: PairedAnswers | None = None
+
+    def __post_init__(self) -> None:
+        if self.first.fit is not self.second.fit:
+            raise UsageProblem(
+                f"two models are compared on one line; got {_name(self.first.fit)} and {_name(self.second.fit)}"
+            )
+
+    @property
+    def paired(self) -> bool:
+        return self.answers is not None
+
+    @property
+    def value(self) -> float | None:
+        a, b = self.first.effective_robustness, self.second.effective_robustness
+        return None if a is None or b is None else a - b
+
+    @property
+    def residual(self) -> float | None:
+        """In logits."""
+        a, b = self.first.effective_robustness_logit, self.second.effective_robustness_logit
+        return None if a is None or b is None else a - b
+
+    @functools.cached_property
+    def accuracy(self) -> PairedAccuracy | None:
+        """McNemar and the paired bootstrap on the shift's images; None without per-image answers."""
+        return None if self.answers is None else compare_correct(self.answers.first_shift, self.answers.second_shift)
+
+    @functools.cached_property
+    def _parts(self) -> tuple[float, float, int] | None:
+        """(sampling variance, line variance, degrees of freedom) of `value`; None where a model stands at 0 or 1 clean."""
+        if (
+            self.first.place is None
+            or self.second.place is None
+            or self.first.shift is None
+            or self.second.shift is None
+        ):
+            return None
+        scale = self.first.fit.scale
+        lines, slopes, densities, places = [], [], [], []
+        for one in (self.first, self.second):
+            assert one.place is not None
+            line, tx, height = one.place
+            lines.append(line)
+            densities.append(scale.density(height))
+            slopes.append(densities[-1] * line.slope / scale.density(tx))
+            places.append(tx)
+        if self.answers is not None:
+            got = self.answers
+            on_shift = got.first_shift.astype(np.float64) - got.second_shift
+            on_clean = slopes[0] * got.first_clean - slopes[1] * got.second_clean
+            sampling = float(on_shift.var()) / len(on_shift) + float(on_clean.var()) / len(on_clean)
+        else:
+            assert self.first.clean is not None and self.second.clean is not None
+            sampling = self.first.shift.sd**2 + self.second.shift.sd**2
+            sampling += (slopes[0] * self.first.clean.sd) ** 2 + (slopes[1] * self.second.clean.sd) ** 2
+        a, b = lines
+        if a is b:
+            across = densities[0] * (places[0] - a.x_mean) - densities[1] * (places[1] - a.x_mean)
+            model = a.residual_std**2 * ((densities[0] - densities[1]) ** 2 / a.n + across**2 / a.sxx)
+        else:
+            model = sum((d * one.residual_std) ** 2 * one.leverage(tx) for one, d, tx in zip(lines, densities, places))
+        return sampling, model, min(a.n, b.n) - 2
+
+    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        """Two-sided interval of `value`: sampling of four accuracies, and the line they share."""
+        if self._parts is None or self.value is None:
+            return None
+        sampling, model, freedom = self._parts
+        tail = (1 - level) / 2
+        half = math.hypot(float(ndtri(tail)) * math.sqrt(sampling), float(stdtrit(freedom, tail)) * math.sqrt(model))
+        return self.value - half, self.value + half
+
+    @functools.cached_property
+    def ci95(self) -> tuple[float, float] | None:
+        return self.interval()
+
+    @functools.cached_property
+    def p_value(self) -> float | None:
+        """Two-sided p of no difference; 1 where the two never differ."""
+        if self._parts is None or self.value is None:
+            return None
+        spread = math.sqrt(self._parts[0] + self._parts[1])
+        return 1.0 if self.value == 0 else (2.0 * float(ndtr(-abs(self.value) / spread)) if spread > 0 else 0.0)
+
+    @property
+    def verdict(self) -> str:
+        """`first`, `second`, or `no difference shown`: not more than noise."""
+        if self.ci95 is None:
+            return "cannot-tell"
+        if self.ci95[0] > 0:
+            return "first"
+        return "second" if self.ci95[1] < 0 else NOTHING
+
+    @functools.cached_property
+    def equivalence(self) -> Equivalence:
+        return judge(self.interval, margin_for(self.first.fit))
+
+    def as_json(self) -> dict[str, Any]:
+        accuracy = self.accuracy
+        return {
+            "shift": self.first.fit.shift,
+            "paired": self.paired,
+            "accuracy_difference": _gap(self.first, self.second),
+            "accuracy_difference_ci95": None if accuracy is None else list(accuracy.ci95),
+            "mcnemar_p": None if accuracy is None else accuracy.mcnemar_p,
+            "only_first": None if accuracy is None else accuracy.only_first,
+            "only_second": None if accuracy is None else accuracy.only_second,
+            "effective_robustness_difference": self.value,
+            "effective_robustness_difference_logit": self.residual,
+            "effective_robustness_difference_ci95": None if self.ci95 is None else list(self.ci95),
+            "p_value": self.p_value,
+            "verdict": self.verdict,
+            **self.equivalence.as_json(),
+            "first": self.first.as_json(),
+            "second": self.second.as_json(),
+        }
+
+
+def _gap(first: Effective, second: Effective) -> float | None:
+    return None if first.shift is None or second.shift is None else first.shift.value - second.shift.value
+
+
+def _name(fit: RobustnessFit) -> str:
+    return f"{fit.shift} under {fit.baseline.name} ({fit.axis}, {fit.scale.name})"

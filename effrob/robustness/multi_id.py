@@ -1,0 +1,134 @@
+"""Effective robustness against several clean sets at once (Shi et al. 2023), with a guard against collinear ones.
+
+h(shift) = w0 + sum of w_j h(clean_j), least squares over baseline models. Two clean sets that rise and fall together
+cannot be told apart by any number of models: the variance inflation says so before a weight is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effrob.errors import UsageProblem
+from effrob.robustness.baseline import Baseline
+from effrob.robustness.scale import Scale
+from effrob.robustness.scale import scale as find_scale
+
+Floats = NDArray[np.float64]
+COLLINEAR = 10.0
+MODELS_A_WEIGHT = 10
+
+
+@dataclass(frozen=True, eq=False)
+class MultiFit:
+    """weights (J + 1,) intercept first;  vif (J,) variance inflation of each clean set, 1 for one set
+
+    r2 on the scale; mae in accuracy, a fraction; stable  False where a variance inflation exceeds 10 and no ridge was used
+    """
+
+    clean_sets: tuple[str, ...]
+    scale: Scale
+    weights: Floats
+    r2: float
+    mae: float
+    vif: Floats
+    n: int
+    ridge: float
+
+    @property
+    def stable(self) -> bool:
+        return self.ridge > 0 or float(self.vif.max()) <= COLLINEAR
+
+    def effective_robustness(self, clean: Sequence[float], shift: float) -> float:
+        """Accuracy minus prediction, from one clean accuracy a set, in their order."""
+        if len(clean) != len(self.clean_sets):
+            raise UsageProblem(f"one accuracy each on {', '.join(self.clean_sets)} was wanted; got {len(clean)}")
+        height = float(self.weights[0] + self.weights[1:] @ self.scale.forward(list(clean)))
+        return shift - self.scale.back(height)
+
+
+def fit_multi(
+    clean: Floats,
+    shift: Floats,
+    clean_sets: Sequence[str],
+    scale: str | Scale = "logit",
+    ridge: float = 0.0,
+    allow_collinear: bool = False,
+) -> MultiFit:
+    """Least squares over N models. clean (N, J) and shift (N,) accuracies strictly inside (0, 1).
+
+    ridge  penalty on the weights of standardised columns, for clean sets that are nearly one
+    Raises UsageProblem for fewer than 10 models a weight, and for collinear sets unless `ridge` or `allow_collinear`.
+    """
+    n, j = clean.shape
+    if n < MODELS_A_WEIGHT * (j + 1):
+        raise UsageProblem(f"{j} clean sets want at least {MODELS_A_WEIGHT * (j + 1)} models; {n} have all accuracies")
+    on = find_scale(scale)
+    x, y = on.forward(clean), on.forward(shift)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise UsageProblem("a model at 0 or 1 has no place in a fit: leave it out")
+    vif = variance_inflation(x)
+    if not allow_collinear and ridge == 0 and vif.max() > COLLINEAR:
+        raise UsageProblem(
+            f"the clean sets {', '.join(clean_sets)} rise and fall together (variance inflation {vif.max():.0f}, at most "
+            f"{COLLINEAR:.0f} can be read): give ridge, or use one of them"
+        )
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    z = (x - centre) / spread
+    gram = z.T @ z + ridge * n * np.eye(j)
+    slopes = (
+        np.linalg.solve(gram, z.T @ (y - y.mean())) / spread if ridge else np.linalg.lstsq(x - centre, y, rcond=None)[0]
+    )
+    weights = np.concatenate([[y.mean() - slopes @ centre], slopes])
+    predicted = weights[0] + x @ slopes
+    gap = y - predicted
+    total = float(((y - y.mean()) ** 2).sum())
+    return MultiFit(
+        clean_sets=tuple(clean_sets),
+        scale=on,
+        weights=weights,
+        r2=1.0 - float(gap @ gap) / total,
+        mae=float(np.abs(shift - on.inverse(predicted)).mean()),
+        vif=vif,
+        n=n,
+        ridge=ridge,
+    )
+
+
+def variance_inflation(x: Floats) -> Floats:
+    """(J,) 1 / (1 - R^2) of each column regressed on the others; infinite for a copy."""
+    found = np.ones(x.shape[1])
+    for column in range(x.shape[1] if x.shape[1] > 1 else 0):
+        others = np.delete(x, column, axis=1)
+        others, y = others - others.mean(axis=0), x[:, column] - x[:, column].mean()
+        gap = y - others @ np.linalg.lstsq(others, y, rcond=None)[0]
+        share = float(gap @ gap) / float(y @ y)
+        found[column] = 1.0 / share if share > 1e-12 else np.inf
+    return found
+
+
+def multi_id(
+    shift: str,
+    clean_sets: Sequence[str],
+    baseline: str | Baseline = "testbed",
+    scale: str | Scale = "logit",
+    ridge: float = 0.0,
+    allow_collinear: bool = False,
+) -> MultiFit:
+    """Fit a baseline's `shift` on several of its sets; `imagenet` (or `full`) names the whole clean set."""
+    from effrob.robustness.baseline import baseline as find
+
+    chosen = find(baseline)
+    chosen.require(shift)
+    rows = []
+    for member in chosen.members:
+        xs = [member.clean_full if s in ("imagenet", "full") else member.accuracies.get(s) for s in clean_sets]
+        y = member.accuracies.get(shift)
+        known = [a.value for a in (*xs, y) if a is not None and 0 < a.value < 1]
+        if len(known) == len(clean_sets) + 1:
+            rows.append(known)
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(clean_sets) + 1)
+    return fit_multi(table[:, :-1], table[:, -1], clean_sets, scale, ridge, allow_collinear)
