@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from effrob.errors import EffrobError, UsageProblem
 from effrob.leaderboard.cell import Cell, Lines, cell, robustness_of_mean
 from effrob.leaderboard.table import BoardRow
@@ -58,10 +60,24 @@ def _prove(stored: Stored) -> None:
             raise EffrobError(f"{stored.folder / 'record.json'} names a file {name!r} that no record has")
     if (record.clean is None) != ("clean.npz" not in record.files):
         raise EffrobError(f"{stored.folder / 'record.json'} states clean accuracies without predictions to prove them")
+    _prove_rows(stored)
     if not record.partial and record.counts.n != record.n_expected:
         raise EffrobError(
             f"{stored.folder / 'record.json'} calls {record.counts.n} of {record.n_expected} images complete"
         )
+
+
+def _prove_rows(stored: Stored) -> None:
+    """Each image once, and right where prediction and target agree (ReaL accepts several answers: there it is stated)."""
+    several = stored.record.asked.shift == "imagenet-real"
+    files = [("predictions.npz", stored.predictions()), ("clean.npz", stored.clean_predictions())]
+    for name, rows in files:
+        if rows is None:
+            continue
+        if len(np.unique(rows.index)) != len(rows) or len(np.unique(rows.id)) != len(rows):
+            raise EffrobError(f"{stored.folder / name} answers an image twice")
+        if not several and not np.array_equal(rows.correct, rows.predicted == rows.target):
+            raise EffrobError(f"{stored.folder / name} calls answers right that are not the target, or the reverse")
 
 
 def _disagreeing(records: Iterable[Stored]) -> list[str]:

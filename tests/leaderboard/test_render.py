@@ -1,0 +1,129 @@
+"""Markdown that a strict parser reads, LaTeX that compiles, names that stay text, CSV and JSON that agree."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from effrob.leaderboard.gather import gather
+from effrob.leaderboard.latex import escape, latex
+from effrob.leaderboard.render import as_json, csv_text, json_text, markdown
+from effrob.leaderboard.table import Board
+from effrob.rows import Line
+
+from .conftest import SHIFTS, submit
+
+NASTY = r"<script>alert(1)</script> | 50% & $x_1$ #{~^\ `*--*` é"
+
+
+@pytest.fixture
+def nasty(tmp_path: Path) -> Board:
+    for shift, accuracy in SHIFTS.items():
+        submit(tmp_path, NASTY, shift, accuracy)
+        submit(tmp_path, "plain", shift, accuracy - 0.1)
+    return gather([tmp_path], "openclip", Line())
+
+
+def _tables(text: str) -> list[list[list[str]]]:
+    parser = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed")
+    tokens = parser.MarkdownIt("commonmark").enable("table").parse(text)
+    tables: list[list[list[str]]] = []
+    for token, after in zip(tokens, [*tokens[1:], None]):
+        if token.type == "table_open":
+            tables.append([])
+        elif token.type == "tr_open":
+            tables[-1].append([])
+        elif token.type in ("td_open", "th_open"):
+            assert after is not None
+            plain = "".join(c.content for c in after.children or [] if c.type in ("text", "text_special"))
+            assert not [c.type for c in after.children or [] if c.type not in ("text", "text_special")]
+            tables[-1][-1].append(plain)
+    return tables
+
+
+def test_markdown_parses_into_whole_tables_and_names_stay_text(nasty: Board) -> None:
+    tables = _tables(markdown(nasty))
+    assert sum(len(table) - 1 for table in tables) == len(nasty.rows)
+    for table in tables:
+        assert {len(row) for row in table} == {12}
+    measured = [row[1] for row in tables[0][1:]]
+    assert measured == [" ".join(NASTY.split()), "plain"]
+
+
+def test_markdown_shows_points_intervals_and_the_line(nasty: Board) -> None:
+    text = markdown(nasty)
+    assert "line of baseline testbed, clean axis, logit scale" in text
+    assert "69.00 \\[66.0, 71.9\\]" in text
+    first = next(line for line in text.splitlines() if "script" in line)
+    mean = next(row for row in nasty.rows if row.model == NASTY).mean
+    assert mean is not None and f"{100 * mean:+.2f}" in first
+
+
+def test_top_says_how_many_it_left_out(nasty: Board) -> None:
+    text = markdown(nasty, top=3)
+    assert "the first 3 of" in text
+    assert max(len(table) - 1 for table in _tables(text)) == 3
+
+
+def test_csv_and_json_hold_the_same_numbers(nasty: Board) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(nasty))))
+    facts = json.loads(json_text(nasty))
+    assert [row["model"] for row in rows] == [fact["model"] for fact in facts]
+    for row, fact in zip(rows, facts):
+        for shift, cell in fact["shifts"].items():
+            assert float(row[f"{shift}.accuracy"]) == cell["accuracy"]
+            assert float(row[f"{shift}.effective_robustness_ci95_low"]) == cell["effective_robustness_ci95"][0]
+            assert row[f"{shift}.axis"] == cell["axis"]
+
+
+def test_json_is_strict_and_holds_the_interface(nasty: Board) -> None:
+    rows = json.loads(json_text(nasty), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    wanted = {
+        "model", "img_size", "source", "head", "protocol", "clean_full", "shifts", "mean_effective_robustness",
+        "mean_effective_robustness_logit", "effective_robustness_of_mean",
+    }  # fmt: skip
+    cell = {
+        "accuracy", "accuracy_ci95", "clean_accuracy", "effective_robustness", "effective_robustness_logit",
+        "effective_robustness_ci95", "effective_robustness_pi95", "verdict", "extrapolated", "baseline", "axis", "scale",
+    }  # fmt: skip
+    for row in rows:
+        assert wanted <= row.keys()
+        assert all(cell <= found.keys() for found in row["shifts"].values())
+    assert rows == as_json(nasty)
+
+
+def test_latex_escapes_every_special_character_and_marks_the_best(nasty: Board) -> None:
+    text = latex(nasty)
+    assert escape(" ".join(NASTY.split())) in text
+    assert r"\textless{}script\textgreater{}" in text
+    assert escape("a--b é") == r"a-{}-b [U+00E9]"
+    assert r"\toprule" in text and r"\bottomrule" in text
+    best, other = (next(r for r in nasty.rows if r.model == m) for m in (NASTY, "plain"))
+    assert best.mean_logit is not None and other.mean_logit is not None and best.mean_logit > other.mean_logit
+    assert rf"$\mathbf{{{best.mean_logit:+.3f}}}$" in text
+    assert rf"\mathbf{{{other.mean_logit:+.3f}}}" not in text
+
+
+def test_no_table_puts_the_diagnostic_set_in_bold(nasty: Board) -> None:
+    for line in latex(nasty).splitlines():
+        if line.count("&") == 14 and line.endswith(r"\\") and "mathbf" in line:
+            assert "mathbf" not in line.split("&")[-1]
+
+
+def test_latex_compiles(nasty: Board, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    preamble = (
+        "\\documentclass[a4paper,landscape]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,longtable,textcomp}"
+    )
+    source = tmp_path / "board.tex"
+    source.write_text(f"{preamble}\\begin{{document}}\n{latex(nasty)}\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", source.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
