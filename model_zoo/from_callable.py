@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,8 +128,11 @@ def _key(loader: Loader) -> tuple[object, ...]:
 
 def _digest(loader: Loader, module: nn.Module) -> str:
     source = file_digest(loader.source) if loader.source else ""
-    function = loader.text.rpartition(":")[2]
-    return hashlib.sha256(json.dumps(["loader", source, function, state_digest(module)]).encode()).hexdigest()
+    # A function of this process may close over anything: its registered name counts. So does the module's structure.
+    function = loader.text if loader.folder is None else loader.text.rpartition(":")[2]
+    structure = re.sub(r"0x[0-9a-f]+", "", repr(module))  # without addresses
+    about = ["loader", source, function, structure, state_digest(module)]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def _called(loader: Loader) -> nn.Module:

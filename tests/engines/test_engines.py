@@ -1,0 +1,151 @@
+"""Every engine gives the local engine's predictions, byte for byte, also where a worker is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from effrob.engines.engine import Job, Outcome
+from effrob.engines.local import LocalEngine
+from effrob.engines.on_torchrun import TorchrunEngine
+from effrob.errors import UsageProblem
+
+LOADER = '''
+import os, signal
+from pathlib import Path
+import torch
+
+MARK = Path({mark!r})
+
+class Net(torch.nn.Module):
+    """A small network that kills its process once, on the first real batch of the whole run."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 16, 8, 8)
+        self.fc = torch.nn.Linear(16, 20)
+
+    def forward(self, x):
+        if {deadly} and x.shape[0] > 8 and not MARK.exists():
+            MARK.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+'''
+
+
+@pytest.fixture(scope="module")
+def local(run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Predictions of an undisturbed run of the local engine."""
+    done, predictions = run(tmp_path_factory.mktemp("local"), False, [sys.executable], ["--engine", "local"])
+    assert done.returncode == 0, done.stderr
+    assert set(predictions) == {"pocket-r", "pocket-v2"}
+    return predictions
+
+
+@pytest.fixture(scope="module")
+def run(pocket_data: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], dict[str, bytes]]]:
+    """`run(folder, deadly, before, engine)` -> (process, predictions by shift) of one evaluation in processes of its own."""
+
+    def go(folder: Path, deadly: bool, before: Sequence[str], engine: Sequence[str]):
+        loader = folder / "net.py"
+        loader.write_text(LOADER.format(mark=str(folder / "killed"), deadly=deadly))
+        environment = {
+            **os.environ,
+            "EFFROB_CONFIG": str(folder / "config"),
+            "OMP_NUM_THREADS": "1",
+            "RAY_DEDUP_LOGS": "0",
+        }
+        effrob = [sys.executable, "-m", "effrob"]
+        pixels = "resize=32,crop=32,interpolation=bilinear,mean=0.5,std=0.5"
+        registered = [*effrob, "register", "net", "--loader", f"{loader}:Net", "--pixels", pixels]
+        subprocess.run(registered, env=environment, check=True, capture_output=True)
+        command = [*before, "-m", "effrob", "eval", "--model", "net", "--suite", "pocket", "--data", str(pocket_data)]
+        command += [
+            "--shift",
+            "pocket-r",
+            "--shift",
+            "pocket-v2",
+            "--results",
+            str(folder / "r"),
+            "--cache",
+            str(folder / "c"),
+        ]
+        command += ["--device", "cpu", "--batch-size", "32", *engine]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+        files = sorted((folder / "r").rglob("predictions.npz"))
+        return done, {path.parent.parent.name: path.read_bytes() for path in files}
+
+    return go
+
+
+RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.mark.engine
+def test_two_torchrun_ranks_give_local_predictions(run, local: dict[str, bytes], tmp_path: Path) -> None:
+    spread, got = run(tmp_path, False, RANKS, ["--engine", "torchrun"])
+    assert spread.returncode == 0, spread.stderr
+    assert got == local
+    assert spread.stdout.count("records in") == 1  # one rank leads
+
+
+@pytest.mark.engine
+def test_torchrun_with_a_killed_rank_restarts_and_goes_on(run, local: dict[str, bytes], tmp_path: Path) -> None:
+    spread, got = run(tmp_path, True, [*RANKS, "--max-restarts", "2"], ["--engine", "torchrun"])
+    assert (tmp_path / "killed").exists()
+    assert spread.returncode == 0, spread.stderr
+    assert predicted(got) == predicted(local)
+
+
+@pytest.mark.engine
+def test_ray_with_a_killed_worker_gives_local_predictions(run, local: dict[str, bytes], tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    spread, got = run(tmp_path, True, [sys.executable], ["--engine", "ray"])
+    assert (tmp_path / "killed").exists()
+    assert spread.returncode == 0, spread.stderr
+    assert predicted(got) == predicted(local)
+
+
+def predicted(files: dict[str, bytes]) -> dict[str, list[int]]:
+    """Predicted classes by shift."""
+    import io
+
+    import numpy as np
+
+    return {name: np.load(io.BytesIO(data))["predicted"].tolist() for name, data in files.items()}
+
+
+class Recorded:
+    """Work that keeps count, and says what a job said."""
+
+    def __init__(self) -> None:
+        self.done: list[Job] = []
+
+    def __call__(self, job: Job) -> Outcome:
+        self.done.append(job)
+        return Outcome(job, "broken" if job.start == 10 else None)
+
+    def detached(self):
+        return self
+
+    def absorb(self, outcome: Outcome) -> Outcome:
+        return outcome
+
+
+def test_the_local_engine_does_every_job_in_order_and_one_failure_stops_nothing() -> None:
+    work, jobs = Recorded(), [Job("s", ("m",), start, start + 10) for start in (0, 10, 20)]
+    outcomes = LocalEngine().run(work, jobs)
+    assert work.done == jobs and [o.job for o in outcomes] == jobs
+    assert [o.error for o in outcomes] == [None, "broken", None]
+
+
+def test_torchrun_without_torchrun_says_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageProblem, match="torchrun --nproc-per-node"):
+        TorchrunEngine()
