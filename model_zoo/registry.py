@@ -27,6 +27,7 @@ BUILT_IN = {
     "openclip": "model_zoo.from_openclip:provider",
     "timm": "model_zoo.from_timm:provider",
     "torchvision": "model_zoo.from_torchvision:provider",
+    "transformers": "model_zoo.from_transformers:provider",
     "pocket": "model_zoo.from_pocket:provider",
 }
 ENTRY_POINTS = "effrob.models"
