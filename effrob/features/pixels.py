@@ -49,6 +49,9 @@ def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
                 if opened.mode.startswith("I"):
                     eight = (np.clip(np.asarray(opened, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8)
                     image = Image.fromarray(eight).convert("RGB")
+                elif opened.mode == "RGB":
+                    opened.load()
+                    image = opened  # convert would copy it
                 else:
                     image = opened.convert("RGB")
     except ImageBroken:
@@ -80,25 +83,41 @@ def resized_size(width: int, height: int, spec: PixelSpec) -> tuple[int, int]:
 
 def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:
     """RGB picture -> (height, width, 3) uint8, resized, padded with `fill` where too small, and centre-cropped."""
-    target = resized_size(image.width, image.height, spec)
-    if target != image.size:
-        image = image.resize(target, FILTERS[spec.interpolation])
-    return _centre(np.asarray(image), spec)
+    wide, high = resized_size(image.width, image.height, spec)
+    kernel = FILTERS[spec.interpolation]
+    (rows, columns), inside = window(high, wide, spec)
+    if (wide, high) != image.size:
+        if spec.mode == "shortest" and wide >= high and wide > spec.size[1] and kernel != Image.Resampling.NEAREST:
+            # Pillow resizes a wide picture along its rows first, rounding to bytes in between: the columns that the crop
+            # leaves out can go before the second pass. A tall one may be done the other way round, by version.
+            image = image.resize((wide, image.height), kernel).crop((columns.start, 0, columns.stop, image.height))
+            wide, columns = spec.size[1], slice(0, spec.size[1])
+        image = image.resize((wide, high), kernel)
+    pixels: Crop = np.asarray(image)
+    if inside is None:
+        return pixels[rows, columns]
+    padded = np.full((*spec.size, 3), spec.fill, dtype=np.uint8)
+    padded[inside] = pixels[rows, columns]
+    return padded
 
 
-def _centre(pixels: Crop, spec: PixelSpec) -> Crop:
-    """(h, w, 3) -> (height, width, 3): padding and offsets as torchvision's CenterCrop has them."""
-    wanted_h, wanted_w = spec.size
-    h, w = pixels.shape[:2]
-    if wanted_h > h or wanted_w > w:
-        missing_h, missing_w = max(wanted_h - h, 0), max(wanted_w - w, 0)
-        padded = np.empty((h + missing_h, w + missing_w, 3), dtype=np.uint8)
-        padded[...] = spec.fill
-        top, left = missing_h // 2, missing_w // 2
-        padded[top : top + h, left : left + w] = pixels
-        pixels, (h, w) = padded, padded.shape[:2]
-    top, left = round((h - wanted_h) / 2.0), round((w - wanted_w) / 2.0)
-    return pixels[top : top + wanted_h, left : left + wanted_w]
+def window(height: int, width: int, spec: PixelSpec) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
+    """The centre crop of a resized picture: its rows and columns there, and where they lie in the crop.
+
+    The second is None where they fill it; offsets and padding are those of torchvision's CenterCrop.
+    """
+    (rows, top), (columns, left) = _span(height, spec.size[0]), _span(width, spec.size[1])
+    whole = height >= spec.size[0] and width >= spec.size[1]
+    return (rows, columns), None if whole else (top, left)
+
+
+def _span(have: int, want: int) -> tuple[slice, slice]:
+    """Along one side: what is taken of `have` pixels, and where it lies among `want`."""
+    if have >= want:
+        start = round((have - want) / 2.0)
+        return slice(start, start + want), slice(0, want)
+    start = (want - have) // 2
+    return slice(0, have), slice(start, start + have)
 
 
 def normalise(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
@@ -109,5 +128,10 @@ def normalise(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
     """
     mean = torch.tensor(spec.mean, dtype=torch.float32, device=batch.device).view(1, 3, 1, 1)
     std = torch.tensor(spec.std, dtype=torch.float32, device=batch.device).view(1, 3, 1, 1)
-    floats = batch.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    return floats.div_(255).sub_(mean).div_(std)
+    floats = torch.empty((len(batch), 3, *batch.shape[1:3]), dtype=torch.float32, device=batch.device)
+    step = 1 if batch.device.type == "cpu" else max(1, len(batch))  # a picture at a time stays in the processor's cache
+    for start in range(0, len(batch), step):
+        part = floats[start : start + step]
+        part.copy_(batch[start : start + step].permute(0, 3, 1, 2))
+        part.div_(255).sub_(mean).div_(std)
+    return floats

@@ -1,0 +1,82 @@
+"""The fast path: JPEG bytes decoded by torchvision and resized as uint8 tensors, without the interpreter's lock.
+
+It takes what it can do well, which is 8-bit grey and RGB JPEGs under the bicubic and bilinear filters, and declines the
+rest: that goes to Pillow, the exact path. Its pixels may differ from the exact ones by a level or so; never PNG, for
+torchvision's PNG reader ends the whole process on some broken files. Knows no models.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from effrob.features.pixels import MAX_PIXELS, resized_size, window
+from model_zoo.pixels import PixelSpec
+
+FILTERS = ("bicubic", "bilinear")
+TALL = 2  # beyond this height over width newer Pillows resize vertically first, and a level of difference becomes many
+
+_FRAMES = (0xC0, 0xC1, 0xC2)  # start of frame: baseline, extended, progressive; the others are lossless or arithmetic
+_ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
+
+
+def frame(data: bytes) -> tuple[int, int, int] | None:
+    """(width, height, components) of an 8-bit Huffman-coded JPEG, from its header; None where it is anything else."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        kind = data[at + 1]
+        if kind == 0xFF:  # a fill byte
+            at += 1
+        elif kind in _ALONE:
+            at += 2
+        elif kind in _FRAMES:
+            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+            return (width, height, data[at + 9]) if data[at + 4] == 8 and width and height else None
+        elif (0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)) or kind in (0xD9, 0xDA):
+            return None
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
+
+
+def decode_fast(data: bytes, border: int = 0) -> torch.Tensor | None:
+    """(H, W, 3) uint8 with `border` pixels cut off each side, or None where the exact path must decide.
+
+    Equal to Pillow's decoding bit for bit: both are libjpeg-turbo's accurate transform. Broken bytes give None.
+    """
+    found = frame(data)
+    if found is None or found[2] not in (1, 3) or found[0] * found[1] > MAX_PIXELS or min(found[:2]) <= 2 * border:
+        return None
+    try:
+        planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    except RuntimeError:
+        return None
+    picture: torch.Tensor = planes.permute(1, 2, 0)
+    return picture[border : picture.shape[0] - border, border : picture.shape[1] - border] if border else picture
+
+
+def takes(spec: PixelSpec, width: int, height: int) -> bool:
+    """Whether `crop_fast` may make this crop: its filter is known, and the picture is no sliver."""
+    return spec.opaque is None and spec.interpolation in FILTERS and height <= TALL * width
+
+
+def crop_fast(picture: torch.Tensor, spec: PixelSpec, out: torch.Tensor) -> None:
+    """Resize (H, W, 3) uint8 and put its centre into `out`, (height, width, 3) uint8, padded where too small."""
+    height, width = picture.shape[:2]
+    wide, high = resized_size(width, height, spec)
+    if (wide, high) != (width, height):
+        # a batch of one made before the axes are turned: torch then sees channels last, and is half as slow
+        planes = functional.interpolate(
+            picture[None].permute(0, 3, 1, 2), size=(high, wide), mode=spec.interpolation, antialias=True
+        )
+        picture = planes[0].permute(1, 2, 0)
+    (rows, columns), inside = window(high, wide, spec)
+    if inside is not None:
+        out.fill_(spec.fill)
+        out = out[inside]
+    out.copy_(picture[rows, columns])
