@@ -1,0 +1,174 @@
+"""ModelCard: what a model was trained on and how, from its name, its published table or its registration; never guessed.
+
+Facts of training sets and the rules that read names are data (`data/cards`), each with its source. What no rule says is
+None. Loads no library and no weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model_zoo.published import PublishedAccuracy
+from model_zoo.registration import Registration
+
+DATA = Path(__file__).parent / "data" / "cards"
+UNITS = {"b": 10**9, "m": 10**6}
+SHARED = {
+    "clip_benchmark": "openclip",
+    "clip_benchmark_scaling": "openclip",
+}  # tables that name models as open_clip does
+CAPTIONS = "captions"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """None where it is not known.
+
+    trained_on     training sets in order, in words
+    images         training images of the largest of them
+    samples_seen   images shown in training, repeats counted, where the name states it
+    supervision    labels, captions, hashtags, pseudo-labels or none, in the order of training
+    lineage        what a reader groups by: `labels`, `more labels`, `captions`, `captions, then labels`, or None
+    robust         the model had a robustness intervention (augmentation, adversarial training, anti-aliasing)
+    sources        where each fact is from
+    """
+
+    model: str
+    trained_on: str | None = None
+    images: int | None = None
+    samples_seen: int | None = None
+    supervision: str | None = None
+    loss: str | None = None
+    image_tower: str | None = None
+    lineage: str | None = None
+    robust: bool | None = None
+    note: str | None = None
+    sources: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "sources": list(self.sources)}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A set that cards name; `by` is what teaches on it. images None where its source states no number."""
+
+    title: str
+    by: str
+    source: str
+    images: int | None = None
+
+
+@functools.cache
+def training_sets() -> dict[str, TrainingSet]:
+    """Every training set by its short name."""
+    declared = tomllib.loads((DATA / "datasets.toml").read_text(encoding="utf-8"))
+    return {name: TrainingSet(**facts) for name, facts in declared.items()}
+
+
+@functools.cache
+def _rules() -> dict[str, list[tuple[re.Pattern[str], dict[str, Any]]]]:
+    declared = tomllib.loads((DATA / "rules.toml").read_text(encoding="utf-8"))
+    return {source: [(re.compile(rule["match"]), rule) for rule in rules] for source, rules in declared.items()}
+
+
+def card_of_published(row: PublishedAccuracy) -> ModelCard:
+    """The card of a published row: its table's rules, read on its name and its training column."""
+    return _card(row.model, SHARED.get(row.source, row.source), row.training_data, f"published table {row.source}")
+
+
+def card_of_spec(spec: str, registration: Registration | None = None) -> ModelCard:
+    """The card of `scheme:name@weights`, or of a registered model as its owner described it."""
+    if registration is not None:
+        return _registered(spec, registration)
+    scheme, _, rest = spec.partition(":")
+    training = None
+    if scheme == "timm":
+        training = timm_training(rest.partition("@")[0])
+        if "@" in rest:  # a file's weights are not the tag's
+            return ModelCard(spec, image_tower=rest.partition(".")[0])
+    return _card(spec, scheme, training, "the model's name")
+
+
+@functools.cache
+def _timm() -> dict[str, str | None]:
+    from model_zoo.published import published
+
+    return {row.model: row.training_data for row in published("timm")}
+
+
+def timm_training(name: str) -> str | None:
+    """The training column of timm's table for ARCH.TAG, or None where the table lacks the model."""
+    return _timm().get(name)
+
+
+def _card(model: str, source: str, training: str | None, named_by: str) -> ModelCard:
+    name = model.removeprefix(f"{source}:")
+    facts: dict[str, Any] = {}
+    sources = [named_by]
+    for pattern, rule in _rules().get(source, []):
+        if "when" in rule and training not in rule["when"]:
+            continue
+        found = pattern.search(name)
+        if found is None:
+            continue
+        for key, value in (*rule.items(), *found.groupdict().items()):
+            if value is not None:
+                facts.setdefault(key, value)
+        if rule.get("stop"):
+            break
+    sets = [training_sets()[each] for each in facts.get("data", [])]
+    taught = facts.get("taught") or [each.by for each in sets]
+    sources += [f"{each.title}: {each.source}" for each in dict.fromkeys(sets)]
+    sizes = [each.images for each in sets]
+    return ModelCard(
+        model=model,
+        trained_on=_in_order([each.title for each in sets]),
+        images=max(size for size in sizes if size is not None) if sizes and None not in sizes else None,
+        samples_seen=_number(facts.get("samples")),
+        supervision=_in_order(taught),
+        loss=facts.get("loss"),
+        image_tower=facts.get("tower"),
+        lineage=_lineage(taught, training),
+        robust=None if training is None else training == "robust_intv",
+        note=facts.get("note"),
+        sources=tuple(sources),
+    )
+
+
+def _in_order(words: list[str]) -> str | None:
+    """`a, then b`; a word that follows itself once; None for none."""
+    kept = [word for i, word in enumerate(words) if i == 0 or words[i - 1] != word]
+    return ", then ".join(kept) or None
+
+
+def _number(text: str | None) -> int | None:
+    """`34b` as 34,000,000,000."""
+    return None if text is None else int(text[:-1]) * UNITS[text[-1].lower()]
+
+
+def _lineage(taught: list[str], training: str | None) -> str | None:
+    if CAPTIONS in taught:
+        return CAPTIONS if taught[-1] == CAPTIONS else f"{CAPTIONS}, then labels"
+    if training == "more_data":
+        return "more labels" if taught else None
+    return "labels" if taught else None
+
+
+def _registered(spec: str, record: Registration) -> ModelCard:
+    lineage = {"captions": CAPTIONS, "labels": "labels"}.get(record.supervision or "")
+    facts: Mapping[str, Any] = {
+        "trained_on": record.trained_on,
+        "images": record.images,
+        "supervision": record.supervision,
+        "loss": record.loss,
+        "image_tower": record.arch or record.like,
+    }
+    stated = any(value is not None for value in facts.values())
+    return ModelCard(model=spec, lineage=lineage, sources=("as registered",) if stated else (), **facts)
