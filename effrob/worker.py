@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import Pass, Stream, extract
 from effrob.plan import GROUP
 from effrob.request import Request
-from effrob.writing import write_json
+from effrob.writing import sweep, temporary, write_json
 from model_zoo.encoder import Encoder, Identity
 from shifts.shift import ImageSource, Shift
 
@@ -154,9 +155,11 @@ class DetachedWorker:
 
     def __call__(self, job: Job) -> Outcome:
         scratch = Path(tempfile.gettempdir()) / f"effrob-detached-{os.getuid()}"
-        with tempfile.TemporaryDirectory(prefix="effrob-job-") as folder:
-            own = Path(folder)
-            scratch.mkdir(mode=0o700, exist_ok=True)
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        sweep(scratch)
+        own = temporary(scratch / "job")  # so that what a killed worker leaves is swept by the next one
+        own.mkdir()
+        try:
             for shared in ("sources", "pocket"):
                 (scratch / shared).mkdir(exist_ok=True)
                 (own / shared).symlink_to(scratch / shared)
@@ -165,4 +168,6 @@ class DetachedWorker:
             cache, cargo = FeatureCache(own), []
             for key, meta in cache.filed():
                 cargo += [(key, meta, start, rows) for start, rows in cache.shards(key)]
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
         return dataclasses.replace(outcome, cargo=tuple(cargo))
