@@ -36,11 +36,14 @@ class Spread:
 class Pairing:
     """Sampling variance of effective robustness in accuracy, with images shared between target and baseline.
 
-    variance  of accuracy minus the line, from per-image answers;  variance_scale  of the residual on the scale
+    variance   of accuracy minus the line, from per-image answers;  variance_scale  of the residual on the scale
+    own_noise  the part of the baseline's residual variance that is test noise no two models share: it is in `variance`
+               already, through the line, and must not count again as scatter of models
     """
 
     variance: float
     variance_scale: float
+    own_noise: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +114,13 @@ class Effective:
             return None
         line, tx, height = self.place
         z, t = _quantiles(tail, line.n - 2)
-        width = line.spread_by_family(tx) if by == "family" else line.residual_std * math.sqrt(line.leverage(tx))
-        model = (t * width) ** 2 + ((t * line.scatter) ** 2 if scatter else 0.0)
+        own = 0.0 if self.pairing is None else self.pairing.own_noise
+        model = t * t * max(line.residual_std**2 - own, 0.0) * line.leverage(tx)
+        if by == "family":
+            model = (t * line.spread_by_family(tx)) ** 2
+        if scatter:
+            between = line.scatter**2 if self.pairing is None else max(line.predictive_std**2 - own, 0.0)
+            model += t * t * between
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
         er = y - here

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from effrob.robustness.answers import Table
 from effrob.robustness.effective import Pairing
 from effrob.robustness.line import Line
+from effrob.robustness.scale import Scale
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -34,10 +35,12 @@ def pairing(line: Line, shift: Table, clean: Table, target_shift: Bools, target_
     own = line.slope / scale.density(tx) * (target_clean - x)
     gap = target_shift - y
     variance = _mean_variance(gap - density * on_line[0]) + _mean_variance(density * (own + on_line[1]))
+    own_noise = unshared_noise(line.scale, line.ty, shift.correct)
+    own_noise += line.slope**2 * unshared_noise(line.scale, line.tx, clean.correct)
     if not 0.0 < y < 1.0:
-        return Pairing(variance, math.inf)
+        return Pairing(variance, math.inf, own_noise)
     on_scale = _mean_variance(gap / scale.density(scale.to(y)) - on_line[0]) + _mean_variance(own + on_line[1])
-    return Pairing(variance, on_scale)
+    return Pairing(variance, on_scale, own_noise)
 
 
 def height_influence(line: Line, tx: float, shift: Table, clean: Table) -> tuple[Floats, Floats]:
@@ -54,6 +57,17 @@ def height_influence(line: Line, tx: float, shift: Table, clean: Table) -> tuple
         np.asarray(by_y @ shift.correct - float(by_y @ shift.correct.mean(axis=1)), dtype=np.float64),
         np.asarray(by_x @ clean.correct - float(by_x @ clean.correct.mean(axis=1)), dtype=np.float64),
     )
+
+
+def unshared_noise(scale: Scale, t: Floats, correct: Bools) -> float:
+    """Mean variance over models of an accuracy's test noise on the scale, less what all models have in common.
+
+    t (M,) accuracies on the scale; correct (M, N). An image's common effect is its mean over models.
+    """
+    noise = (correct - correct.mean(axis=1, keepdims=True)) / scale.slope_at(t)[:, None]
+    noise -= noise.mean(axis=0)
+    models, images = noise.shape
+    return float((noise * noise).mean()) * models / (models - 1) / images
 
 
 def _mean_variance(influence: Floats) -> float:

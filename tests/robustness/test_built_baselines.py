@@ -1,0 +1,172 @@
+"""Baselines of our own records: built, kept, checked by digest, and ground for paired statistics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stores import IMAGES, MODELS, ROBUST, SHIFTS
+
+from effrob.errors import UsageProblem
+from effrob.robustness import built
+from effrob.robustness.baseline import Baseline, baseline, baseline_names
+from effrob.robustness.built import build_baseline, load, read_specs, save
+from effrob.robustness.effective import assess
+from effrob.robustness.fit import fit
+from effrob.robustness.hierarchical import hierarchical_bootstrap
+from effrob.robustness.pairing import pairing
+from effrob.robustness.records import Record, from_records, read_npz, read_records
+
+
+def native(results: Path) -> list[Record]:
+    return [r for r in read_records(results) if r.asked("head") == "native"]
+
+
+@pytest.fixture
+def made(results: Path) -> Baseline:
+    return from_records("mine", native(results), {})
+
+
+def test_members_carry_counts_of_both_axes_and_answers_of_every_image(made: Baseline) -> None:
+    assert set(made.models) == set(MODELS)
+    assert set(made.shifts) == set(SHIFTS)
+    member = made.members[0]
+    assert member.clean_full is not None and member.clean_full.n == IMAGES
+    assert member.point("pocket-r", "clean") == member.point("pocket-r", "full")
+    assert made.answers is not None
+    table = made.answers.shift["pocket-r"]
+    assert table.correct.shape == (len(MODELS), IMAGES)
+    assert table.correct.mean(axis=1).tolist() == [m.accuracies["pocket-r"].value for m in made.members]
+
+
+def test_a_baseline_comes_back_from_its_folder_with_the_same_digest(made: Baseline, tmp_path: Path) -> None:
+    save(made, tmp_path / "mine")
+    back = load(tmp_path / "mine")
+    assert (back.digest, back.models, back.families) == (made.digest, made.models, made.families)
+    assert back.answers is not None and made.answers is not None
+    for shift in SHIFTS:
+        assert np.array_equal(back.answers.clean[shift].predicted, made.answers.clean[shift].predicted)
+        assert np.array_equal(back.answers.shift[shift].correct, made.answers.shift[shift].correct)
+    assert fit("pocket-r", back).slope == fit("pocket-r", made).slope
+
+
+def test_an_edited_baseline_is_refused(made: Baseline, tmp_path: Path) -> None:
+    save(made, tmp_path / "edited")
+    path = tmp_path / "edited" / "baseline.json"
+    content = json.loads(path.read_text())
+    content["members"][0]["accuracies"]["pocket-r"][0] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageProblem, match="does not match its members"):
+        load(tmp_path / "edited")
+
+
+def test_swapped_answers_are_refused(made: Baseline, tmp_path: Path) -> None:
+    save(made, tmp_path / "swapped")
+    folder = tmp_path / "swapped"
+    (folder / "answers-pocket-r.npz").write_bytes((folder / "answers-pocket-v2.npz").read_bytes())
+    with pytest.raises(UsageProblem, match=r"answers-pocket-r.npz does not match"):
+        load(folder)
+
+
+def test_a_torn_baseline_and_a_taken_name_are_refused(made: Baseline, tmp_path: Path) -> None:
+    save(made, tmp_path / "torn")
+    with pytest.raises(UsageProblem, match="stands in"):
+        save(made, tmp_path / "torn")
+    (tmp_path / "torn" / "baseline.json").write_text("{")
+    with pytest.raises(UsageProblem, match="no readable baseline"):
+        load(tmp_path / "torn")
+
+
+def test_it_is_found_by_name_in_the_users_folder(
+    made: Baseline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EFFROB_BASELINES", str(tmp_path))
+    save(made, tmp_path / "mine")
+    assert "mine" in baseline_names()
+    assert baseline("mine").digest == made.digest
+    with pytest.raises(UsageProblem, match="did you mean mine"):
+        baseline("mime")
+    assert built.folder_of("../mine") is None
+
+
+def test_measured_takes_native_heads_only(results: Path, tmp_path: Path) -> None:
+    assert ROBUST not in baseline("measured", results).models
+    with pytest.raises(UsageProblem, match="holds none"):
+        baseline("measured", tmp_path)
+
+
+def test_one_model_with_two_heads_is_refused(results: Path) -> None:
+    records = native(results)
+    twice = json.loads(json.dumps(dict(records[0].content)))
+    twice["asked"]["head"] = "knn"
+    with pytest.raises(UsageProblem, match="name one head"):
+        from_records("mine", [*records, Record(twice)], {})
+
+
+def test_two_protocols_are_refused(results: Path) -> None:
+    other = json.loads(json.dumps(dict(native(results)[0].content)))
+    other["asked"] |= {"protocol": "testbed", "model": "another"}
+    with pytest.raises(UsageProblem, match="one protocol"):
+        from_records("mine", [*native(results), Record(other)], {})
+
+
+def test_rows_of_eval_json_do_as_well_as_stored_records() -> None:
+    row = {
+        "model": "a", "shift": "pocket-r", "head": "native", "protocol": "effrob", "n": 10, "n_correct": 4,
+        "clean_n": 20, "clean_n_correct": 15, "clean_full_n": 40, "clean_full_n_correct": 30,
+    }  # fmt: skip
+    member = from_records("mine", [Record(row)], {"a": "f"}).members[0]
+    point = member.point("pocket-r", "clean")
+    assert point is not None
+    assert (member.family, point[0].value, point[1].value) == ("f", 0.75, 0.4)
+
+
+def test_a_record_whose_clean_view_was_not_at_hand_gives_no_point() -> None:
+    row = {"model": "a", "shift": "pocket-r", "head": "native", "protocol": "effrob", "n": 10, "n_correct": 4}
+    assert from_records("mine", [Record(row)], {}).members[0].point("pocket-r", "clean") is None
+
+
+def test_the_robust_model_stands_above_with_an_interval_that_pairing_narrows(made: Baseline, results: Path) -> None:
+    record = next(r for r in read_records(results) if r.asked("model") == ROBUST and r.asked("shift") == "pocket-r")
+    clean, shift = record.counts("clean"), record.counts("counts")
+    found = fit("pocket-r", made)
+    assert made.answers is not None and record.folder is not None
+    answers = [read_npz(record.folder / f, ("correct",))["correct"] for f in ("predictions.npz", "clean.npz")]
+    tables = made.answers.shift["pocket-r"], made.answers.clean["pocket-r"]
+    alone = assess(found, clean, shift)
+    shared = assess(found, clean, shift, pairing(found.line, *tables, *answers))
+    assert alone.effective_robustness == shared.effective_robustness
+    assert alone.verdict == shared.verdict == "above"
+    assert alone.ci95 is not None and shared.ci95 is not None
+    assert shared.ci95[1] - shared.ci95[0] < alone.ci95[1] - alone.ci95[0]
+    assert "conservative-interval" in alone.flags and "conservative-interval" not in shared.flags
+    low, high = hierarchical_bootstrap(found.line, *tables, *answers, draws=400).interval()
+    assert low == pytest.approx(shared.ci95[0], abs=0.05)
+    assert high == pytest.approx(shared.ci95[1], abs=0.05)
+
+
+def test_spec_files_name_families_in_comments(tmp_path: Path) -> None:
+    path = tmp_path / "specs.txt"
+    path.write_text("timm:resnet50.a1_in1k\n# a remark\n# family: odd\ntorchvision:vgg16\n\npocket:one\n")
+    assert read_specs([f"@{path}", "torchvision:alexnet"]) == {
+        "timm:resnet50.a1_in1k": "resnet",
+        "torchvision:vgg16": "odd",
+        "pocket:one": "odd",
+        "torchvision:alexnet": "torchvision:alexnet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "sentence"),
+    [
+        ("testbed", ["a", "b", "c", "d", "e"], "not a shipped one"),
+        ("../up", ["a", "b", "c", "d", "e"], "lower-case letters"),
+        ("few", ["a", "b"], "at least 5 models"),
+        ("lost", ["@nowhere.txt"], "nowhere.txt is not there"),
+    ],
+)
+def test_building_asks_before_it_evaluates(name: str, models: list[str], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match=sentence):
+        build_baseline(name, models, out=tmp_path)

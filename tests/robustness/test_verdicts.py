@@ -1,0 +1,168 @@
+"""What is said of a model: verdicts, flags, extrapolation, the ends of the scale, families held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from effrob.errors import UsageProblem
+from effrob.results.accuracy import Accuracy
+from effrob.robustness.baseline import SUITE, Baseline, baseline
+from effrob.robustness.effective import Effective, assess
+from effrob.robustness.equivalence import equivalence, margin_for
+from effrob.robustness.fit import fit
+from effrob.writing import strict_json
+from model_zoo.published import published
+
+FOUR = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet")
+FIELDS = {
+    "effective_robustness", "effective_robustness_logit", "effective_robustness_ci95", "effective_robustness_pi95",
+    "verdict", "extrapolated", "baseline", "axis", "scale",
+}  # fmt: skip
+
+
+def judged(model: str, shift: str, line: object = None, **how: str) -> Effective:
+    row = next(row for row in published("testbed") if row.model == model)
+    found = fit(shift, **how)  # type: ignore[arg-type]
+    clean = row.clean(shift, found.axis)
+    assert clean is not None
+    return assess(found, Accuracy.of(*clean), Accuracy.of(row.accuracies[shift], row.images[shift]))
+
+
+@pytest.mark.parametrize(("shift", "points"), zip((*FOUR, "imagenet-a"), (5.63, 38.95, 28.02, 18.10, 29.21)))
+def test_clip_stands_above_every_line(shift: str, points: float) -> None:
+    found = judged("vit_b_32_clip_zeroshot", shift)
+    assert round(100 * (found.effective_robustness or 0), 2) == points
+    assert found.verdict == "above"
+    assert found.p_value is not None and found.p_value < 1e-6
+    assert ("diagnostic-only" in found.flags) == (shift == "imagenet-a")
+
+
+@pytest.mark.parametrize("shift", FOUR)
+def test_a_standard_network_is_on_the_line(shift: str) -> None:
+    assert judged("resnet101", shift).verdict == "on"
+
+
+def test_json_is_strict_and_holds_the_fields_even_where_nothing_is_known() -> None:
+    for found in (judged("resnet101", "imagenet-r"), assess(fit("imagenet-r"), None, Accuracy(1, 2))):
+        text = found.as_json()
+        assert set(text) >= FIELDS
+        strict_json({**text, **found.details(), **equivalence(found).as_json()})
+    assert text["effective_robustness"] is None and text["verdict"] is None and text["flags"] == ["no-clean-accuracy"]
+
+
+@pytest.mark.parametrize("clean", [0.30, 0.90])
+def test_outside_the_baselines_range_the_verdict_is_cannot_tell(clean: float) -> None:
+    found = assess(fit("imagenet-v2"), Accuracy.of(clean, 50000), Accuracy.of(clean, 10000))
+    assert found.extrapolated and "extrapolated" in found.flags
+    assert found.verdict == "cannot-tell"
+    wide = assess(fit("imagenet-v2", "testbed-wide"), Accuracy.of(clean, 50000), Accuracy.of(clean, 10000))
+    assert wide.extrapolated == (clean == 0.90)
+
+
+def test_a_handful_of_images_cannot_show_that_a_model_is_ordinary() -> None:
+    line = fit("imagenet-r")
+    y = line.predicted(0.9)
+    assert assess(line, Accuracy.of(0.9, 10000), Accuracy.of(y, 30000)).verdict == "on"
+    few = assess(line, Accuracy.of(0.9, 50), Accuracy.of(y, 50))
+    assert few.verdict == "cannot-tell" and "too-few-images" in few.flags
+    robust = assess(line, Accuracy.of(0.9, 50), Accuracy.of(0.95, 50))
+    assert robust.verdict == "above"
+
+
+def test_the_noise_floor_follows_the_number_of_images() -> None:
+    line = fit("imagenet-v2")
+    y = line.predicted(0.75) + 0.004
+    few, many = (assess(line, Accuracy.of(0.75, n), Accuracy.of(y, n)) for n in (1000, 10**6))
+    assert few.noise_floor is not None and many.noise_floor is not None
+    assert few.noise_floor / many.noise_floor == pytest.approx(1000**0.5, rel=1e-6)
+    assert "below-noise-floor" in few.flags and "below-noise-floor" not in many.flags
+
+
+def test_a_v2_departure_of_a_point_is_not_much_more_than_noise() -> None:
+    found = judged("resnext101_32x8d_swsl", "imagenet-v2")
+    assert found.noise_floor == pytest.approx(0.0092, abs=1e-3)
+    assert found.p_value is not None and found.p_value > 0.01
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0])
+def test_a_model_at_0_or_1_under_shift_has_points_and_no_residual(y: float) -> None:
+    line = fit("imagenet-r")
+    found = assess(line, Accuracy.of(0.9, 10000), Accuracy.of(y, 30000))
+    assert found.effective_robustness == pytest.approx(y - line.predicted(0.9))
+    assert found.effective_robustness_logit is None and "at-0-or-1" in found.flags
+    assert found.ci95 is not None and found.verdict == ("above" if y else "below")
+
+
+def test_a_model_that_is_always_right_on_clean_images_is_off_the_line_and_said_so() -> None:
+    found = assess(fit("imagenet-r"), Accuracy(10000, 10000), Accuracy.of(0.9, 30000))
+    assert found.effective_robustness == pytest.approx(-0.1)
+    assert (found.ci95, found.p_value, found.verdict) == (None, None, "cannot-tell")
+
+
+def test_the_wider_interval_by_family_is_beside_the_golden_one() -> None:
+    found = judged("vit_b_32_clip_zeroshot", "imagenet-sketch").details()
+    assert found["line_sd_by_family"] > found["line_sd"]
+
+
+def test_equivalence_has_a_margin_fixed_beforehand() -> None:
+    line = fit("imagenet-sketch")
+    assert margin_for(line) == pytest.approx(0.1 * 0.2802, abs=1e-4)
+    assert margin_for(fit("mean-of-four")) == pytest.approx(0.0257244, abs=1e-6)
+    near = equivalence(judged("resnet50", "imagenet-sketch"))
+    assert near.equivalent and near.smallest_margin is not None and near.smallest_margin < (near.margin or 0)
+    far = equivalence(judged("vit_b_32_clip_zeroshot", "imagenet-sketch"))
+    assert far.equivalent is False and (far.smallest_margin or 0) > 0.28
+    assert equivalence(judged("resnet50", "imagenet-sketch"), margin=1e-6).equivalent is False
+
+
+@pytest.mark.parametrize("name", ["testbed", "timm-in1k"])
+@pytest.mark.parametrize("axis", ["clean", "full"])
+def test_held_out_families_of_imagenet_models_are_on_the_line(name: str, axis: str) -> None:
+    """Leave one family out: 92 to 98 % of its models' prediction intervals hold 0, shift by shift."""
+    everything = baseline(name)
+    for shift in SUITE:
+        if shift not in everything.shifts:
+            continue
+        said: Counter[bool] = Counter()
+        for family in everything.families:
+            held = [m for m in everything.members if m.family == family]
+            line = fit(shift, everything.without(m.model for m in held), axis)
+            for member in held:
+                point = member.point(shift, axis)
+                if point is not None:
+                    ends = assess(line, *point).pi95
+                    assert ends is not None
+                    said[ends[0] <= 0 <= ends[1]] += 1
+        share = said[True] / said.total()
+        assert 0.92 <= share <= 0.98, (shift, share)
+
+
+def test_bad_input_has_a_sentence() -> None:
+    four = Baseline("four", baseline("testbed").members[:4], "testbed", "published:testbed")
+    cases = [
+        (lambda: fit("imagenet-r", four), r"at least 5 baseline models .* 4 found"),
+        (lambda: fit("objectnet", "timm-in1k"), "timm-in1k has no accuracies on objectnet"),
+        (lambda: fit("imagenet-rr"), "did you mean imagenet-r"),
+        (lambda: fit("imagenet-r", "testbd"), "did you mean testbed"),
+        (lambda: fit("imagenet-r", axis="fulll"), "did you mean full"),
+        (lambda: fit("imagenet-r", scale="log"), "did you mean logit"),
+        (lambda: fit("imagenet-r", segments="three"), "auto or single"),
+        (lambda: fit("imagenet-r").effective_robustness(clean=88.1, shift=0.69), r"\[0, 1\]"),
+        (lambda: fit("imagenet-r").effective_robustness(clean=0.881, shift=float("nan")), r"\[0, 1\]"),
+        (lambda: fit("imagenet-a").slope, "has two lines"),
+        (lambda: Baseline("twice", four.members * 2, "", ""), "twice"),
+    ]
+    for call, sentence in cases:
+        with pytest.raises(UsageProblem, match=sentence) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_equal_clean_accuracies_make_no_line() -> None:
+    same = [m for m in baseline("testbed").members for _ in range(1)][:1]
+    member = same[0]
+    clones = tuple(type(member)(f"c{i}", "f", member.accuracies, member.clean_full, member.clean) for i in range(6))
+    with pytest.raises(UsageProblem, match="different clean accuracy"):
+        fit("imagenet-r", Baseline("clones", clones, "", ""))
