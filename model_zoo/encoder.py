@@ -78,6 +78,7 @@ class Encoder:
     text       its text tower, or None
     classifier its own head over `n_classes`, or None
     transform  a user's own transform (PIL image -> (3, H, W) float tensor), only where `pixels.opaque` is set
+    module     what `embed` runs, and nothing a text tower shares; a pass may cast and lay out its weights. None where not known
     """
 
     identity: Identity
@@ -88,6 +89,7 @@ class Encoder:
     text: TextTower | None = None
     classifier: Classifier | None = None
     transform: Callable[[object], torch.Tensor] | None = None
+    module: torch.nn.Module | None = None
 
     @property
     def pixels(self) -> PixelSpec:

@@ -53,24 +53,28 @@ def supervised(module: nn.Module, identity: Identity, device: torch.device) -> E
         try:
             features = try_out(module, identity.pixels, device, str(identity.asked))
             if features.shape[1] == linear.in_features and linear_over(linear, features, logits):
-                return penultimate(module, linear, identity, device)
+                return penultimate(module, linear, identity, device, module)
         except ModelError:
             pass  # the module reads its last layer's attributes: keep it whole
         _replace(module, name, linear)
     return only_logits(module, identity, device, logits.shape[1])
 
 
-def penultimate(embed: Embed, linear: nn.Linear, identity: Identity, device: torch.device) -> Encoder:
+def penultimate(
+    embed: Embed, linear: nn.Linear, identity: Identity, device: torch.device, module: nn.Module
+) -> Encoder:
     """An encoder whose features are what `linear`, its own classifier, reads."""
     classifier = Classifier(
         linear.weight.detach(), None if linear.bias is None else linear.bias.detach(), linear.out_features
     )
-    return Encoder(identity, device, _float(embed), "penultimate", linear.in_features, classifier=classifier)
+    dim = linear.in_features
+    return Encoder(identity, device, _float(embed), "penultimate", dim, classifier=classifier, module=module)
 
 
-def only_logits(embed: Embed, identity: Identity, device: torch.device, n_classes: int) -> Encoder:
+def only_logits(module: nn.Module, identity: Identity, device: torch.device, n_classes: int) -> Encoder:
     """An encoder whose features are its logits, for networks whose classifier is not one linear layer."""
-    return Encoder(identity, device, _float(embed), "logits", n_classes, classifier=Classifier(None, None, n_classes))
+    own = Classifier(None, None, n_classes)
+    return Encoder(identity, device, _float(module), "logits", n_classes, classifier=own, module=module)
 
 
 def linear_over(linear: nn.Linear, features: torch.Tensor, logits: torch.Tensor) -> bool:
@@ -127,7 +131,7 @@ def at_layer(module: nn.Module, identity: Identity, device: torch.device) -> Enc
 
     layer.register_forward_hook(keep)
     features = try_out(embed, identity.pixels, device, f"the layer {identity.layer} of {identity.asked}")
-    return Encoder(identity, device, _float(embed), "penultimate", features.shape[1])
+    return Encoder(identity, device, _float(embed), "penultimate", features.shape[1], module=module)
 
 
 def pooled(output: torch.Tensor, has_class_token: bool) -> torch.Tensor:

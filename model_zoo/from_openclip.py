@@ -104,7 +104,7 @@ class OpenClipProvider:
 
         dim = try_out(embed, identity.pixels, device, identity.asked).shape[1]
         text = OpenClipText(model, chosen.known_as, identity.digest, device)
-        return Encoder(identity, device, embed, "image-embedding", dim, text=text)
+        return Encoder(identity, device, embed, "image-embedding", dim, text=text, module=model.visual)
 
     def _choose(self, spec: ModelSpec) -> _Chosen:
         if spec.name.endswith(".json"):

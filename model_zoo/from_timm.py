@@ -124,14 +124,15 @@ def encoder_of(module: Any, identity: Identity, device: torch.device) -> Encoder
         return features
 
     if identity.n_classes is None:
-        return Encoder(identity, device, lambda pictures: module(pictures).float(), "penultimate", logits.shape[1])
+        dim = logits.shape[1]
+        return Encoder(identity, device, lambda pictures: module(pictures).float(), "penultimate", dim, module=module)
     if isinstance(linear, nn.Linear) and hasattr(module, "forward_head"):
         try:
             features = try_out(embed, identity.pixels, device, identity.asked)
         except ModelError:
             features = logits[:, :0]  # its pre-logits are not one vector a picture
         if features.shape[1] == linear.in_features and linear_over(linear, features, logits):
-            return penultimate(embed, linear, identity, device)
+            return penultimate(embed, linear, identity, device, module)
     return only_logits(module, identity, device, logits.shape[1])
 
 
