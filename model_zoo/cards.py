@@ -80,7 +80,12 @@ def _rules() -> dict[str, list[tuple[re.Pattern[str], dict[str, Any]]]]:
 
 def card_of_published(row: PublishedAccuracy) -> ModelCard:
     """The card of a published row: its table's rules, read on its name and its training column."""
-    return _card(row.model, SHARED.get(row.source, row.source), row.training_data, f"published table {row.source}")
+    return card_of_row(row.source, row.model, row.training_data)
+
+
+def card_of_row(source: str, model: str, training_data: str | None) -> ModelCard:
+    """The same, from the three facts it needs."""
+    return _card(model, SHARED.get(source, source), training_data, f"published table {source}")
 
 
 def card_of_spec(spec: str, registration: Registration | None = None) -> ModelCard:

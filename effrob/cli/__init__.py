@@ -21,6 +21,7 @@ VERBS = {
     "baseline": ("effrob.cli.baseline:baseline", "List, show or build the sets of models a line is fitted to."),
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
+    "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),
     "models": ("effrob.cli.models:command", "List models, or show one: its card, pixels and default weights."),
     "shifts": ("effrob.cli.shifts:command", "List test sets, or show one."),
     "data": ("effrob.cli.data:command", "See which data sets are found, and check them."),

@@ -20,18 +20,42 @@ def command(spec: str | None, as_json: bool) -> None:
         return
     for row in rows:
         if spec:
-            for key, value in row.items():
-                click.echo(f"{key:<12} {value}")
+            _show(row)
         else:
             click.echo(row["model"] if row["default"] is None else f"{row['model']}@{row['default']}")
 
 
+def _show(facts: dict[str, Any], indent: str = "") -> None:
+    """One fact a line, nested ones indented; `-` for what is not known."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{key}")
+            _show(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            click.echo(f"{indent}{key}")
+            for each in value:
+                click.echo(f"{indent}  " + ", ".join(f"{name} {_word(part)}" for name, part in each.items()))
+        else:
+            click.echo(f"{indent}{key:<14} {_word(value)}")
+
+
+def _word(value: Any) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return f"{100 * value:.2f} %" if isinstance(value, float) and 0 < value <= 1 else str(value)
+
+
 def _one(spec: str) -> dict[str, Any]:
     import model_zoo
+    from model_zoo.cards import card_of_spec
+    from model_zoo.registration import saved
 
     identity = model_zoo.identify(spec)
+    name = str(identity.spec)
     return {
-        "model": str(identity.spec),
+        "model": name,
         "asked": identity.asked,
         "weights": identity.spec.weights,
         "pixels": identity.pixels.as_json(),
@@ -40,7 +64,43 @@ def _one(spec: str) -> dict[str, Any]:
         "layer": identity.layer,
         "digest": identity.digest,
         "notes": list(identity.notes),
+        "card": card_of_spec(name, saved().get(name)).as_json(),
+        "published": _published(name),
+        "cached": _cached(identity.digest),
     }
+
+
+def _published(spec: str) -> list[dict[str, Any]]:
+    """Rows of the published tables for these very weights, as fractions: same spec, or timm's ARCH.TAG."""
+    from model_zoo.published import published, sources
+
+    named = {spec, spec.removeprefix("timm:") if spec.startswith("timm:") else spec}
+    return [
+        {
+            "source": row.source,
+            "protocol": row.protocol,
+            "head": row.head,
+            "img_size": row.img_size,
+            "imagenet": row.clean_full,
+            **row.accuracies,
+        }
+        for source in sources()
+        for row in published(source)
+        if row.model in named
+    ]
+
+
+def _cached(digest: str) -> list[dict[str, Any]]:
+    """Feature sets of these weights in the cache."""
+    from effrob.features.cache import FeatureCache
+    from effrob.request import cache_folder
+
+    cache = FeatureCache(cache_folder())
+    return [
+        {"images": key.n, "layer": key.layer, "precision": key.precision, **meta, "folder": str(cache.folder(key))}
+        for key, meta in cache.filed()
+        if key.model == digest
+    ]
 
 
 def _every() -> list[dict[str, Any]]:

@@ -19,7 +19,12 @@ def gather(results: Sequence[Path], published: str, line: Line) -> Board:
     """
     folders = list(results) or [DEFAULT]
     names = table_names(published)
-    lines = Lines(line, folders[0])
+    lines = board_lines(results, line)
     records = verified(folders)
     problems = [] if records else [f"no measured rows: {', '.join(map(str, folders))} holds no records"]
     return board([*measured_rows(records, lines), *published_rows(names, lines)], problems)
+
+
+def board_lines(results: Sequence[Path], line: Line) -> Lines:
+    """The lines a board of these folders stands on."""
+    return Lines(line, results[0] if results else DEFAULT)

@@ -1,0 +1,59 @@
+"""`effrob plot`: gather, draw, say what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from effrob.cli.options import line_options
+
+
+@click.command("plot")
+@click.option(
+    "--shift",
+    "shifts",
+    multiple=True,
+    metavar="NAME",
+    help="A shift, one panel each; mean-of-four is the mean of V2, R, Sketch and ObjectNet. [default: mean-of-four]",
+)
+@click.option(
+    "--results", multiple=True, type=click.Path(path_type=Path), help="Folder of records; may be given again."
+)
+@click.option(
+    "--published", default="all", show_default=True, metavar="NAME,...", help="Published tables to show, all, or none."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("effrob.pdf"),
+    show_default=True,
+    help="FILE.png, FILE.pdf or FILE.svg.",
+)
+@line_options
+def command(
+    shifts: tuple[str, ...],
+    results: tuple[Path, ...],
+    published: str,
+    out: Path,
+    baseline: str | None,
+    axis: str,
+    scale: str,
+) -> None:
+    """Draw accuracy under shift against clean accuracy, with the baseline's line, for print.
+
+    Published models are hollow, measured ones filled; both axes are on the line's scale, so the line is straight.
+    """
+    from effrob.leaderboard.figure import draw, panel
+    from effrob.leaderboard.gather import board_lines, gather
+    from effrob.rows import Line
+
+    line = Line(baseline, axis, scale)
+    found = gather(list(results), published, line)
+    lines = board_lines(list(results), line)
+    panels = [panel(found, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
+    draw(panels, out, scale)
+    for each in panels:
+        for notice in each.notices():
+            click.echo(notice, err=True)
+    click.echo(f"{sum(len(each.points) for each in panels)} points drawn in {out}", err=True)

@@ -1,0 +1,186 @@
+"""Figures for paper: accuracy under shift against clean accuracy on the line's own scale, hollow published, filled measured.
+
+Needs matplotlib (the extra `plots`). Text stays text in PDF and SVG; equal boards give equal bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from effrob.errors import UsageProblem, near
+from effrob.leaderboard.cell import Lines
+from effrob.leaderboard.points import GROUPS, Point, curves, line_of, points, ticks
+from effrob.leaderboard.render import SHORT
+from effrob.leaderboard.table import Board
+from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.scale import Scale
+from effrob.robustness.scale import scale as scale_named
+from effrob.writing import whole_file
+
+COLUMN, PAGE = 3.4, 7.0  # inches: one column and the width of a page
+FORMATS = (".png", ".pdf", ".svg")
+MARGIN = 0.2  # logits of air around the points
+LOWEST = 0.2  # clean accuracy below which a model is left out of the picture
+TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet", "imagenet": "ImageNet"}
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "effrob",
+    "savefig.dpi": 300,
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One shift's picture: its points, its line or why it has none, and what was left out."""
+
+    shift: str
+    axis: str
+    points: tuple[Point, ...]
+    fit: RobustnessFit | str
+    without_axis: int
+    too_low: int
+
+    def notices(self) -> list[str]:
+        """What the picture does not show, a sentence each."""
+        said = []
+        if isinstance(self.fit, str):
+            said.append(f"{self.shift}: no line is drawn: {self.fit}")
+        if self.without_axis:
+            said.append(
+                f"{self.shift}: {self.without_axis} rows have no class-matched clean accuracy and are not drawn; "
+                "--axis full draws every row against accuracy on all classes"
+            )
+        if self.too_low:
+            said.append(f"{self.shift}: {self.too_low} models under {LOWEST:.0%} clean accuracy are not drawn")
+        return said
+
+
+def panel(found: Board, lines: Lines, shift: str) -> Panel:
+    """The picture of one shift. Raises UsageProblem where no row has it."""
+    axis = "full" if shift == "mean-of-four" else lines.line.axis
+    every, left = points(found, shift, axis)
+    if not every and not left:
+        known = [*dict.fromkeys(name for row in found.rows for name in row.cells), "mean-of-four"]
+        raise UsageProblem(f"no row has an accuracy on {shift!r}{near(shift, known)}")
+    shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
+    kept = [p for p in shown if p.x >= LOWEST] or shown
+    return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))
+
+
+def draw(panels: Sequence[Panel], out: Path, scale: str = "logit") -> None:
+    """Write PNG, PDF or SVG by the name of `out`. Raises UsageProblem for another ending, or without matplotlib."""
+    if out.suffix.lower() not in FORMATS:
+        raise UsageProblem(f"a figure is written as {', '.join(FORMATS)}; got {out.name!r}")
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageProblem("figures need matplotlib: pip install 'effrob[plots]'") from None
+    columns = min(len(panels), 3)
+    rows = math.ceil(len(panels) / columns)
+    width = COLUMN if columns == 1 else PAGE
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, 0.95 * width / columns * rows + 0.75), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, each in zip(axes, panels):
+            _draw_panel(axis, each, scale_named(scale))
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        _legend(figure, panels, 2 if columns == 1 else 4)
+        stamp = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+        with whole_file(out) as file:
+            kind = out.suffix.lower()
+            figure.savefig(file, format=kind[1:], metadata=stamp[kind])
+
+
+def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
+    xs, ys = [p.x for p in each.points], [p.y for p in each.points]
+    low, high = _beyond(min(xs), -MARGIN), _beyond(max(xs), MARGIN)
+    bottom, top = _beyond(min(ys), -MARGIN), _beyond(max(ys), MARGIN)
+    for which, ends in (("x", (low, high)), ("y", (bottom, top))):
+        getattr(axis, f"set_{which}scale")("function", functions=_functions(scale))
+        getattr(axis, f"set_{which}lim")(*ends)
+        marks = ticks(scale, *ends)
+        getattr(axis, f"set_{which}ticks")(marks, [f"{100 * mark:g}" for mark in marks], minor=False)
+        getattr(axis, f"set_{which}ticks")([], minor=True)
+    axis.grid(color="#e5e7eb", linewidth=0.4)
+    axis.set_axisbelow(True)
+    same = [max(low, bottom), min(high, top)]
+    if same[0] < same[1]:
+        axis.plot(same, same, color="black", linewidth=0.7, linestyle=(0, (4, 3)))
+    if isinstance(each.fit, RobustnessFit):
+        for curve in curves(each.fit, low, high):
+            axis.fill_between(curve.x, curve.low, curve.high, color="#D55E00", alpha=0.15, linewidth=0)
+            axis.plot(curve.x, curve.y, color="#D55E00", linewidth=1.2)
+    for group, (_, colour, marker) in GROUPS.items():
+        for measured in (False, True):
+            chosen = [p for p in each.points if p.group == group and p.row.measured == measured]
+            axis.scatter(
+                [p.x for p in chosen],
+                [p.y for p in chosen],
+                s=22 if measured else 9,
+                marker=marker,
+                facecolors=colour if measured else "none",
+                edgecolors="black" if measured else colour,
+                linewidths=0.6,
+                zorder=4 if measured else 3,
+            )
+    axis.set_xlabel(_x_label(each))
+    title = TITLES.get(each.shift) or SHORT.get(each.shift, each.shift)
+    axis.set_ylabel(f"{title} (%)")
+
+
+def _beyond(value: float, logits: float) -> float:
+    """An accuracy that many logits farther out, so that markers are not cut."""
+    return 1 / (1 + math.exp(-(math.log(value / (1 - value)) + logits)))
+
+
+def _functions(chosen: Scale) -> tuple[Any, Any]:
+    """matplotlib probes a scale outside (0, 1); there it is held at the edge."""
+    import numpy as np
+
+    edge = 1e-9
+    return (lambda p: chosen.forward(np.clip(p, edge, 1 - edge))), chosen.inverse
+
+
+def _x_label(each: Panel) -> str:
+    clean = "clean accuracy" if each.shift.startswith("pocket") else "ImageNet accuracy"
+    own = any(p.row.clean_full is None or p.x != p.row.clean_full.value for p in each.points)
+    return f"{clean}, {SHORT.get(each.shift, each.shift).partition(' ')[0]}'s classes (%)" if own else f"{clean} (%)"
+
+
+def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    def dot(marker: str, colour: str, label: str, filled: bool = False) -> Any:
+        face, edge = (colour, "black") if filled else ("none", colour)
+        look: dict[str, Any] = {"marker": marker, "markersize": 4.5, "markerfacecolor": face, "markeredgecolor": edge}
+        return Line2D([], [], linestyle="none", markeredgewidth=0.8, label=label, **look)
+
+    seen = {p.group for each in panels for p in each.points}
+    entries = [dot(marker, colour, name) for key, (name, colour, marker) in GROUPS.items() if key in seen]
+    if any(p.row.measured for each in panels for p in each.points):
+        entries.append(dot("o", "#111827", "measured (filled)", filled=True))
+    fits = [each.fit for each in panels if isinstance(each.fit, RobustnessFit)]
+    if fits:
+        names = ", ".join(sorted({fit.baseline.name for fit in fits}))
+        entries.append(Line2D([], [], color="#D55E00", linewidth=1.2, label=f"line of {names}"))
+        entries.append(Patch(color="#D55E00", alpha=0.15, label="95 % of baseline models"))
+    entries.append(Line2D([], [], color="black", linewidth=0.7, linestyle=(0, (4, 3)), label="y = x"))
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, handletextpad=0.4)

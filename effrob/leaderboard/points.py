@@ -1,0 +1,131 @@
+"""What a picture of a shift is made of: points, the line with its band, and the groups that give colour and marker.
+
+Figures and the page draw the same points. Knows no drawing library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from effrob.leaderboard.cell import Lines
+from effrob.leaderboard.table import Board, BoardRow
+from effrob.results.accuracy import mean_accuracy
+from effrob.robustness.baseline import MEANS
+from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.line import Line
+from effrob.robustness.scale import Scale
+from model_zoo.cards import ModelCard, card_of_row, card_of_spec
+from model_zoo.registration import saved
+
+GRID = 60  # points a segment is drawn with
+
+# Okabe and Ito's palette, told apart under the common colour-vision deficiencies; the marker says the same again.
+GROUPS = {
+    "labels": ("ImageNet-1k alone", "#6b7280", "o"),
+    "robust": ("ImageNet-1k, made robust", "#E69F00", "s"),
+    "more labels": ("more labelled data", "#009E73", "^"),
+    "captions": ("image-text pairs", "#0072B2", "D"),
+    "captions, then labels": ("image-text, then ImageNet", "#CC79A7", "v"),
+    "unknown": ("training not stated", "#8c564b", "X"),
+}
+
+
+def card_of(row: BoardRow) -> ModelCard:
+    """A row's model card: by its published table, or by its spec."""
+    if row.measured:
+        return card_of_spec(row.model, saved().get(row.model))
+    return card_of_row(row.source.removeprefix("published:"), row.model, row.details.get("training_data"))
+
+
+def group_of(card: ModelCard) -> str:
+    """The key of GROUPS."""
+    if card.lineage == "labels" and card.robust:
+        return "robust"
+    return card.lineage if card.lineage in GROUPS else "unknown"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row on one shift: clean accuracy x, accuracy under shift y, fractions."""
+
+    row: BoardRow
+    x: float
+    y: float
+    group: str
+
+
+def points(found: Board, shift: str, axis: str) -> tuple[list[Point], int]:
+    """The points that stand on `axis`, and how many rows have the shift but not that axis. Means stand on `full`."""
+    made, left = [], 0
+    for row, x, y in _coordinates(found.rows, shift, axis):
+        if x is None:
+            left += 1
+        else:
+            made.append(Point(row, x, y, group_of(card_of(row))))
+    return made, left
+
+
+def _coordinates(rows: Iterable[BoardRow], shift: str, axis: str) -> Iterator[tuple[BoardRow, float | None, float]]:
+    for row in rows:
+        full = None if row.clean_full is None else row.clean_full.value
+        if shift in MEANS:
+            four = [row.cells[part].accuracy for part in MEANS[shift] if part in row.cells]
+            if len(four) == len(MEANS[shift]):
+                yield row, full, mean_accuracy(four).value
+        elif shift in row.cells:
+            cell = row.cells[shift]
+            clean = None if cell.clean is None else cell.clean.value
+            yield row, clean if axis == "clean" else full, cell.accuracy.value
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A segment of the line: (n,) clean accuracies, the line there, and the band 95 % of unseen baseline models lie in."""
+
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def curves(fit: RobustnessFit, x_low: float, x_high: float) -> list[Curve]:
+    """The line over [x_low, x_high] with the band a new baseline model would fall in; two where the shift has two."""
+    ends = [x_low, x_high] if fit.split is None else [x_low, fit.split, x_high]
+    return [
+        _curve(line, fit, low, high)
+        for line, low, high in zip(fit.segments, ends[:-1], ends[1:], strict=True)
+        if low < high
+    ]
+
+
+def _curve(line: Line, fit: RobustnessFit, low: float, high: float) -> Curve:
+    scale = fit.scale
+    tx = np.linspace(scale.to(low), scale.to(high), GRID)
+    height = line.slope * tx + line.intercept
+    t = -float(stdtrit(line.n - 2, 0.025))
+    reach = t * line.predictive_std * np.sqrt([1.0 + line.leverage(float(at)) for at in tx])
+    x, y, down, up = (scale.inverse(values).tolist() for values in (tx, height, height - reach, height + reach))
+    return Curve(x, y, down, up)
+
+
+def line_of(lines: Lines, shift: str, axis: str) -> RobustnessFit | str:
+    """The fit under a picture, or a sentence why there is none."""
+    return lines.at(shift, "full" if shift in MEANS else axis)
+
+
+TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6, 0.95, 0.05, 0.98, 0.02, 0.001, 0.999, 0.003, 0.995)
+
+
+def ticks(scale: Scale, low: float, high: float, most: int = 10) -> list[float]:
+    """Round accuracies to mark in [low, high]: the roundest first, none nearer another than a `most`-th of the axis."""
+    apart = (scale.to(high) - scale.to(low)) / most
+    kept: list[float] = []
+    for tick in TICKS:
+        near = [abs(scale.to(tick) - scale.to(other)) for other in kept]
+        if low <= tick <= high and min(near, default=apart) >= apart:
+            kept.append(tick)
+    return sorted(kept)
