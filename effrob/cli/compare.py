@@ -65,6 +65,8 @@ def _sentence(row: dict[str, Any]) -> str:
         "no difference shown": "not more than noise",
         "cannot-tell": "cannot tell",
     }[row["verdict"]]
+    if row["verdict"] in ("first", "second") and not row["in_kind"]:
+        words += ", by no more than two ordinary models differ"
     if same["equivalent"]:
         words += f", equivalent within {100 * same['margin']:.2f}"
     how = "paired" if row["paired"] else "not paired: conservative"

@@ -105,11 +105,20 @@ class Difference:
             model = sum((d * one.residual_std) ** 2 * one.leverage(tx) for one, d, tx in zip(lines, densities, places))
         return sampling, model, min(a.n, b.n) - 2
 
-    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Two-sided interval of `value`: sampling of four accuracies, and the line they share."""
+    def interval(self, level: float = 0.95, scatter: bool = False) -> tuple[float, float] | None:
+        """Two-sided interval of `value`: sampling of four accuracies, and the line they share.
+
+        With `scatter`, also how far two ordinary models of the baseline lie apart: two seeds of one training differ by more
+        than test noise, and that is no difference in kind.
+        """
         if self._parts is None or self.value is None:
             return None
         sampling, model, freedom = self._parts
+        if scatter:
+            for one in (self.first, self.second):
+                assert one.place is not None
+                line, _, height = one.place
+                model += (line.scatter * self.first.fit.scale.density(height)) ** 2
         tail = (1 - level) / 2
         half = math.hypot(float(ndtri(tail)) * math.sqrt(sampling), float(stdtrit(freedom, tail)) * math.sqrt(model))
         return self.value - half, self.value + half
@@ -117,6 +126,15 @@ class Difference:
     @functools.cached_property
     def ci95(self) -> tuple[float, float] | None:
         return self.interval()
+
+    @functools.cached_property
+    def pi95(self) -> tuple[float, float] | None:
+        return self.interval(scatter=True)
+
+    @property
+    def in_kind(self) -> bool | None:
+        """Whether the two lie farther apart than two ordinary models do."""
+        return None if self.pi95 is None else self.pi95[0] > 0 or self.pi95[1] < 0
 
     @functools.cached_property
     def p_value(self) -> float | None:
@@ -152,6 +170,8 @@ class Difference:
             "effective_robustness_difference": self.value,
             "effective_robustness_difference_logit": self.residual,
             "effective_robustness_difference_ci95": None if self.ci95 is None else list(self.ci95),
+            "effective_robustness_difference_pi95": None if self.pi95 is None else list(self.pi95),
+            "in_kind": self.in_kind,
             "p_value": self.p_value,
             "verdict": self.verdict,
             **self.equivalence.as_json(),

@@ -14,7 +14,9 @@ from typing import Any
 from scipy.special import ndtri, stdtrit
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.baseline import MEANS
+from effrob.robustness.baseline import baseline as find_baseline
+from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.line import Line
 from effrob.robustness.scale import LOGIT
 
@@ -151,6 +153,23 @@ class Effective:
         return None if self.clean is None else self.fit.extrapolated(self.clean.value)
 
     @functools.cached_property
+    def wider(self) -> Effective | None:
+        """Beside an extrapolated number, the same model on a published baseline that reaches so far; None where none does."""
+        if not self.extrapolated or self.fit.baseline.harness not in ("published:testbed", "published:timm"):
+            return None
+        assert self.clean is not None
+        for name in ("testbed-wide", "timm-in1k"):
+            chosen = find_baseline(name)
+            if name == self.fit.baseline.name or any(
+                s not in chosen.shifts for s in MEANS.get(self.fit.shift, (self.fit.shift,))
+            ):
+                continue
+            found = fit(self.fit.shift, chosen, self.fit.axis, self.fit.scale)
+            if not found.extrapolated(self.clean.value):
+                return Effective(found, self.clean, self.shift)
+        return None
+
+    @functools.cached_property
     def too_noisy(self) -> bool:
         """True where the test is so small that its noise alone is twice the spread baseline models show."""
         if self.spread is None or self._line is None:
@@ -235,6 +254,7 @@ class Effective:
             "scale": self.fit.scale.name,
             "segment": segment,
             "flags": self.flags,
+            "wider": None if self.wider is None else self.wider.as_json(),
         }
 
     def details(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from effrob.robustness.answers import Table
 from effrob.robustness.effective import Pairing
+from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import Line
 from effrob.robustness.scale import Scale
 
@@ -64,13 +65,43 @@ def unshared_noise(scale: Scale, t: Floats, correct: Bools) -> float:
 
     t (M,) accuracies on the scale; correct (M, N). An image's common effect is its mean over models.
     """
-    noise = (correct - correct.mean(axis=1, keepdims=True)) / scale.slope_at(t)[:, None]
+    noise: Floats = (correct - correct.mean(axis=1, keepdims=True)) / scale.slope_at(t)[:, None]
     noise -= noise.mean(axis=0)
     models, images = noise.shape
-    return float((noise * noise).mean()) * models / (models - 1) / images
+    return float((noise * noise).sum() / ((models - 1) * images * images))
 
 
 def _mean_variance(influence: Floats) -> float:
     """Variance of a mean whose images contribute `influence`."""
     centred = influence - influence.mean()
     return float(centred @ centred) / (len(centred) * max(len(centred) - 1, 1))
+
+
+def pairing_for(
+    fit: RobustnessFit,
+    shift_ids: NDArray[np.str_],
+    shift_correct: Bools,
+    clean_ids: NDArray[np.str_],
+    clean_correct: Bools,
+) -> Pairing | None:
+    """The pairing of one evaluated model with the baseline of `fit`, whose answers need not be in the same image order.
+
+    None where the baseline keeps no answers on the shift and axis, or answered other images: the interval then counts images
+    as not shared.
+    """
+    answers, shift = fit.baseline.answers, fit.shift
+    if answers is None or shift not in answers.shift or shift not in answers.clean:
+        return None
+    tables = answers.shift[shift], answers.clean[shift]
+    matched = [(m.clean[shift].n, m.clean_full) for m in fit.baseline.members if shift in m.clean]
+    if fit.axis == "full" and any(full is None or full.n != n for n, full in matched):
+        return None
+    if any(
+        len(table.ids) != len(ids) or not np.array_equal(np.sort(table.ids), np.sort(ids))
+        for table, ids in zip(tables, (shift_ids, clean_ids))
+    ):
+        return None
+    on_shift, on_clean = shift_correct[tables[0].order(shift_ids)], clean_correct[tables[1].order(clean_ids)]
+    if not 0.0 < float(on_clean.mean()) < 1.0:
+        return None
+    return pairing(fit.segment_at(float(on_clean.mean())), *tables, on_shift, on_clean)

@@ -66,7 +66,9 @@ def fill(root: Path) -> Path:
             _write(store, question, on_shift, on_clean)
     for i, model in enumerate((*MODELS, ROBUST)):
         head = "zero-shot" if model == ROBUST else "native"
-        question = replace(asked, model=model, shift="pocket", head=head, head_digest=head, clean_source=None, clean_question=None)
+        question = replace(
+            asked, model=model, shift="pocket", head=head, head_digest=head, clean_source=None, clean_question=None
+        )
         _write(store, question, predictions(clean[i], "clean", 1), None)
     return root
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from stores import IMAGES, MODELS, ROBUST, SHIFTS
 
+import effrob
 from effrob.errors import UsageProblem
 from effrob.robustness import built
 from effrob.robustness.baseline import Baseline, baseline, baseline_names
@@ -16,7 +18,7 @@ from effrob.robustness.built import build_baseline, load, read_specs, save
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.hierarchical import hierarchical_bootstrap
-from effrob.robustness.pairing import pairing
+from effrob.robustness.pairing import pairing, pairing_for
 from effrob.robustness.records import Record, from_records, read_npz, read_records
 
 
@@ -145,6 +147,41 @@ def test_the_robust_model_stands_above_with_an_interval_that_pairing_narrows(mad
     low, high = hierarchical_bootstrap(found.line, *tables, *answers, draws=400).interval()
     assert low == pytest.approx(shared.ci95[0], abs=0.05)
     assert high == pytest.approx(shared.ci95[1], abs=0.05)
+
+
+def test_one_evaluated_model_is_paired_whatever_its_image_order(made: Baseline, results: Path) -> None:
+    record = next(r for r in read_records(results) if r.asked("model") == ROBUST and r.asked("shift") == "pocket-r")
+    assert record.folder is not None
+    shift, clean = (read_npz(record.folder / f, ("id", "correct")) for f in ("predictions.npz", "clean.npz"))
+    found = fit("pocket-r", made)
+    wanted = pairing_for(found, shift["id"], shift["correct"], clean["id"], clean["correct"])
+    mixed = np.random.default_rng(0).permutation(IMAGES)
+    assert wanted is not None
+    again = pairing_for(found, shift["id"][mixed], shift["correct"][mixed], clean["id"], clean["correct"])
+    assert again is not None and again.variance == pytest.approx(wanted.variance, rel=1e-12)
+    few = slice(0, 100)
+    assert pairing_for(found, shift["id"][few], shift["correct"][few], clean["id"], clean["correct"]) is None
+    other = fit("imagenet-r")
+    assert pairing_for(other, shift["id"], shift["correct"], clean["id"], clean["correct"]) is None
+
+
+def test_building_evaluates_in_one_go_and_keeps_what_came(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def evaluate(models: list[str], **options: object) -> list[SimpleNamespace]:
+        asked.append((models, options))
+        return [SimpleNamespace(model=r.asked("model"), record=str(r.folder)) for r in native(results)]
+
+    monkeypatch.setattr("effrob.api.evaluate", evaluate)
+    monkeypatch.setitem(vars(effrob), "evaluate", evaluate)
+    folder, made = build_baseline("mine", MODELS, out=tmp_path, suite="pocket", head="native")
+    assert asked == [(list(MODELS), {"suite": "pocket", "head": "native"})]
+    assert folder == tmp_path / "mine"
+    assert made.families == ("resnet",) and made.answers is not None
+    with pytest.raises(UsageProblem, match="stands in"):
+        build_baseline("mine", MODELS, out=tmp_path)
 
 
 def test_spec_files_name_families_in_comments(tmp_path: Path) -> None:

@@ -30,7 +30,12 @@ def parts(key: str) -> tuple[str, str]:
 
 def check(line: Line, golden: dict[str, Any]) -> None:
     assert line.n == golden["n"]
-    for name, key in (("slope", "slope"), ("intercept", "intercept"), ("r2", "r2"), ("residual_std", "resid_std_ddof2")):
+    for name, key in (
+        ("slope", "slope"),
+        ("intercept", "intercept"),
+        ("r2", "r2"),
+        ("residual_std", "resid_std_ddof2"),
+    ):
         assert getattr(line, name) == pytest.approx(golden[key], abs=1e-9), name
     assert (line.x_mean, line.sxx) == pytest.approx((golden["xbar"], golden["sxx"]), abs=1e-9)
     assert (line.x_min, line.x_max) == pytest.approx((golden["x_min"], golden["x_max"]), abs=1e-9)
@@ -47,7 +52,12 @@ def test_testbed_lines(key: str) -> None:
     assert list(found.dropped) == golden["dropped_zero"]
     assert curvature_p(found.line.tx, found.line.ty) == pytest.approx(golden["curvature"]["p"], rel=1e-6)
     other = fit(shift, axis=axis, scale="probit", segments="single")
-    for name, key_ in (("slope", "slope"), ("intercept", "intercept"), ("r2", "r2"), ("residual_std", "resid_std_ddof2")):
+    for name, key_ in (
+        ("slope", "slope"),
+        ("intercept", "intercept"),
+        ("r2", "r2"),
+        ("residual_std", "resid_std_ddof2"),
+    ):
         assert getattr(other, name) == pytest.approx(golden["probit"][key_], abs=1e-9), name
 
 

@@ -90,7 +90,9 @@ def test_a_model_on_the_line_scores_0_and_is_never_called_above_or_below(
 
 @given(points, accuracy, accuracy)
 @settings(max_examples=40, deadline=None)
-def test_intervals_nest_hold_the_estimate_and_stay_possible(pairs: list[tuple[float, float]], x: float, y: float) -> None:
+def test_intervals_nest_hold_the_estimate_and_stay_possible(
+    pairs: list[tuple[float, float]], x: float, y: float
+) -> None:
     result = assess(fit("s", table(pairs)), Accuracy.of(x, 5000), Accuracy.of(y, 5000))
     er, ci, pi = result.effective_robustness, result.ci95, result.pi95
     assert er is not None and ci is not None and pi is not None

@@ -61,6 +61,14 @@ def test_outside_the_baselines_range_the_verdict_is_cannot_tell(clean: float) ->
     assert wide.extrapolated == (clean == 0.90)
 
 
+@pytest.mark.parametrize(("clean", "beside"), [(0.30, "testbed-wide"), (0.86, "timm-in1k"), (0.92, None), (0.75, None)])
+def test_an_extrapolated_number_is_shown_beside_a_wider_baseline(clean: float, beside: str | None) -> None:
+    found = assess(fit("imagenet-v2"), Accuracy.of(clean, 50000), Accuracy.of(clean - 0.05, 10000)).as_json()
+    wider = found["wider"]
+    assert (wider and wider["baseline"]) == beside
+    assert wider is None or not wider["extrapolated"]
+
+
 def test_a_handful_of_images_cannot_show_that_a_model_is_ordinary() -> None:
     line = fit("imagenet-r")
     y = line.predicted(0.9)
