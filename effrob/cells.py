@@ -13,6 +13,7 @@ import numpy as np
 
 import model_zoo
 import shifts
+from effrob.errors import UsageProblem
 from effrob.heads.choice import HeadChoice, choose
 from effrob.heads.head import Question
 from effrob.request import Request
@@ -31,12 +32,13 @@ class Cell:
     shift: Shift
     clean: Shift | None
     head: HeadChoice
+    train: Shift | None
     asked: Asked
 
     @property
     def passes(self) -> list[Shift]:
         """The sets whose features this cell reads."""
-        return [self.shift] if self.clean is None else [self.shift, self.clean]
+        return [shift for shift in (self.shift, self.clean, self.train) if shift is not None]
 
 
 class Layout:
@@ -50,6 +52,8 @@ class Layout:
             self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
         self.sets = self._sets()
         self.cells = [cell for identity in identities for cell in self._cells(identity)]
+        if not self.cells:
+            raise UsageProblem("; ".join(self.notices[-len(identities) :]) or "nothing is left to evaluate")
 
     def _sets(self) -> list[Shift]:
         """The sets asked for, or every set of the suite that is found; what is missing is named."""
@@ -73,8 +77,7 @@ class Layout:
             return shift_of(self.request, shift.clean)
         except shifts.DataMissing as missing:
             notice = f"{shift.name} has no effective robustness without its clean set: {missing}"
-            if notice not in self.notices:
-                self.notices.append(notice)
+            self._note(notice)
             return None
 
     def _cells(self, identity: Identity) -> list[Cell]:
@@ -82,11 +85,34 @@ class Layout:
         for shift in self.sets:
             clean = self._clean(shift)
             for head in choose(self.request.heads, self.request.prompts, identity.has_text):
-                made.append(Cell(identity, shift, clean, head, self._asked(identity, shift, clean, head)))
+                lacking = _lacking(identity, head, len(shift.labels.parent_ids))
+                if lacking is not None:
+                    self._note(f"{identity.spec}: {lacking}")
+                    continue
+                train = self._train(shift) if head.trains else None
+                asked = self._asked(identity, shift, clean, head, train)
+                made.append(Cell(identity, shift, clean, head, train, asked))
         return made
 
-    def _asked(self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice) -> Asked:
-        request = self.request
+    def _train(self, shift: Shift) -> Shift:
+        """The set a head learns from: the one named, or the training set of the shift's suite."""
+        train = shift_of(self.request, self.request.train or f"{shift.clean or shift.name}-train")
+        if train.labels.parent_ids != shift.labels.parent_ids:
+            raise UsageProblem(
+                f"{train.name} and {shift.name} have different classes: a head cannot learn from one for the other"
+            )
+        return train
+
+    def _note(self, notice: str) -> None:
+        if notice not in self.notices:
+            self.notices.append(notice)
+
+    def _asked(
+        self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice, train: Shift | None
+    ) -> Asked:
+        request, head_digest = self.request, head.digest
+        if train is not None:
+            head_digest += f":{source_digest(train.source, request.cache)}:{question_digest(train)}"
         return Asked(
             model=str(identity.spec),
             model_digest=identity.digest,
@@ -96,7 +122,7 @@ class Layout:
             precision=request.precision,
             head=head.name,
             prompts=None if head.prompts is None else head.prompts.name,
-            head_digest=head.digest,
+            head_digest=head_digest,
             protocol=shift.protocol,
             shift=shift.name,
             label_space=shift.labels.name,
@@ -105,6 +131,17 @@ class Layout:
             clean_source=None if clean is None else source_digest(clean.source, request.cache),
             clean_question=None if clean is None else question_digest(clean),
         )
+
+
+def _lacking(identity: Identity, head: HeadChoice, classes: int) -> str | None:
+    """Why a model cannot have a head, as far as its identity tells; None where it can."""
+    if head.name == "zero-shot" and not identity.has_text:
+        return "has no text tower, so no zero-shot head; use --head native or linear-probe"
+    if head.name == "native" and identity.n_classes is None:
+        return "has no classifier of its own, so no native head; use --head zero-shot or linear-probe"
+    if head.name == "native" and identity.n_classes != classes:
+        return f"answers {identity.n_classes} classes and the set's come from {classes}: use --head linear-probe"
+    return None
 
 
 def question_of(shift: Shift) -> Question:

@@ -17,7 +17,7 @@ from effrob.engines.engine import Engine, Outcome
 from effrob.engines.local import LocalEngine
 from effrob.errors import EffrobError
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
-from effrob.heads.head import Question, Readout, load_readout, predict, save_readout
+from effrob.heads.head import Question, Readout, Training, load_readout, predict, save_readout
 from effrob.plan import Need, Plan, plan
 from effrob.request import Request
 from effrob.results.predictions import Predictions
@@ -121,17 +121,32 @@ class Evaluation:
         return self.cache.merge(feature_key(self.request, cell.identity, shift))
 
     def _readout(self, cell: Cell) -> Readout:
+        """The cell's readout, from the cache or made now; the text of one model is embedded once for all sets."""
         labels = cell.shift.labels
         names = labels.class_names if labels.own_text else labels.parent_names
-        about = [cell.identity.digest, cell.identity.layer, self.request.precision, cell.head.digest, list(names)]
+        about: list[object] = [
+            cell.identity.digest,
+            cell.identity.layer,
+            self.request.precision,
+            cell.asked.head_digest,
+        ]
+        about += [cell.identity.pixels.digest(), self.request.pixels] if cell.train is not None else [list(names)]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         path = self.request.cache / "readouts" / digest[:2] / f"{digest}.safetensors"
         if path.is_file():
             return load_readout(path)
-        encoder = load_encoder(cell.identity.asked, device_of(self.request))
-        readout = cell.head.make(self.request.progress).fit(encoder, labels, None)
+        head = cell.head.make(self.request.progress)
+        if cell.train is None:
+            readout = head.fit(load_encoder(cell.identity.asked, device_of(self.request)), labels, None)
+        else:
+            readout = head.fit(None, labels, self._training(cell, cell.train))
         save_readout(path, readout)
         return readout
+
+    def _training(self, cell: Cell, train: Shift) -> Training:
+        features = self._features(cell, train)
+        classes, kind = len(train.labels.parent_ids), str(features.meta["kind"])
+        return Training(train.name, str(cell.identity.spec), features.array, train.rows, train.targets, classes, kind)
 
     def _predict(self, readout: Readout, features: FeatureSet, question: Question) -> Predictions:
         return predict(readout, features.blocks(question.rows), question, torch.device(device_of(self.request)))

@@ -28,6 +28,7 @@ def cache_folder() -> Path:
 class Request:
     """One `effrob eval`, complete: paths are absolute, `shifts` None means every set of the suite that is found.
 
+    train names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`).
     limit and train_limit count images (training: a class); batch_size images a forward pass.
     """
 
@@ -47,6 +48,7 @@ class Request:
     batch_size: int = 64
     limit: int | None = None
     partial: bool = False
+    train: str | None = None
     train_limit: int | None = None
     engine: str = "local"
     address: str | None = None

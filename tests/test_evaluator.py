@@ -12,7 +12,6 @@ import open_clip
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
 
 import model_zoo
 import shifts
@@ -26,6 +25,7 @@ from effrob.heads.prompts import prompt_set
 from effrob.request import Request
 from effrob.results.store import Stored
 from model_zoo import PixelSpec
+from shifts.tree import TreeSource
 
 
 @pytest.fixture
@@ -95,8 +95,7 @@ def test_a_warm_rerun_opens_no_image_and_loads_no_weights(request_of, monkeypatc
 
     worker.load_shift.cache_clear()
     worker.load_encoder.cache_clear()
-    monkeypatch.setattr(extract, "decode", refuse)
-    monkeypatch.setattr("shifts.tree.TreeSource.read", refuse)
+    monkeypatch.setattr(TreeSource, "read", refuse)
     monkeypatch.setattr(model_zoo.registry, "load", refuse)
     monkeypatch.setattr(model_zoo, "load", refuse)
     again = Evaluation(request).run()
@@ -113,7 +112,7 @@ def test_a_second_prompt_set_costs_text_only(request_of, monkeypatch: pytest.Mon
     def refuse(*_: object) -> None:
         raise AssertionError("an image was decoded")
 
-    monkeypatch.setattr(extract, "decode", refuse)
+    monkeypatch.setattr(TreeSource, "read", refuse)
     evaluation = Evaluation(request_of(prompts=("simple", "name-only")))
     assert evaluation.plan().jobs == ()
     report = evaluation.run()
@@ -125,26 +124,26 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(request_of, monkeypatch: p
     monkeypatch.setattr(feature_cache, "SHARD_ROWS", 16)
     monkeypatch.setattr(extract, "SHARD_ROWS", 16)
     request = request_of(shifts=("pocket",), batch_size=8)
-    real_decode, decoded = extract.decode, []
+    real_read, opened = TreeSource.read, []
 
-    def until_40(data: bytes, name: str, border: int = 0) -> Image.Image:
-        decoded.append(name)
-        if len(decoded) > 40:
+    def until_40(source: TreeSource, row: int) -> bytes:
+        opened.append(row)
+        if len(opened) > 40:
             raise KeyboardInterrupt
-        return real_decode(data, name, border)
+        return real_read(source, row)
 
-    monkeypatch.setattr(extract, "decode", until_40)
+    monkeypatch.setattr(TreeSource, "read", until_40)
     with pytest.raises(KeyboardInterrupt):
         Evaluation(request).run()
     left = Evaluation(request).plan()
     assert 0 < left.decodes < 60 and left.decodes % 4 == 0
-    again: list[str] = []
+    again: list[int] = []
 
-    def counted(data: bytes, name: str, border: int = 0) -> Image.Image:
-        again.append(name)
-        return real_decode(data, name, border)
+    def counted(source: TreeSource, row: int) -> bytes:
+        again.append(row)
+        return real_read(source, row)
 
-    monkeypatch.setattr(extract, "decode", counted)
+    monkeypatch.setattr(TreeSource, "read", counted)
     report = Evaluation(request).run()
     assert not report.failures and len(again) == left.decodes
     whole = Evaluation(replace(request, cache=request.cache / "other", results=request.results / "other")).run()

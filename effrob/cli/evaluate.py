@@ -59,6 +59,7 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option(
     "--partial", is_flag=True, help="Accept a set whose counts differ from the official ones; rows say partial."
 )
+@click.option("--train", metavar="NAME", help="Labelled set for heads that learn. [default: the suite's training set]")
 @click.option("--train-limit", type=int, metavar="N", help="At most N training images a class for heads that learn.")
 @click.option("--engine", default="local", show_default=True, help="local, torchrun or ray.")
 @click.option("--address", metavar="ADDR", help="Ray cluster to use; auto for the one this machine belongs to.")

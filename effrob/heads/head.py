@@ -61,12 +61,31 @@ class Readout:
         return Readout(moved[0], moved[1], moved[2], self.normalise, self.own, self.facts)
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a head learns from: rows of a feature set with a class each.
+
+    name      of the labelled set;  model  the spec the features come from, for messages
+    array     (N, D) float32, usually memory-mapped;  rows (n,) int64 into it
+    targets   (n,) int64 in the parent's classes, of which there are n_classes
+    kind      what the features are: `logits` are refused, a probe on them learns what the network already decided
+    """
+
+    name: str
+    model: str
+    array: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    n_classes: int
+    kind: str
+
+
 class Head(Protocol):
-    """Makes a readout. `name` is the head's in the interface; `digest` covers all that decides the readout but the model."""
+    """Makes a readout. `encoder` is None for heads that learn, `train` for those that do not."""
 
     name: str
 
-    def fit(self, encoder: Encoder, labels: LabelSpace, train: object) -> Readout: ...
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout: ...
 
 
 def save_readout(path: Path, readout: Readout) -> None:

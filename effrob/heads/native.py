@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from effrob.errors import UsageProblem
-from effrob.heads.head import Readout
+from effrob.heads.head import Readout, Training
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -19,8 +19,9 @@ class Native:
     name: str = "native"
     digest: str = "native"
 
-    def fit(self, encoder: Encoder, labels: LabelSpace, train: object = None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> Readout:
         """Raises UsageProblem where the model has no classifier, or one over other classes."""
+        assert encoder is not None
         classifier, wanted = encoder.classifier, len(labels.parent_ids)
         if classifier is None:
             raise UsageProblem(

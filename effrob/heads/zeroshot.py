@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from effrob.errors import UsageProblem
-from effrob.heads.head import Readout
+from effrob.heads.head import Readout, Training
 from effrob.heads.prompts import PromptSet
 from model_zoo.encoder import Encoder, TextTower
 from shifts.labels import LabelSpace
@@ -67,8 +67,9 @@ class ZeroShot:
     def digest(self) -> str:
         return f"zero-shot:{self.prompts.digest}"
 
-    def fit(self, encoder: Encoder, labels: LabelSpace, train: object = None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> Readout:
         """Raises UsageProblem where the model has no text tower."""
+        assert encoder is not None
         if encoder.text is None:
             raise UsageProblem(f"{encoder.identity.spec} has no text tower: use --head native or linear-probe")
         names = labels.class_names if labels.own_text else labels.parent_names

@@ -1,0 +1,157 @@
+"""Feature rows as the solvers read them: block by block, centred and scaled, from an array, a memory map or a tensor.
+
+The intercept is free, so centring changes no optimum; scaling is undone on the coefficients, so it changes no penalty.
+A memory map is streamed and never copied whole. Knows no labels, no cache and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Source = NDArray[np.floating] | torch.Tensor
+
+BLOCK_ROWS = {"cpu": 2048, "cuda": 16384}  # a block of logits stays near the cache of a core, or fills a GPU
+
+
+def read_rows(source: Source, rows: NDArray[np.int64] | slice) -> torch.Tensor:
+    """(n, D) rows of an array, a memory map or a tensor, in its own dtype and place."""
+    if isinstance(source, torch.Tensor):
+        return source[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(source.device)]
+    return torch.from_numpy(np.array(source[rows], order="C"))
+
+
+@dataclass(frozen=True)
+class FeatureBlocks:
+    """N rows of D features.
+
+    source   (M, D) float array, memory map or tensor; rows  (N,) int64 of it, ascending, or None for all
+    centre   (D,) float64 weighted means;  unit  the largest scale, so that solvers see features of order one
+    scale    (D,) float64 powers of two at most 1, times `unit` near the standard deviations; 0 where a feature is constant
+    resident (N, D) the rows as `blocks` gives them, or None where they are read again in every pass
+    """
+
+    source: Source
+    rows: NDArray[np.int64] | None
+    device: torch.device
+    dtype: torch.dtype
+    block_rows: int
+    centre: torch.Tensor
+    scale: torch.Tensor
+    unit: float
+    resident: torch.Tensor | None = None
+
+    @classmethod
+    def measure(
+        cls,
+        source: Source,
+        rows: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        resident: bool | None = None,
+        block_rows: int | None = None,
+    ) -> FeatureBlocks:
+        """Read the rows once: means, scales, and the check that they are finite.
+
+        `weights` (N,) weigh the means. `resident` keeps a centred copy on the device (N x D x 4 bytes in float32);
+        None does so unless `source` is a memory map. Raises ValueError for no rows and for a feature that is not finite.
+        """
+        if source.ndim != 2 or source.shape[1] == 0:
+            raise ValueError(f"a probe needs features of shape (N, D), and these have shape {tuple(source.shape)}")
+        device = torch.device(device)
+        block = block_rows or BLOCK_ROWS.get(device.type, 2048)
+        d = source.shape[1]
+        empty = torch.zeros(d, dtype=torch.float64, device=device)
+        raw = cls(source, rows, device, dtype, block, empty, empty, 1.0)
+        centre, deviation = raw._moments(weights)
+        unit = float(deviation.max())
+        unit = 2.0 ** float(np.round(np.log2(unit))) if unit > 0 else 1.0
+        scale = torch.where(deviation > 0, torch.exp2(torch.round(torch.log2(deviation / unit))), 0.0)
+        blocks = cls(source, rows, device, dtype, block, centre, scale, unit)
+        if resident is None:
+            resident = not isinstance(source, np.memmap)
+        return blocks.kept() if resident else blocks
+
+    def __len__(self) -> int:
+        return len(self.source) if self.rows is None else len(self.rows)
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(self.source.shape[1])
+
+    def spans(self) -> Iterator[slice]:
+        """The row ranges of the blocks, in order."""
+        for first in range(0, len(self), self.block_rows):
+            yield slice(first, min(first + self.block_rows, len(self)))
+
+    def raw(self, span: slice | NDArray[np.int64]) -> torch.Tensor:
+        """(n, D) rows as they are stored, on the device, in the stored dtype."""
+        picked = span if self.rows is None else self.rows[span]
+        return read_rows(self.source, picked).to(self.device)
+
+    def take(self, span: slice | NDArray[np.int64]) -> torch.Tensor:
+        """(n, D) centred and scaled rows in the arithmetic's dtype."""
+        if self.resident is not None:
+            return self.resident[span if isinstance(span, slice) else torch.from_numpy(span).to(self.device)]
+        inverse = torch.where(self.scale > 0, 1.0 / (self.scale * self.unit), 0.0)
+        # in float64: a mean far above the deviations would cost a float32 its digits
+        return ((self.raw(span).double() - self.centre) * inverse).to(self.dtype)
+
+    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Row range and (n, D) centred, scaled rows, block after block."""
+        for span in self.spans():
+            yield span, self.take(span)
+
+    def kept(self) -> FeatureBlocks:
+        """The same blocks, held on the device."""
+        whole = torch.empty(len(self), self.dimension, dtype=self.dtype, device=self.device)
+        for span, rows in self.blocks():
+            whole[span] = rows
+        return self.changed(resident=whole)
+
+    def in_dtype(self, dtype: torch.dtype) -> FeatureBlocks:
+        """The same rows for another arithmetic."""
+        plain = self.changed(dtype=dtype, resident=None)
+        return plain.kept() if self.resident is not None else plain
+
+    def changed(self, **fields: object) -> FeatureBlocks:
+        """A copy with some fields replaced."""
+        return FeatureBlocks(**{**self.__dict__, **fields})  # type: ignore[arg-type]
+
+    def _moments(self, weights: NDArray[np.float64] | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weighted mean and standard deviation (D,) float64 by Chan's merging of blocks; exactly 0 where constant."""
+        d = self.dimension
+        mean = torch.zeros(d, dtype=torch.float64, device=self.device)
+        square, total = torch.zeros_like(mean), 0.0
+        least, most = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
+        if len(self) == 0:
+            raise ValueError("a probe needs at least one row of features, and there are none")
+        for span in self.spans():
+            block = self.raw(span).double()
+            if not bool(torch.isfinite(block).all()):
+                row = span.start + int((~torch.isfinite(block)).any(dim=1).nonzero()[0])
+                raise ValueError(f"the features hold NaN or infinity (first in row {row}): extract them again")
+            w = torch.ones(len(block), dtype=torch.float64, device=self.device)
+            if weights is not None:
+                w = torch.from_numpy(weights[span]).to(w)
+            mass = float(w.sum())
+            least, most = torch.minimum(least, block.amin(0)), torch.maximum(most, block.amax(0))
+            if mass == 0.0:
+                continue
+            here = (w @ block) / mass
+            block -= here
+            apart = here - mean
+            square += w @ block.square_() + apart**2 * (total * mass / (total + mass))
+            total += mass
+            mean += apart * (mass / total)
+        deviation = (square / max(total, 1e-300)).sqrt()
+        if not bool(torch.isfinite(deviation).all()):
+            raise ValueError("the features are too large to be squared in float64: rescale them")
+        return mean, torch.where(most > least, deviation, 0.0)
