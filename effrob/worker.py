@@ -112,7 +112,13 @@ class Worker:
                 if missing:
                     streams[spec] = Stream(encoder, key, missing)
             if streams:
-                how = Pass(request.batch_size, request.precision, request.pixels, progress=request.progress)
+                how = Pass(
+                    request.batch_size,
+                    request.precision,
+                    request.pixels,
+                    progress=request.progress,
+                    pixel_cache=request.pixel_cache,
+                )
                 label = (
                     f"{job.source} × {len(streams)} models"
                     if len(streams) > 1

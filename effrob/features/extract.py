@@ -1,18 +1,19 @@
 """The worker: one pass over a source's images feeds any number of encoders, into the feature cache.
 
-Decode, forward and write overlap: a pool of threads decodes and resizes (Pillow releases the GIL) into uint8 batches a few
-ahead of the forward pass. Each image is decoded once whatever the number of models; models whose PixelSpecs share a
-geometry share the crop as well. The only autocast is here. Knows no labels and no heads.
+Decoding, copying, the networks and writing overlap. Each image is decoded once whatever the number of models; models whose
+PixelSpecs share a geometry share the crop as well. Knows no labels and no heads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,29 +21,33 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.errors import IncompleteFeatures
+from effrob.features.batches import Batch, Batches, Crops, Geometry
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
-from effrob.features.pixels import decode, exact_crop, normalise
+from effrob.features.forward import Network
+from effrob.features.lane import Arrival, Lane
+from effrob.features.pixel_cache import PixelCache, PixelKey, shard_of
+from effrob.features.threads import cores, divide, torch_threads_kept
 from model_zoo.encoder import Encoder
-from model_zoo.pixels import PixelSpec
 from shifts.shift import ImageSource
 
-AHEAD = 3  # batches decoded before they are needed
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TRIAL = 2  # batches run on one torch thread; the last of them is timed, then the cores are divided
+NETWORK_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How a pass is made: batch size, precision, pixel path, and threads for decoding and for torch."""
+    """How a pass is made: images a batch, precision, pixel path, and where crops are kept for later models.
+
+    decode_threads  0: divided with torch by what each costs; compiled: through torch.compile, which pays on long passes
+    """
 
     batch_size: int = 64
     precision: str = "fp32"
     path: str = "exact"
     decode_threads: int = 0
     progress: bool = True
-
-    @property
-    def threads(self) -> int:
-        return self.decode_threads or os.cpu_count() or 1
+    pixel_cache: Path | None = None
+    compiled: bool = False
 
 
 @dataclass
@@ -53,78 +58,33 @@ class Stream:
     key: FeatureKey
     missing: list[range]
 
+    @property
+    def name(self) -> str:
+        return self.encoder.identity.digest
 
-class _Shards:
-    """Collects rows in order and writes each shard once it is full."""
+    @property
+    def geometry(self) -> Geometry:
+        return self.encoder.pixels.geometry()
 
-    def __init__(self, cache: FeatureCache, key: FeatureKey) -> None:
-        self.cache, self.key = cache, key
-        self.rows: list[NDArray[np.float32]] = []
-        self.start = 0
 
-    def add(self, start: int, features: NDArray[np.float32]) -> None:
-        """Rows that follow the ones before; a shard never crosses a multiple of SHARD_ROWS."""
-        if not self.rows:
+@dataclass
+class _Rows:
+    """Collects one stream's features in order, a shard at a time; a shard never crosses a multiple of SHARD_ROWS."""
+
+    n: int
+    parts: list[NDArray[np.float32]] = field(default_factory=list)
+    start: int = 0
+
+    def add(self, start: int, features: NDArray[np.float32]) -> tuple[int, NDArray[np.float32]] | None:
+        """Rows that follow the ones before; gives a shard's first row and its rows once it is full."""
+        if not self.parts:
             self.start = start
-        self.rows.append(features)
+        self.parts.append(features)
         stop = start + len(features)
-        if stop % SHARD_ROWS == 0 or stop == self.key.n:
-            self.cache.write(self.key, self.start, np.concatenate(self.rows))
-            self.rows = []
-
-
-def _batches(missing: Sequence[range], size: int) -> Iterator[range]:
-    """The missing ranges cut into batches that never cross a shard's end."""
-    for part in missing:
-        start = part.start
-        while start < part.stop:
-            stop = min(start + size, part.stop, (start // SHARD_ROWS + 1) * SHARD_ROWS)
-            yield range(start, stop)
-            start = stop
-
-
-class Decoder:
-    """Turns rows of a source into one uint8 batch for each geometry (and float batches for a user's own transform)."""
-
-    def __init__(self, source: ImageSource, border: int, encoders: Sequence[Encoder]) -> None:
-        self.source, self.border = source, border
-        self.specs: dict[tuple[object, ...], PixelSpec] = {}
-        self.own: dict[tuple[object, ...], Callable[[object], torch.Tensor]] = {}
-        for encoder in encoders:
-            geometry = encoder.pixels.geometry()
-            self.specs[geometry] = encoder.pixels
-            if encoder.transform is not None:
-                self.own[geometry] = encoder.transform
-
-    def buffers(self, rows: range) -> dict[tuple[object, ...], torch.Tensor]:
-        """Empty batches: (B, H, W, 3) uint8, or (B, 3, H, W) float32 for a user's own transform."""
-        return {
-            geometry: torch.empty((len(rows), 3, *spec.size), dtype=torch.float32)
-            if geometry in self.own
-            else torch.empty((len(rows), *spec.size, 3), dtype=torch.uint8)
-            for geometry, spec in self.specs.items()
-        }
-
-    def fill(self, row: int, slot: int, buffers: dict[tuple[object, ...], torch.Tensor]) -> None:
-        """Decode image `row` once and put its crop into `slot` of every batch."""
-        image = decode(self.source.read(row), self.source.ids[row], self.border)
-        for geometry, spec in self.specs.items():
-            if geometry in self.own:
-                buffers[geometry][slot] = self.own[geometry](image)
-            else:
-                buffers[geometry].numpy()[slot] = exact_crop(image, spec)
-
-
-def _forward(encoder: Encoder, batch: torch.Tensor, precision: str) -> NDArray[np.float32]:
-    """One batch through one encoder: (B, D) float32 on the host."""
-    device = encoder.device
-    batch = batch.to(device, non_blocking=True)
-    pixels = batch if batch.dtype == torch.float32 else normalise(batch, encoder.pixels)
-    dtype = PRECISIONS[precision]
-    cast = contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
-    with torch.inference_mode(), cast:
-        features = encoder.embed(pixels)
-    return features.to(torch.float32).cpu().numpy()
+        if stop % SHARD_ROWS and stop != self.n:
+            return None
+        whole, self.parts = np.concatenate(self.parts), []
+        return self.start, whole
 
 
 def extract(
@@ -136,66 +96,132 @@ def extract(
     network that fails leaves the pass and the others go on. Raises ImageBroken where a file cannot be decoded, and OSError
     where a shard cannot be written; what was written stays.
     """
-    failed: dict[str, str] = {}
-    wanted = sorted({(part.start, part.stop) for stream in streams for part in stream.missing})
-    ranges = list(_batches([range(a, b) for a, b in wanted], how.batch_size))
-    needed = {id(stream): {row.start for row in stream.missing} for stream in streams}
-    decoder = Decoder(source, border, [stream.encoder for stream in streams])
-    shards = {id(stream): _Shards(cache, stream.key) for stream in streams}
-    total = sum(len(rows) for rows in ranges)
-    with (
-        ThreadPoolExecutor(how.threads, thread_name_prefix="decode") as pool,
-        tqdm(total=total, unit="img", desc=label, disable=not how.progress, mininterval=0.5) as bar,
-    ):
-        queue: deque[tuple[range, dict[tuple[object, ...], torch.Tensor], list[Future[None]]]] = deque()
-        coming = iter(ranges)
+    shards = sorted({(part.start, part.stop) for stream in streams for part in stream.missing})
+    ranges = list(_cut([range(a, b) for a, b in shards], how.batch_size))
+    crops = Crops(source, border, how.path, [stream.encoder for stream in streams])
+    needed: dict[int, list[Stream]] = {}
+    for stream in streams:
+        for part in stream.missing:
+            needed.setdefault(part.start // SHARD_ROWS, []).append(stream)
 
-        def prefetch() -> None:
-            rows = next(coming, None)
-            if rows is not None:
-                buffers = decoder.buffers(rows)
-                queue.append(
-                    (rows, buffers, [pool.submit(decoder.fill, row, i, buffers) for i, row in enumerate(rows)])
-                )
+    def wanted(rows: range) -> set[Geometry]:
+        return {stream.geometry for stream in needed[rows.start // SHARD_ROWS]}
 
-        try:
-            for _ in range(AHEAD):
-                prefetch()
-            while queue:
-                rows, buffers, futures = queue.popleft()
-                for future in futures:
-                    future.result()
-                prefetch()
-                shard_start = rows.start // SHARD_ROWS * SHARD_ROWS
-                for stream in streams:
-                    name = stream.encoder.identity.digest
-                    if name in failed or shard_start not in needed[id(stream)]:
-                        continue
-                    try:
-                        features = _forward(stream.encoder, buffers[stream.encoder.pixels.geometry()], how.precision)
-                    except (
-                        RuntimeError,
-                        ValueError,
-                        TypeError,
-                        IndexError,
-                        AttributeError,
-                        NotImplementedError,
-                    ) as error:
-                        failed[name] = (
-                            f"the network failed on images {rows.start} to {rows.stop - 1}: {_first_line(error)}"
-                        )
-                        continue
-                    try:
-                        shards[id(stream)].add(rows.start, features)
-                    except IncompleteFeatures as error:
-                        failed[name] = str(error)
-                bar.update(len(rows))
-                if len(failed) == len(streams):
-                    break
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return failed
+    lane = Lane(streams[0].encoder.device)
+    kept, keys = _pixel_cache(how, streams, border, shards)
+    threads = how.decode_threads or cores()
+    with contextlib.ExitStack() as stack:
+        most = stack.enter_context(torch_threads_kept())
+        torch.set_num_threads(1)
+        bar = stack.enter_context(
+            tqdm(total=sum(map(len, ranges)), unit="img", desc=label, disable=not how.progress, mininterval=0.5)
+        )
+        run = stack.enter_context(_Run(streams, cache, how, lane))
+        batches = stack.enter_context(Batches(crops, ranges, wanted, threads, lane.empty, kept, keys))
+        for number, batch in enumerate(batches, 1):
+            begun = time.perf_counter()
+            run.step(batch, needed[batch.rows.start // SHARD_ROWS])
+            if number == TRIAL and not lane.is_gpu:
+                spent = (time.perf_counter() - begun) / len(batch.rows)
+                division = divide(cores(), most, crops.seconds, spent)
+                torch.set_num_threads(division.torch)
+                batches.resize(how.decode_threads or division.decode)
+            bar.update(len(batch.rows))
+            if len(run.failed) == len({stream.name for stream in streams}):
+                break
+        run.drain(0, whole=True)
+    return run.failed
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+class _Run:
+    """The networks of a pass, what of theirs is under way, and the thread that writes their shards."""
+
+    def __init__(self, streams: Sequence[Stream], cache: FeatureCache, how: Pass, lane: Lane) -> None:
+        self.failed: dict[str, str] = {}
+        self._cache, self._lane = cache, lane
+        self._networks = {id(stream): Network(stream.encoder, how.precision, how.compiled) for stream in streams}
+        self._rows = {id(stream): _Rows(stream.key.n) for stream in streams}
+        self._coming: deque[list[tuple[Stream, range, Arrival]]] = deque()
+        self._writing: deque[tuple[Stream, Future[None]]] = deque()
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> _Run:
+        for network in self._networks.values():
+            self._open.enter_context(network)
+        self._writer = self._open.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self._open.close()
+
+    def step(self, batch: Batch, streams: Sequence[Stream]) -> None:
+        """One batch through every network that wants it; takes in what has come home meanwhile."""
+        there = {}
+        under_way: list[tuple[Stream, range, Arrival]] = []
+        for stream in streams:
+            if stream.name in self.failed:
+                continue
+            if stream.geometry not in there:
+                there[stream.geometry] = self._lane.send(batch.pixels[stream.geometry])
+            try:
+                features = self._networks[id(stream)](there[stream.geometry])
+                under_way.append((stream, batch.rows, self._lane.fetch(features)))
+            except NETWORK_ERRORS as error:
+                self._fail(stream, batch.rows, error)
+        self._coming.append(under_way)
+        self.drain(self._lane.depth)
+
+    def drain(self, behind: int, whole: bool = False) -> None:
+        """Take in features until at most `behind` batches are under way; `whole`: wait for the disk too."""
+        while self._coming and (len(self._coming) > behind or all(arrival.here for *_, arrival in self._coming[0])):
+            for stream, rows, arrival in self._coming.popleft():
+                if stream.name in self.failed:
+                    continue
+                try:
+                    full = self._rows[id(stream)].add(rows.start, arrival.wait())
+                except NETWORK_ERRORS as error:
+                    self._fail(stream, rows, error)
+                    continue
+                if full is not None:
+                    self._writing.append((stream, self._writer.submit(self._cache.write, stream.key, *full)))
+        while self._writing and (whole or self._writing[0][1].done()):
+            stream, written = self._writing.popleft()
+            try:
+                written.result()
+            except IncompleteFeatures as error:
+                self.failed.setdefault(stream.name, str(error))
+
+    def _fail(self, stream: Stream, rows: range, error: Exception) -> None:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        self.failed[stream.name] = f"the network failed on images {rows.start} to {rows.stop - 1}: {told}"
+
+
+def _cut(missing: Iterable[range], size: int) -> Iterator[range]:
+    """The missing ranges cut into batches that never cross a shard's end."""
+    for part in missing:
+        start = part.start
+        while start < part.stop:
+            stop = min(start + size, part.stop, (start // SHARD_ROWS + 1) * SHARD_ROWS)
+            yield range(start, stop)
+            start = stop
+
+
+def _pixel_cache(
+    how: Pass, streams: Sequence[Stream], border: int, shards: Sequence[tuple[int, int]]
+) -> tuple[PixelCache | None, dict[Geometry, PixelKey]]:
+    """The cache of crops, if one was asked for and what is missing from it fits on its disk; its size is told beforehand."""
+    if how.pixel_cache is None:
+        return None, {}
+    cache, keys = PixelCache(how.pixel_cache), {}
+    missing: dict[PixelKey, list[range]] = {}
+    for stream in streams:
+        if stream.encoder.transform is None:  # what a user's own transform gives are floats
+            key = PixelKey.of(stream.key.source, stream.key.n, stream.encoder.pixels, border, how.path)
+            keys[stream.geometry] = key
+            missing[key] = cache.missing(key, {shard_of(start, key.n) for start, _ in shards})
+    if any(missing.values()):
+        fits, told = cache.room_for(missing)
+        print(told, file=sys.stderr)
+        if not fits:  # what is whole there serves; nothing is begun
+            keys = {geometry: key for geometry, key in keys.items() if not missing[key]}
+    return cache, keys

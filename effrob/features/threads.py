@@ -1,0 +1,66 @@
+"""How a machine's cores are shared between decoding and torch: decided once a pass, from what each was seen to cost.
+
+Decoding runs in threads of its own; torch's threads meet at a barrier after every operation, so a core they share with a
+decoder holds all of them up. Knows no images and no models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class Division:
+    """Threads that decode, and threads torch computes with."""
+
+    decode: int
+    torch: int
+
+
+def cores() -> int:
+    """Cores this process may use: its affinity and its container's quota, shared among the ranks of one machine."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = _QUOTA.read_text(encoding="utf-8").split()
+        found = min(found, math.ceil(int(quota) / int(period)))
+    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def start(available: int) -> Division:
+    """Before anything was measured: every core decodes and torch has one thread, which suits a GPU for good."""
+    return Division(available, 1)
+
+
+def divide(available: int, most: int, decode: float, forward: float) -> Division:
+    """Cores in proportion to the seconds an image costs in decoding and in the network, on one thread each.
+
+    `most` caps torch's threads (the user's OMP_NUM_THREADS). With a single torch thread there is no barrier to hold up, so
+    decoders may take every core and wait whenever they are far enough ahead.
+    """
+    share = forward / (forward + decode) if forward + decode > 0 else 0.0
+    torch_threads = min(most, max(1, round(available * share)))
+    return Division(available if torch_threads == 1 else max(1, available - torch_threads), torch_threads)
+
+
+@contextlib.contextmanager
+def torch_threads_kept() -> Iterator[int]:
+    """Gives torch's number of threads as the user set it, and puts it back at the end."""
+    before = torch.get_num_threads()
+    try:
+        yield before
+    finally:
+        torch.set_num_threads(before)
+
+
+def alone() -> None:
+    """For a decoding thread: torch operations in it stay in it. The number is a thread's own."""
+    torch.set_num_threads(1)
