@@ -6,6 +6,7 @@ loader and no model: the draws of `pocket-a` were chosen beforehand and are read
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
@@ -41,9 +42,11 @@ BORDER = 2  # ObjectNet's red frame
 LEFTOVER = 3600.0  # seconds after which an unfinished folder is taken for a dead process's
 
 _PLAIN = Manner()
-_FRESH = Manner(tilt=18, scale=(0.5, 0.92), drift=0.3, clutter=2.0, haze=0.55, odd=0.03)  # another photographer
-_ANYHOW = Manner(tilt=180, scale=(0.5, 0.95), drift=0.35, slant=0.4, odd=0.85, clutter=1.2, haze=0.4)
-_ABROAD = Manner(tilt=35, scale=(0.45, 0.97), drift=0.35, slant=0.3, odd=0.25, clutter=1.5)  # photographs of the web
+_FRESH = Manner(
+    tilt=16, scale=(0.55, 0.95), drift=0.22, clutter=1.3, haze=0.45, blur=1.2, grain=18, odd=0.03
+)  # another photographer
+_ANYHOW = Manner(tilt=75, drift=0.25, slant=0.3, odd=0.6, clutter=1.2)
+_ABROAD = Manner(tilt=30, drift=0.25, slant=0.25, odd=0.25, clutter=1.2)  # photographs of the web
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,12 +97,14 @@ def draw_photograph(stream: str, index: int, number: int) -> Image.Image:
     return photograph(rng, pocket().names[index], *_sides(rng), _PLAIN)
 
 
-def encode(image: Image.Image, path: Path) -> None:
-    """Write a picture as its suffix says; photographs as JPEG of quality 85."""
-    if path.suffix == ".png":
-        image.save(path, compress_level=1)
+def encode(image: Image.Image, suffix: str) -> bytes:
+    """The bytes that a picture is stored as: PNG, or JPEG of quality 85."""
+    held = io.BytesIO()
+    if suffix == ".png":
+        image.save(held, format="PNG", compress_level=1)
     else:
-        image.save(path, format="JPEG", quality=85)
+        image.save(held, format="JPEG", quality=85)
+    return held.getvalue()
 
 
 def _put(unfinished: Path, target: Path) -> None:
@@ -127,7 +132,7 @@ def _draw_set(name: str, folder: Path, progress: Progress | None) -> None:
         if parent not in made:
             (folder / parent).mkdir(parents=True, exist_ok=True)
             made.add(parent)
-        encode(draw(), folder / path)
+        (folder / path).write_bytes(encode(draw(), Path(path).suffix))
         if progress is not None:
             progress(name, done, len(todo))
     if name == "pocket-train":

@@ -190,10 +190,8 @@ def _wristwatch(rng: Rng) -> list[Part]:
 
 def _boat(rng: Rng) -> list[Part]:
     deck, lean = rng.uniform(0.35, 0.5), rng.uniform(-0.1, 0.1)
-    parts = [
-        _bar(DARK, 0, deck, lean, -0.95, 0.07),
-        _polygon(LIGHT, (lean + 0.05, -0.9), (0.72, deck - 0.1), (0.05, deck - 0.1)),
-    ]
+    parts = [_bar(DARK, 0, deck, lean, -0.95, 0.07)]
+    parts.append(_polygon(LIGHT, (lean + 0.05, -0.9), (0.72, deck - 0.1), (0.05, deck - 0.1)))
     if rng.random() < 0.7:
         parts.append(_polygon(SECOND, (lean - 0.05, -0.72), (-0.6, deck - 0.1), (-0.05, deck - 0.1)))
     return [*parts, _polygon(MAIN, (-0.92, deck), (0.95, deck), (0.6, deck + 0.42), (-0.62, deck + 0.42))]
@@ -290,8 +288,8 @@ def _ladder(rng: Rng) -> list[Part]:
 
 
 def _spoon(rng: Rng) -> list[Part]:
-    return [_bar(MAIN, 0, -0.3, 0, 0.95, rng.uniform(0.1, 0.16)), _ellipse(MAIN, 0, -0.58, rng.uniform(0.24, 0.32), 0.38),
-            _ellipse(LIGHT, 0, -0.6, 0.16, 0.25)]  # fmt: skip
+    handle, bowl = _bar(MAIN, 0, -0.3, 0, 0.95, rng.uniform(0.1, 0.16)), rng.uniform(0.24, 0.32)
+    return [handle, _ellipse(MAIN, 0, -0.58, bowl, 0.38), _ellipse(LIGHT, 0, -0.6, 0.16, 0.25)]
 
 
 SHAPES: dict[str, Callable[[Rng], list[Part]]] = {

@@ -44,15 +44,15 @@ class Manner:
     grain      largest standard deviation of the sensor's noise, of 255
     """
 
-    tilt: float = 15.0
-    scale: tuple[float, float] = (0.55, 0.95)
-    drift: float = 0.25
+    tilt: float = 12.0
+    scale: tuple[float, float] = (0.6, 0.95)
+    drift: float = 0.18
     slant: float = 0.15
     odd: float = 0.0
-    clutter: float = 1.5
-    haze: float = 0.5
-    blur: float = 1.3
-    grain: float = 22.0
+    clutter: float = 1.0
+    haze: float = 0.4
+    blur: float = 1.0
+    grain: float = 15.0
 
 
 def photograph(rng: Rng, thing: str, w: int, h: int, manner: Manner) -> Image.Image:

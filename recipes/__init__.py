@@ -1,0 +1,1 @@
+"""Training scripts beside the library: how the shipped pocket models were made, and larger runs. Not installed."""
