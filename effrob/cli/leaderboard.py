@@ -8,7 +8,7 @@ import click
 
 from effrob.cli.options import line_options
 
-FORMATS = ["md", "latex", "csv", "json"]
+FORMATS = ["md", "latex", "csv", "json", "html"]
 
 
 @click.command("leaderboard")
@@ -22,7 +22,7 @@ FORMATS = ["md", "latex", "csv", "json"]
     "--published", default="all", show_default=True, metavar="NAME,...", help="Published tables to show, all, or none."
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="md", show_default=True, help="How to write it.")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write. [default: standard output]")
+@click.option("--out", type=click.Path(path_type=Path), help="File, or for html a folder. [default: standard output]")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="In md and latex, at most N rows a table.")
 @line_options
 def command(
@@ -44,9 +44,9 @@ def command(
     from effrob.leaderboard.write import write_board
     from effrob.rows import Line
 
-    found = gather(list(results), published, Line(baseline, axis, scale))
-    text = write_board(found, form, out, top)
+    gathered, line = gather(results, published), Line(baseline, axis, scale)
+    text = write_board(gathered, line, form, out, top)
     if text is not None:
         click.echo(text, nl=False)
     else:
-        click.echo(f"{len(found.rows)} rows written to {out}", err=True)
+        click.echo(f"the leaderboard is in {out / 'index.html' if form == 'html' and out else out}", err=True)

@@ -45,12 +45,12 @@ def command(
     Published models are hollow, measured ones filled; both axes are on the line's scale, so the line is straight.
     """
     from effrob.leaderboard.figure import draw, panel
-    from effrob.leaderboard.gather import board_lines, gather
+    from effrob.leaderboard.gather import gather
     from effrob.rows import Line
 
     line = Line(baseline, axis, scale)
-    found = gather(list(results), published, line)
-    lines = board_lines(list(results), line)
+    gathered = gather(results, published)
+    found, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(found, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
     draw(panels, out, scale)
     for each in panels:

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from effrob.leaderboard.cell import Lines
 from effrob.leaderboard.records import DEFAULT, measured_rows, verified
-from effrob.leaderboard.table import Board, board
+from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.leaderboard.tables import published_rows, table_names
+from effrob.results.store import Stored
 from effrob.rows import Line
 
 
-def gather(results: Sequence[Path], published: str, line: Line) -> Board:
-    """The board of every proved record below `results` (`effrob-results` when none is named) and the tables named.
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Proved records and tables, ready to be judged by any line; `results` is where a `measured` baseline is made of."""
+
+    records: tuple[Stored, ...]
+    tables: tuple[str, ...]
+    results: Path
+    problems: tuple[str, ...]
+
+    def lines(self, line: Line) -> Lines:
+        return Lines(line, self.results)
+
+    def rows(self, line: Line) -> list[BoardRow]:
+        """Every row judged by a line, in an order that does not depend on the line."""
+        lines = self.lines(line)
+        return [*measured_rows(self.records, lines), *published_rows(self.tables, lines)]
+
+    def board(self, line: Line) -> Board:
+        return board(self.rows(line), self.problems)
+
+
+def gather(results: Sequence[Path], published: str) -> Gathered:
+    """Every proved record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
 
     Raises UsageProblem for a folder or table that is not there, EffrobError naming records that prove false.
     """
     folders = list(results) or [DEFAULT]
-    names = table_names(published)
-    lines = board_lines(results, line)
-    records = verified(folders)
-    problems = [] if records else [f"no measured rows: {', '.join(map(str, folders))} holds no records"]
-    return board([*measured_rows(records, lines), *published_rows(names, lines)], problems)
-
-
-def board_lines(results: Sequence[Path], line: Line) -> Lines:
-    """The lines a board of these folders stands on."""
-    return Lines(line, results[0] if results else DEFAULT)
+    tables = tuple(table_names(published))
+    records = tuple(verified(folders))
+    problems = () if records else (f"no measured rows: {', '.join(map(str, folders))} holds no records",)
+    return Gathered(records, tables, folders[0], problems)

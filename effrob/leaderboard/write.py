@@ -5,20 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from effrob.errors import UsageProblem
+from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.table import Board
+from effrob.rows import Line
 from effrob.writing import whole_file
 
 
-def write_board(found: Board, form: str, out: Path | None, top: int | None = None) -> str | None:
+def write_board(gathered: Gathered, line: Line, form: str, out: Path | None, top: int | None = None) -> str | None:
     """The text where `out` is None; else None, once `out` is written whole.
 
-    form  md, latex, csv or json
+    form  md, latex, csv, json, or html, which is a folder and needs `out`
+    top   at most that many rows a table, in md and latex
     """
-    text = _text(found, form, top)
+    if form == "html":
+        if out is None:
+            raise UsageProblem("an html board is a folder of files: say where with --out FOLDER")
+        from effrob.leaderboard.site import write_site
+
+        write_site(gathered, line, out)
+        return None
+    if out is not None and out.is_dir():
+        raise UsageProblem(f"--out wants a file for {form}; {out} is a folder")
+    text = _text(gathered.board(line), form, top)
     if out is None:
         return text
-    if out.is_dir():
-        raise UsageProblem(f"--out wants a file for {form}; {out} is a folder")
     with whole_file(out) as file:
         file.write(text.encode())
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,10 @@ GOLDEN = {  # points; testbed baseline, class-matched axis, logit: imagenet-test
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Board:
     empty = tmp_path_factory.mktemp("no-records")
-    return gather([empty], "all", Line())
+    return gather([empty], "all").board(Line())
 
 
-def _row(board: Board, model: str, source: str) -> dict[str, object]:
+def _row(board: Board, model: str, source: str) -> dict[str, Any]:
     rows = [row for row in as_json(board) if row["model"] == model and row["source"] == f"published:{source}"]
     assert len(rows) == 1
     return rows[0]
@@ -89,6 +90,7 @@ def test_ranks_count_comparable_rows_and_intervals_leave_ranks_open(everything: 
         assert standings[0].rank == 1
         assert {row.axis for row in rows} == {group.axis}
         for standing in standings:
+            assert standing.best and standing.rank and standing.worst
             assert 1 <= standing.best <= standing.rank <= standing.worst <= len(rows)
     clip = [row for row in everything.rows if row.model == "vit_b_32_clip_zeroshot"]
     assert everything.standing(clip[0]).rank == 1
@@ -104,7 +106,7 @@ def test_extrapolated_rows_never_share_a_ranking_with_rows_the_line_covers(every
 
 
 def test_the_full_axis_is_worth_points_and_is_asked_for_by_name(tmp_path: Path) -> None:
-    board = gather([tmp_path], "testbed", Line(axis="full"))
+    board = gather([tmp_path], "testbed").board(Line(axis="full"))
     row = _row(board, "vit_b_32_clip_zeroshot", "testbed")
     assert round(100 * row["shifts"]["imagenet-r"]["effective_robustness"], 2) == 44.34
     assert row["shifts"]["imagenet-r"]["axis"] == "full"

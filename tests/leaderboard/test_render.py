@@ -27,7 +27,7 @@ def nasty(tmp_path: Path) -> Board:
     for shift, accuracy in SHIFTS.items():
         submit(tmp_path, NASTY, shift, accuracy)
         submit(tmp_path, "plain", shift, accuracy - 0.1)
-    return gather([tmp_path], "openclip", Line())
+    return gather([tmp_path], "openclip").board(Line())
 
 
 def _tables(text: str) -> list[list[list[str]]]:

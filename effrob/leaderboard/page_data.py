@@ -1,0 +1,152 @@
+"""What the page reads: the rows once, and the numbers of each analysis apart, so that a view loads only its own.
+
+Fractions, as in the JSON board, rounded to seven digits. The page computes no statistics: it shows and orders these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
+from effrob.leaderboard.cell import Cell, Lines
+from effrob.leaderboard.points import GROUPS, card_of, curves, group_of, line_of
+from effrob.leaderboard.render import READING, RULE, SHORT
+from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
+from effrob.results.accuracy import mean_accuracy
+from effrob.robustness.baseline import MEANS
+from effrob.rows import FOUR
+
+DIGITS = 7
+LOW, HIGH = 0.002, 0.995  # clean accuracies a line is drawn between
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+def pair(ends: Sequence[float] | None) -> list[float | None]:
+    return [None, None] if ends is None else [rounded(end) for end in ends]
+
+
+def mean_of(suite: str) -> str | None:
+    """The name of the suite's mean accuracy, where there is one."""
+    return next((name for name, parts in MEANS.items() if parts == FOUR[suite]), None)
+
+
+def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
+    """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
+    return {
+        "groups": {
+            key: {"name": name, "colour": colour, "marker": marker} for key, (name, colour, marker) in GROUPS.items()
+        },
+        "verdicts": list(VERDICTS),
+        "reaches": list(REACHES),
+        "rule": RULE,
+        "reading": READING,
+        "suites": {suite: _suite(suite, list(each), pages) for suite, each in found.items()},
+    }
+
+
+def _suite(suite: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
+    first = found[0]
+    shifts = [*FOUR[suite], DIAGNOSTIC[suite]]
+    named = mean_of(suite)
+    return {
+        "shifts": shifts,
+        "four": list(FOUR[suite]),
+        "mean": named,
+        "labels": {**{shift: SHORT[shift] for shift in shifts}, **({named: "Mean of the four"} if named else {})},
+        "analyses": [analysis.key for analysis in found],
+        "rows": [_row(row, [a.rows[i] for a in found], shifts, pages) for i, row in enumerate(first.rows)],
+    }
+
+
+def _row(
+    row: BoardRow, all_of_it: Sequence[BoardRow], shifts: Sequence[str], pages: Mapping[str, str]
+) -> dict[str, Any]:
+    card = card_of(row)
+    clean = row.clean_full
+    four = [row.cells[shift].accuracy for shift in FOUR[row.suite] if shift in row.cells]
+    return {
+        "model": row.model,
+        "page": pages[row.model],
+        "source": row.source,
+        "head": row.head,
+        "prompts": row.prompts,
+        "protocol": row.protocol,
+        "size": row.img_size,
+        "group": group_of(card),
+        "trained_on": card.trained_on,
+        "images": card.images,
+        "partial": row.partial,
+        "clean": [None] * 3 if clean is None else [rounded(clean.value), *pair(clean.clopper_pearson())],
+        "mean": rounded(mean_accuracy(four).value) if len(four) == len(FOUR[row.suite]) else None,
+        "shifts": {
+            shift: _accuracy(row.cells[shift], [each.cells[shift] for each in all_of_it])
+            for shift in shifts
+            if shift in row.cells
+        },
+    }
+
+
+def _accuracy(cell: Cell, everywhere: Sequence[Cell]) -> list[Any]:
+    """[accuracy, low, high, class-matched clean accuracy or null, images, counts of each verdict over the analyses]."""
+    clean = None if cell.clean is None else rounded(cell.clean.value)
+    counts = survival(everywhere)
+    votes = [counts.get(verdict, 0) for verdict in VERDICTS]
+    return [rounded(cell.accuracy.value), *pair(cell.accuracy_ci95), clean, round(cell.accuracy.n), votes]
+
+
+def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
+    """The numbers of one analysis, by row: means, ranks, cells; and the lines to draw."""
+    suite = analysis.suite
+    shifts = [*FOUR[suite], DIAGNOSTIC[suite]]
+    named = mean_of(suite)
+    return {
+        "key": analysis.key,
+        "rows": [_judged(analysis, row) for row in analysis.rows],
+        "cells": {shift: [_cell(row.cells.get(shift)) for row in analysis.rows] for shift in shifts},
+        "lines": {
+            f"{shift}|{axis}": _line(lines, shift, axis)
+            for shift in [*shifts, *([named] if named else [])]
+            for axis in ("clean", "full")
+        },
+    }
+
+
+def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
+    """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis]."""
+    standing = analysis.board.standing(row)
+    of_mean = None if row.of_mean is None else rounded(row.of_mean.effective_robustness)
+    means = [rounded(row.mean_logit), *pair(row.mean_logit_ci95), rounded(row.mean), *pair(row.mean_ci95)]
+    return [*means, of_mean, standing.rank, standing.best, standing.worst, REACHES.index(row.reach), row.axis]
+
+
+def _cell(cell: Cell | None) -> list[Any] | int:
+    """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated]; 0 for none."""
+    if cell is None or cell.effective is None:
+        return 0
+    facts = cell.robustness
+    ends = [*pair(facts["effective_robustness_ci95"]), *pair(facts["effective_robustness_pi95"])]
+    verdict = VERDICTS.index(facts["verdict"])
+    logit = rounded(facts["effective_robustness_logit"])
+    return [rounded(facts["effective_robustness"]), *ends, logit, verdict, int(facts["extrapolated"])]
+
+
+def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:
+    fit = line_of(lines, shift, axis)
+    if isinstance(fit, str):
+        return {"why": fit}
+    drawn = [
+        {name: [rounded(v) for v in getattr(curve, name)] for name in ("x", "y", "low", "high")}
+        for curve in curves(fit, LOW, HIGH)
+    ]
+    return {"n": len(fit.baseline.members), "curves": drawn}
+
+
+def script(name: str, value: Any) -> str:
+    """A JavaScript file that hands `value` to the page: strict JSON, with no `<` that could end a script element."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    return f"effrob.{name}({text});\n"

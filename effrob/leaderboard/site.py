@@ -1,0 +1,165 @@
+"""The page: a folder that opens from disk and asks nothing of the network. Needs the extra `site`.
+
+Templates, style and scripts are ours (`page/`); the chart library is copied from the installed plotly package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from effrob.errors import UsageProblem
+from effrob.leaderboard.analyses import Analysis, analyses, survival
+from effrob.leaderboard.gather import Gathered
+from effrob.leaderboard.page_data import analysis_data, board_data, script
+from effrob.leaderboard.points import GROUPS, card_of, group_of
+from effrob.leaderboard.render import SHORT, how, interval, percent
+from effrob.leaderboard.table import BoardRow
+from effrob.results.store import slug
+from effrob.rows import Line
+from effrob.writing import temporary
+
+MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
+OURS = ("board.css", "data.js", "state.js", "chart.js", "table.js", "main.js", "theme.js")
+
+
+def write_site(gathered: Gathered, line: Line, out: Path) -> int:
+    """Write the page into the folder `out`, which appears whole; returns the number of rows on it.
+
+    A folder this function wrote before is replaced. Raises UsageProblem where `out` holds anything else, and where
+    jinja2 or plotly is missing.
+    """
+    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
+    chart_library = _plotly()
+    templates = _templates()
+    found = analyses(gathered, line)
+    draft = temporary(out)
+    try:
+        _write(draft, gathered, found, templates, chart_library)
+        old = temporary(out)
+        if out.exists():
+            out.rename(old)
+        draft.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return sum(len(each[0].rows) for each in found.values())
+
+
+def _write(
+    folder: Path, gathered: Gathered, found: Mapping[str, list[Analysis]], templates: Any, chart_library: Path
+) -> None:
+    (folder / "models").mkdir(parents=True)
+    (folder / "data").mkdir()
+    (folder / MARK).write_text("This folder is replaced when the leaderboard is written again.\n", encoding="utf-8")
+    for name in OURS:
+        (folder / name).write_bytes(resources.files("effrob.leaderboard").joinpath("page", name).read_bytes())
+    shutil.copyfile(chart_library, folder / "plotly.min.js")
+    models = dict.fromkeys(row.model for each in found.values() for row in each[0].rows)
+    pages = page_names(models)
+    (folder / "data" / "board.js").write_text(script("board", board_data(found, pages)), encoding="utf-8")
+    for each in found.values():
+        for analysis in each:
+            text = script("analysis", analysis_data(analysis, gathered.lines(analysis.line)))
+            (folder / "data" / analysis_file(analysis.key)).write_text(text, encoding="utf-8")
+    context = {"suites": list(found), "first": {suite: analysis_file(each[0].key) for suite, each in found.items()}}
+    index = templates.get_template("index.html").render(problems=gathered.problems, **context)
+    (folder / "index.html").write_text(index, encoding="utf-8")
+    template = templates.get_template("model.html")
+    for model, rows in _by_model(found).items():
+        facts = _model_facts(model, rows)
+        (folder / "models" / pages[model]).write_text(template.render(**facts), encoding="utf-8")
+
+
+def analysis_file(key: str) -> str:
+    """The file of an analysis: its key as a file name."""
+    return f"{slug(key.replace('|', '.'))}.js"
+
+
+def page_names(models: Iterable[str]) -> dict[str, str]:
+    """Model -> file name: readable, and apart even where two names differ only in what a file name cannot hold."""
+    return {model: f"{slug(model)}-{hashlib.sha256(model.encode()).hexdigest()[:8]}.html" for model in models}
+
+
+def _by_model(found: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardRow]]]:
+    """Model -> its rows, each as judged by every analysis, the chosen one first."""
+    grouped: dict[str, list[list[BoardRow]]] = {}
+    for each in found.values():
+        for judged in zip(*(analysis.rows for analysis in each), strict=True):
+            grouped.setdefault(judged[0].model, []).append(list(judged))
+    return grouped
+
+
+def _model_facts(model: str, rows: Sequence[list[BoardRow]]) -> dict[str, Any]:
+    first = rows[0][0]
+    card = card_of(first)
+    facts = card.as_json() | {"group": GROUPS[group_of(card)][0]}
+    return {"model": model, "card": facts, "rows": [_row_facts(judged) for judged in rows]}
+
+
+def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
+    row = judged[0]
+    return {
+        "source": row.source,
+        "measured": row.measured,
+        "how": how(row),
+        "img_size": row.img_size,
+        "axis": row.axis,
+        "clean": "-" if row.clean_full is None else percent(row.clean_full.value),
+        "clean_ci": "" if row.clean_full is None else interval(row.clean_full.clopper_pearson()),
+        "mean": percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True),
+        "mean_logit": "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}",
+        "shifts": [_shift_facts(judged, shift) for shift in row.cells],
+        "details": row.details,
+    }
+
+
+def _shift_facts(judged: Sequence[BoardRow], shift: str) -> dict[str, Any]:
+    cell = judged[0].cells[shift]
+    facts = cell.robustness
+    everywhere = [row.cells[shift] for row in judged]
+    counts = survival(everywhere)
+    points = [each.effective_robustness for each in everywhere]
+    known = [value for value in points if value is not None]
+    return {
+        "name": SHORT.get(shift, shift),
+        "accuracy": percent(cell.accuracy.value) + interval(cell.accuracy_ci95),
+        "n": round(cell.accuracy.n),
+        "partial": cell.partial,
+        "clean": "-" if cell.clean is None else percent(cell.clean.value),
+        "robustness": percent(cell.effective_robustness, signed=True),
+        "ci": interval(facts["effective_robustness_ci95"], signed=True),
+        "pi": interval(facts["effective_robustness_pi95"], signed=True),
+        "verdict": facts["verdict"],
+        "survives": counts.get(facts["verdict"], 0),
+        "of": sum(counts.values()),
+        "range": f"{percent(min(known), True)} to {percent(max(known), True)}" if known else "-",
+        "stands": f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
+        "flags": facts["flags"],
+        "why_not": cell.why_not,
+    }
+
+
+def _plotly() -> Path:
+    try:
+        bundled = resources.files("plotly").joinpath("package_data", "plotly.min.js")
+    except ModuleNotFoundError:
+        raise UsageProblem("the page needs jinja2 and plotly: pip install 'effrob[site]'") from None
+    path = Path(str(bundled))
+    if not path.is_file():
+        raise UsageProblem(f"the installed plotly lacks its script {path.name}: pip install --force-reinstall plotly")
+    return path
+
+
+def _templates() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ModuleNotFoundError:
+        raise UsageProblem("the page needs jinja2 and plotly: pip install 'effrob[site]'") from None
+    loader = PackageLoader("effrob.leaderboard", "page")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
