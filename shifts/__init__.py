@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shifts.catalogue import Found, find, load
     from shifts.check import check_shift
     from shifts.errors import DataError, DataMissing
+    from shifts.facts import describe
     from shifts.labels import LabelSpace, duplicate_names
     from shifts.protocol import PROTOCOLS, Protocol
     from shifts.registry import names, register, suite
@@ -29,6 +30,7 @@ _HOMES = {
     "Protocol": "protocol",
     "Shift": "shift",
     "check_shift": "check",
+    "describe": "facts",
     "duplicate_names": "labels",
     "find": "catalogue",
     "load": "catalogue",
@@ -48,6 +50,7 @@ __all__ = [
     "Protocol",
     "Shift",
     "check_shift",
+    "describe",
     "duplicate_names",
     "find",
     "load",

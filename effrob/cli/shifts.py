@@ -22,4 +22,5 @@ def command(name: str | None, as_json: bool) -> None:
             click.echo(f"{key:<12} {', '.join(map(str, value)) if isinstance(value, list) else value}")
         return
     for facts in described:
-        click.echo(f"{facts['name']:<28} {facts['images']:>7} images  {facts['classes']:>5} classes  {facts['about']}")
+        images, classes = ("-" if facts[key] is None else f"{facts[key]:,}" for key in ("images", "classes"))
+        click.echo(f"{facts['name']:<28} {images:>9} images  {classes:>5} classes  {facts['about']}")
