@@ -21,19 +21,22 @@ from pathlib import Path
 import torch
 
 MARK = Path({mark!r})
+ENOUGH = 520  # pictures: more than a shard, so that the dead process has kept one and lost one
 
 class Net(torch.nn.Module):
-    """A small network that kills its process once, on the first real batch of the whole run."""
+    """A small network that kills its process once in the whole run, when that process has seen ENOUGH pictures."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
         self.conv = torch.nn.Conv2d(3, 16, 8, 8)
         self.fc = torch.nn.Linear(16, 20)
+        self.seen = 0
 
     def forward(self, x):
-        if {deadly} and x.shape[0] > 8 and not MARK.exists():
-            MARK.touch()
+        self.seen += len(x)
+        if self.seen > ENOUGH and not MARK.exists():
+            MARK.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return self.fc(self.conv(x).relu().mean((2, 3)))
 '''
@@ -54,7 +57,9 @@ def run(pocket_data: Path) -> Callable[..., tuple[subprocess.CompletedProcess[st
 
     def go(folder: Path, deadly: bool, before: Sequence[str], engine: Sequence[str]):
         loader = folder / "net.py"
-        loader.write_text(LOADER.format(mark=str(folder / "killed"), deadly=deadly))
+        loader.write_text(LOADER.format(mark=str(folder / "killed")))
+        if not deadly:
+            (folder / "killed").touch()
         environment = {
             **os.environ,
             "EFFROB_CONFIG": str(folder / "config"),
@@ -98,27 +103,18 @@ def test_two_torchrun_ranks_give_local_predictions(run, local: dict[str, bytes],
 @pytest.mark.engine
 def test_torchrun_with_a_killed_rank_restarts_and_goes_on(run, local: dict[str, bytes], tmp_path: Path) -> None:
     spread, got = run(tmp_path, True, [*RANKS, "--max-restarts", "2"], ["--engine", "torchrun"])
-    assert (tmp_path / "killed").exists()
+    assert (tmp_path / "killed").read_text().isdigit()
     assert spread.returncode == 0, spread.stderr
-    assert predicted(got) == predicted(local)
+    assert got == local
 
 
 @pytest.mark.engine
 def test_ray_with_a_killed_worker_gives_local_predictions(run, local: dict[str, bytes], tmp_path: Path) -> None:
     pytest.importorskip("ray")
     spread, got = run(tmp_path, True, [sys.executable], ["--engine", "ray"])
-    assert (tmp_path / "killed").exists()
+    assert (tmp_path / "killed").read_text().isdigit()
     assert spread.returncode == 0, spread.stderr
-    assert predicted(got) == predicted(local)
-
-
-def predicted(files: dict[str, bytes]) -> dict[str, list[int]]:
-    """Predicted classes by shift."""
-    import io
-
-    import numpy as np
-
-    return {name: np.load(io.BytesIO(data))["predicted"].tolist() for name, data in files.items()}
+    assert got == local
 
 
 class Recorded:
