@@ -1,7 +1,7 @@
 """Whole or not at all: every file effrob keeps is written to a temporary name, synced and renamed.
 
-A killed process leaves only temporary files, which carry their writer's host and process id: `sweep` removes those of
-dead writers and never those of a live one.
+A killed process leaves only temporary files, which carry their writer's host, process and its start: `sweep` removes those
+of dead writers and never those of a live one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -18,13 +19,34 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MARK = ".effrob-tmp"
-_HOST = "".join(c if c.isalnum() else "-" for c in socket.gethostname())
 _FOREIGN_AGE = 24 * 3600.0  # seconds after which another host's temporary file counts as abandoned
+
+
+def _process_space() -> str:
+    """This host, and its process numbering: two containers may share a disk and a host name, and number apart."""
+    try:
+        space = str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        space = "0"
+    return re.sub(r"[^A-Za-z0-9]", "-", socket.gethostname()) + "-" + space
+
+
+_HOST = _process_space()
+_DRAFT = re.compile(r"\..*\.(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d{1,9})-(?P<start>\d+)\.[0-9a-f]{8}" + re.escape(_MARK))
 
 
 def temporary(path: Path) -> Path:
     """A sibling of `path` that no other writer uses and `sweep` recognises."""
-    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}{_MARK}")
+    pid = os.getpid()
+    return path.with_name(f".{path.name}.{_HOST}.{pid}-{_started(pid)}.{uuid.uuid4().hex[:8]}{_MARK}")
+
+
+def _started(pid: int) -> int:
+    """When a process started, in the kernel's ticks since boot; 0 where the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _sync_folder(folder: Path) -> None:
@@ -63,6 +85,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
+        _sync_folder(draft)
         try:
             draft.rename(path)
         except OSError:
@@ -85,30 +108,37 @@ def write_json(path: Path, value: Any) -> None:
         file.write(strict_json(value).encode())
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, start: int) -> bool:
+    """True where the process that started then still runs; a number that was given out anew does not count."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
-    return True
+    except (PermissionError, OverflowError):
+        pass
+    return _started(pid) in (start, 0)
 
 
 def sweep(root: Path) -> int:
     """Remove what dead writers left below `root`; returns how many files or folders went."""
     removed = 0
     for path in list(root.rglob(f".*{_MARK}")) if root.is_dir() else []:
-        host, pid = path.name.removesuffix(_MARK).rsplit(".", 3)[-3:-1]
+        draft = _DRAFT.fullmatch(path.name)
+        if draft is None:
+            continue  # not ours, whatever its suffix
         try:
-            age = time.time() - path.stat().st_mtime
+            age = time.time() - path.lstat().st_mtime
         except OSError:
             continue
-        dead = not _alive(int(pid)) if host == _HOST else age > _FOREIGN_AGE
+        if draft["host"] == _HOST:
+            dead = not _alive(int(draft["pid"]), int(draft["start"]))
+        else:
+            dead = age > _FOREIGN_AGE
         if dead:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
-            removed += 1
+                with contextlib.suppress(OSError):  # a folder that cannot be written keeps its litter
+                    path.unlink()
+            removed += not path.exists()
     return removed

@@ -11,6 +11,8 @@ import pytest
 
 from effrob.writing import strict_json, sweep, temporary, whole_file, whole_folder, write_json
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.bin"
@@ -37,15 +39,24 @@ def test_json_is_strict_and_sorted(tmp_path: Path) -> None:
 
 
 def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
-    dead = temporary(tmp_path / "a.npy")
-    dead = dead.with_name(dead.name.replace(f".{os.getpid()}.", f".{ended.stdout.strip()}."))
+    code = "from effrob.writing import temporary; from pathlib import Path; print(temporary(Path('a.npy')))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    dead = tmp_path / ended.stdout.strip()
     alive = temporary(tmp_path / "sub" / "b.npy")
+    pid, _, start = alive.name.split(".")[-3].partition("-")
+    earlier = alive.with_name(
+        alive.name.replace(f".{pid}-{start}.", f".{pid}-{int(start) - 1}.")
+    )  # its number, used anew
+    elsewhere = alive.with_name(alive.name.replace(alive.name.split(".")[-4], "elsewhere-1"))
+    old = elsewhere.with_name(elsewhere.name.replace(".b.npy", ".old.npy"))
+    folder = dead.with_name(dead.name.replace(".a.npy", ".folder"))
     alive.parent.mkdir()
-    for path in (dead, alive, tmp_path / "kept.npy"):
+    folder.mkdir()
+    (folder / "inside").write_bytes(b"x")
+    not_ours = tmp_path / ".theirs.effrob-tmp"
+    for path in (dead, alive, earlier, elsewhere, old, not_ours, tmp_path / "kept.npy"):
         path.write_bytes(b"x")
-    (tmp_path / ".c.npy.elsewhere.1.abcd.effrob-tmp").write_bytes(b"another host's, just written")
-    assert sweep(tmp_path) == 1
-    assert not dead.exists() and alive.exists() and (tmp_path / "kept.npy").exists()
+    os.utime(old, (0, 0))
+    assert sweep(tmp_path) == 4
+    assert not any(path.exists() for path in (dead, earlier, old, folder))
+    assert all(path.exists() for path in (alive, elsewhere, not_ours, tmp_path / "kept.npy"))
