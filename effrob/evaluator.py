@@ -146,7 +146,8 @@ class Evaluation:
     def _training(self, cell: Cell, train: Shift) -> Training:
         features = self._features(cell, train)
         classes, kind = len(train.labels.parent_ids), str(features.meta["kind"])
-        return Training(train.name, str(cell.identity.spec), features.array, train.rows, train.targets, classes, kind)
+        spec, device = str(cell.identity.spec), device_of(self.request)
+        return Training(train.name, spec, features.array, train.rows, train.targets, classes, kind, device)
 
     def _predict(self, readout: Readout, features: FeatureSet, question: Question) -> Predictions:
         return predict(readout, features.blocks(question.rows), question, torch.device(device_of(self.request)))

@@ -32,6 +32,7 @@ class FeatureBlocks:
     source   (M, D) float array, memory map or tensor; rows  (N,) int64 of it, ascending, or None for all
     centre   (D,) float64 weighted means;  unit  the largest scale, so that solvers see features of order one
     scale    (D,) float64 powers of two at most 1, times `unit` near the standard deviations; 0 where a feature is constant
+    spread   the summed variance of the features: what strengths can be measured in
     resident (N, D) the rows as `blocks` gives them, or None where they are read again in every pass
     """
 
@@ -43,6 +44,7 @@ class FeatureBlocks:
     centre: torch.Tensor
     scale: torch.Tensor
     unit: float
+    spread: float = 0.0
     resident: torch.Tensor | None = None
 
     @classmethod
@@ -64,19 +66,31 @@ class FeatureBlocks:
         """
         if source.ndim != 2 or source.shape[1] == 0:
             raise ValueError(f"a probe needs features of shape (N, D), and these have shape {tuple(source.shape)}")
-        device = torch.device(device)
-        block = block_rows or BLOCK_ROWS.get(device.type, 2048)
-        d = source.shape[1]
-        empty = torch.zeros(d, dtype=torch.float64, device=device)
-        raw = cls(source, rows, device, dtype, block, empty, empty, 1.0)
+        raw = cls.unmeasured(source, rows, device=device, dtype=dtype, block_rows=block_rows)
         centre, deviation = raw._moments(weights)
         unit = float(deviation.max())
         unit = 2.0 ** float(np.round(np.log2(unit))) if unit > 0 else 1.0
         scale = torch.where(deviation > 0, torch.exp2(torch.round(torch.log2(deviation / unit))), 0.0)
-        blocks = cls(source, rows, device, dtype, block, centre, scale, unit)
+        blocks = raw.changed(centre=centre, scale=scale, unit=unit, spread=float(deviation.square().sum()))
         if resident is None:
             resident = not isinstance(source, np.memmap)
         return blocks.kept() if resident else blocks
+
+    @classmethod
+    def unmeasured(
+        cls,
+        source: Source,
+        rows: NDArray[np.int64] | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        block_rows: int | None = None,
+    ) -> FeatureBlocks:
+        """Rows to be read `raw`: nothing of them is known, so `take` is not for them."""
+        device = torch.device(device)
+        block = block_rows or BLOCK_ROWS.get(device.type, 2048)
+        nothing = torch.zeros(source.shape[1], dtype=torch.float64, device=device)
+        return cls(source, rows, device, dtype, block, nothing, nothing, 1.0)
 
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
@@ -123,7 +137,7 @@ class FeatureBlocks:
 
     def changed(self, **fields: object) -> FeatureBlocks:
         """A copy with some fields replaced."""
-        return FeatureBlocks(**{**self.__dict__, **fields})  # type: ignore[arg-type]
+        return FeatureBlocks(**{**self.__dict__, **fields})
 
     def _moments(self, weights: NDArray[np.float64] | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Weighted mean and standard deviation (D,) float64 by Chan's merging of blocks; exactly 0 where constant."""
@@ -146,12 +160,63 @@ class FeatureBlocks:
             if mass == 0.0:
                 continue
             here = (w @ block) / mass
-            block -= here
+            block = block - here  # never in place: the block may be a view of the caller's tensor
             apart = here - mean
-            square += w @ block.square_() + apart**2 * (total * mass / (total + mass))
+            square += w @ block.square() + apart**2 * (total * mass / (total + mass))
             total += mass
             mean += apart * (mass / total)
         deviation = (square / max(total, 1e-300)).sqrt()
         if not bool(torch.isfinite(deviation).all()):
             raise ValueError("the features are too large to be squared in float64: rescale them")
         return mean, torch.where(most > least, deviation, 0.0)
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    """The features in the coordinates a solver works in, and the way back.
+
+    With N <= D rows the optimum lies in the span of the centred rows (its weights are sums of them), so N coordinates do
+    for D: `basis` (D, N) float64 is orthonormal, and penalties are the same in it. Otherwise `basis` is None.
+    """
+
+    blocks: FeatureBlocks
+    centre: NDArray[np.float64]
+    basis: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, features: FeatureBlocks, weights: NDArray[np.float64] | None = None) -> RowSpace:
+        """Of these features; a copy of N x N is made where N <= D."""
+        centre = features.centre.cpu().numpy()
+        if len(features) > features.dimension:
+            return cls(features, centre, None)
+        rows = features.raw(slice(0, len(features))).double() - features.centre
+        basis, triangle = torch.linalg.qr(rows.T)
+        blocks = FeatureBlocks.measure(
+            triangle.T.contiguous(),
+            weights=weights,
+            device=features.device,
+            dtype=features.dtype,
+            block_rows=features.block_rows,
+        )
+        return cls(blocks, centre, basis.cpu().numpy())
+
+    def outward(
+        self, coef: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Solver's weights (K, d) and intercepts (K,) -> those of the features as given."""
+        coef = coef / self.blocks.unit
+        bias = bias - coef @ (self.blocks.centre.cpu().numpy() if self.basis is not None else self.centre)
+        if self.basis is None:
+            return coef, bias
+        coef = coef @ self.basis.T
+        return coef, bias - coef @ self.centre
+
+    def inward(
+        self, coef: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The reverse of `outward`; what lies outside the span of the rows is dropped."""
+        bias = bias + coef @ self.centre
+        if self.basis is not None:
+            coef = coef @ self.basis
+            bias = bias + coef @ self.blocks.centre.cpu().numpy()
+        return coef * self.blocks.unit, bias

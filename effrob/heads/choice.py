@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effrob.errors import UsageProblem, near
 from effrob.heads.prompts import PromptSet, prompt_set
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 TABLE = {
     "native": "effrob.heads.native:Native",
     "zero-shot": "effrob.heads.zeroshot:ZeroShot",
+    "linear-probe": "effrob.heads.probe:Probe",
 }
-_SHOTS = re.compile(r"few-shot-(\d+)")
+WITHOUT_TRAINING = ("native", "zero-shot")
+VERSION = 1  # of what the learning heads do: a change gives records a new key
+_STRENGTH = re.compile(r"linear-probe@(?P<C>\S+)")
 
 
 @dataclass(frozen=True)
@@ -30,34 +35,58 @@ class HeadChoice:
 
     @property
     def trains(self) -> bool:
-        return self.name not in ("native", "zero-shot")
+        return self.name not in WITHOUT_TRAINING
 
     @property
     def digest(self) -> str:
         """Covers the templates; a prompt set's name does not count."""
-        return self.name if self.prompts is None else f"{self.name}:{self.prompts.digest}"
+        if self.prompts is not None:
+            return f"{self.name}:{self.prompts.digest}"
+        return f"{self.name}:{VERSION}" if self.trains else self.name
 
     def make(self, progress: bool = False) -> Head:
         """The head itself."""
-        made = _resolve(self.name)
-        head: Head = made(self.prompts, progress) if self.prompts is not None else made()
+        made, options = _resolve(self.name)
+        head: Head
+        if self.prompts is not None:
+            head = made(self.prompts, progress)
+        elif self.name.startswith("linear-probe"):
+            head = made(progress=progress, **options)
+        else:
+            head = made(**options)
         return head
 
 
 def names() -> list[str]:
-    """Every head that can be asked for; `few-shot-K` takes a number for K."""
+    """Every head that can be asked for; `linear-probe@C` fixes the strength, `few-shot-K` takes a number for K."""
     return sorted({*TABLE, *(entry.name for entry in entry_points(group="effrob.heads"))})
 
 
-def _resolve(name: str):  # type: ignore[no-untyped-def]
-    target = TABLE.get(name)
+def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
+    """What makes the head and with which options. Raises UsageProblem for a name nobody knows."""
+    family, options = _taken_apart(name)
+    target = TABLE.get(family)
     if target is not None:
         module, _, attribute = target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module), attribute), options
     for entry in entry_points(group="effrob.heads"):
         if entry.name == name:
-            return entry.load()
+            return entry.load(), {}
     raise UsageProblem(f"no head is called {name!r}{near(name, names())}")
+
+
+def _taken_apart(name: str) -> tuple[str, dict[str, Any]]:
+    """Family and options of a head's name: `linear-probe@0.1` is a linear-probe with C = 0.1."""
+    found = _STRENGTH.fullmatch(name)
+    if found is None:
+        return name, {}
+    try:
+        strength = float(found["C"])
+    except ValueError:
+        strength = math.nan
+    if not (math.isfinite(strength) and strength > 0):
+        raise UsageProblem(f"linear-probe@C takes a strength above 0, as in linear-probe@0.1, and not {found['C']!r}")
+    return "linear-probe", {"strength": strength}
 
 
 def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> list[HeadChoice]:
@@ -67,7 +96,7 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
     """
     chosen: list[HeadChoice] = []
     for name in asked or (("zero-shot",) if has_text else ("native",)):
-        if name not in names():
+        if _taken_apart(name)[0] not in names():
             raise UsageProblem(f"no head is called {name!r}{near(name, names())}")
         if name == "zero-shot":
             chosen += [HeadChoice(name, prompt_set(which)) for which in prompts]

@@ -69,6 +69,7 @@ class Training:
     array     (N, D) float32, usually memory-mapped;  rows (n,) int64 into it
     targets   (n,) int64 in the parent's classes, of which there are n_classes
     kind      what the features are: `logits` are refused, a probe on them learns what the network already decided
+    device    where to learn
     """
 
     name: str
@@ -78,6 +79,7 @@ class Training:
     targets: NDArray[np.int64]
     n_classes: int
     kind: str
+    device: str = "cpu"
 
 
 class Head(Protocol):

@@ -35,7 +35,9 @@ class ClassMetric:
         roots, basis = torch.linalg.eigh(moments.spread)
         floor = RARE * moments.mass.mean(1, keepdim=True) + torch.finfo(torch.float64).tiny
         mass = torch.maximum(moments.mass, floor)
-        return cls(basis.to(dtype), roots.clamp_min(0).to(dtype), mass.to(dtype), moments.centre.to(dtype), penalty.to(dtype))
+        return cls(
+            basis.to(dtype), roots.clamp_min(0).to(dtype), mass.to(dtype), moments.centre.to(dtype), penalty.to(dtype)
+        )
 
     def with_penalty(self, penalty: torch.Tensor) -> ClassMetric:
         """The same curvature under another penalty."""

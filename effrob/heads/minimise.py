@@ -5,7 +5,8 @@ step. Knows no features and no softmax; needs an objective, a metric, and how sm
 
 Stopping. The gap f - f* is estimated, not certified, as the larger of two numbers: SAFETY times the quasi-Newton decrement
 -g'd / 2 (exact where the model of the Hessian is), and Aitken's extrapolation of the last falls of f (which sees slow
-directions that the model does not). It stops at gap <= tol x f. A problem that no longer moves has reached the rounding floor of its arithmetic.
+directions that the model does not). It stops at gap <= tol x f. A problem that no longer moves has
+reached the rounding floor of its arithmetic.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from effrob.heads.metric import ClassMetric
 from effrob.heads.softmax import Evaluation, Moments
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
+LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
 WINDOW = 4  # accepted steps in each of the two falls that are compared
 REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
 FAR = 1e3  # "much": the estimated gap is this many times what is asked
@@ -75,7 +77,7 @@ class _Run:
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return torch.einsum("pn,pn->p", a.flatten(1), b.flatten(1))
 
 
 def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
@@ -97,10 +99,11 @@ def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
     return -q.double()
 
 
-def _gap(run: _Run) -> torch.Tensor:
+def _gap(run: _Run, penalty: torch.Tensor) -> torch.Tensor:
     """Estimated relative gap (p,)."""
     size = run.value.abs().clamp_min(torch.finfo(torch.float64).tiny)
-    gap = -SAFETY * run.slope / 2 / size
+    steep = run.gradient[..., :-1].square().sum((1, 2)) / (2 * penalty[run.ids])
+    gap = torch.maximum(-SAFETY * run.slope / 2, steep / LOOSE) / size
     if len(run.falls) > 2 * WINDOW:
         before, now = run.falls[-1 - 2 * WINDOW] - run.falls[-1 - WINDOW], run.falls[-1 - WINDOW] - run.value
         rate = torch.where(before > 0, now / before, 0.0).clamp(0.0, 0.95)
@@ -137,7 +140,7 @@ def minimise(
     evaluations, accepted, last = 1, 0, metric
     noise = ROUNDING[dtype]
     while True:
-        gap = _gap(run)
+        gap = _gap(run, penalty)
         watch(evaluations, float(gap.max()))
         better = -run.slope < 0.7 * run.best
         run.idle = torch.where(better, 0.0, run.idle + 1)
@@ -163,7 +166,7 @@ def minimise(
         if bool(ok.any()):
             _accept(run, ok, trial, value, gradient, memory, dtype)
             accepted += 1
-            if accepted in REFRESH and bool((_gap(run) > FAR * tol).any()):
+            if accepted in REFRESH and bool((_gap(run, penalty) > FAR * tol).any()):
                 run.metric = ClassMetric.of(objective.moments(run.theta, run.ids), penalty[run.ids], dtype)
                 last = run.metric if len(run.ids) == len(start) else last
             fresh = _direction(run, dtype)
@@ -175,7 +178,13 @@ def minimise(
 
 
 def _accept(
-    run: _Run, ok: torch.Tensor, trial: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor, memory: int, dtype: torch.dtype
+    run: _Run,
+    ok: torch.Tensor,
+    trial: torch.Tensor,
+    value: torch.Tensor,
+    gradient: torch.Tensor,
+    memory: int,
+    dtype: torch.dtype,
 ) -> None:
     """Move the problems `ok` to their trial points and learn a curvature pair from each."""
     s, y = (trial - run.theta).to(dtype), (gradient - run.gradient).to(dtype)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from effrob.heads.blocks import FeatureBlocks
+from effrob.heads.blocks import FeatureBlocks, RowSpace
 from effrob.heads.metric import ClassMetric
 from effrob.heads.minimise import Minimum, Reason, minimise
 from effrob.heads.softmax import Batch, SoftmaxLoss, stream
 
 MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
-TOL = 1e-6
+TOL = 5e-7
 SAMPLE = (8, 32)  # curvature is measured on this many rows a feature, or a class, whichever is more
 
 
@@ -34,7 +34,7 @@ class SolverReport:
 
     objective    C x Σ weight x loss + ½ ||W||² at the returned coefficients
     gap          estimated (objective - optimum) / objective; `reason` "gap": it is at most the tolerance
-    gap_bound    ½ ||gradient in W||² / objective: a bound by strong convexity where the intercept is at its optimum, and a loose one
+    gap_bound    ½ ||gradient in W||² / objective: a loose bound, by strong convexity, where the intercept is at its optimum
     evaluations  passes over the rows at this strength;  precision  of the arithmetic that ended it
     memory       bytes at most, beside the features given (see `memory_bound`)
     """
@@ -93,7 +93,9 @@ def check_labels(labels: NDArray[np.int64], n_rows: int, n_classes: int, weights
     missing = np.flatnonzero(np.bincount(labels, weights, minlength=n_classes) <= 0)
     if len(missing):
         shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise ValueError(f"{len(missing)} of {n_classes} classes have no training row ({shown}): the free intercept has no optimum")
+        raise ValueError(
+            f"{len(missing)} of {n_classes} classes have no training row ({shown}): the free intercept has no optimum"
+        )
 
 
 def fit_path(
@@ -114,25 +116,52 @@ def fit_path(
     labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach `tol` are finished in float64.
     `start` warms the first strength. `max_evaluations` (a strength) is a safety: reached, it warns. ValueError: `check_labels`.
     """
+    walked = walk_path(
+        features,
+        labels,
+        n_classes,
+        strengths,
+        weights=weights,
+        tol=tol,
+        max_evaluations=max_evaluations,
+        start=start,
+        progress=progress,
+        seed=seed,
+    )
+    found = {point.report.C: point for point in walked}
+    return [found[float(c)] for c in strengths]
+
+
+def walk_path(
+    features: FeatureBlocks,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    strengths: Sequence[float],
+    *,
+    weights: NDArray[np.float64] | None = None,
+    tol: float = TOL,
+    max_evaluations: int = 1000,
+    start: ProbePoint | None = None,
+    progress: bool = False,
+    seed: int = 0,
+) -> Iterator[ProbePoint]:
+    """The same points one by one, from the strongest penalty to the weakest: who has seen enough stops asking."""
     order = sorted(set(check_strengths(strengths)))
     check_labels(labels, len(features), n_classes, weights)
-    span = features.span() if len(features) <= features.dimension else features.plain()
-    walk = _Walk(span.blocks, labels, n_classes, weights, seed)
-    found: dict[float, ProbePoint] = {}
+    walk = _Walk(RowSpace.of(features, weights), labels, n_classes, weights, seed)
     last: list[tuple[float, torch.Tensor]] = []
     with tqdm(order, desc="probe", unit="C", disable=not progress) as bar:
         for c in bar:
-            theta = walk.origin(None if start is None else span.inward(start.coef), start) if not last else _ahead(last, c)
+            theta = _ahead(last, c) if last else walk.origin(start)
             done = walk.solve(theta, c, tol, max_evaluations, bar)
             if done.reason == "cap":
                 warnings.warn(
                     f"the probe at C = {c:g} stopped at {max_evaluations} evaluations with a relative gap near {done.gap:.1e}",
                     _convergence_warning(),
-                    stacklevel=2,
+                    stacklevel=3,
                 )
-            last = [*last[-1:], (c, done.theta)]
-            found[c] = walk.point(done, c, span)
-    return [found[float(c)] for c in strengths]
+            last = [*last[-1:], (c, done.theta.unsqueeze(0))]
+            yield walk.point(done, c)
 
 
 def _convergence_warning() -> type[Warning]:
@@ -149,3 +178,106 @@ def _ahead(last: list[tuple[float, torch.Tensor]], c: float) -> torch.Tensor:
     before, theta_before = last[0]
     stride = min(2.0, math.log(c / now) / math.log(now / before))
     return theta + stride * (theta - theta_before)
+
+
+class _Walk:
+    """One path in progress: the rows, and the metric carried from one strength to the next."""
+
+    def __init__(
+        self,
+        space: RowSpace,
+        labels: NDArray[np.int64],
+        n_classes: int,
+        weights: NDArray[np.float64] | None,
+        seed: int,
+    ) -> None:
+        self.space, self.blocks, self.n_classes = space, space.blocks, n_classes
+        device = self.blocks.device
+        self.y = torch.from_numpy(labels).to(device)
+        self.w = None if weights is None else torch.from_numpy(weights).to(device)
+        self.mass = float(len(labels)) if weights is None else float(weights.sum())
+        self.prior = np.bincount(labels, weights, minlength=n_classes) / self.mass
+        self.metric: ClassMetric | None = None
+        wanted = max(SAMPLE[0] * self.blocks.dimension, SAMPLE[1] * n_classes)
+        self.sampled: NDArray[np.int64] | None = None
+        if round(len(labels) / wanted) > 1:
+            self.sampled = np.sort(np.random.default_rng(seed).choice(len(labels), wanted, replace=False))
+
+    def origin(self, start: ProbePoint | None) -> torch.Tensor:
+        """(1, K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
+        theta = np.zeros((1, self.n_classes, self.blocks.dimension + 1))
+        if start is None:
+            theta[0, :, -1] = np.log(self.prior) - np.log(self.prior).mean()
+        else:
+            theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
+        return torch.from_numpy(theta).to(self.blocks.device)
+
+    def solve(self, theta: torch.Tensor, c: float, tol: float, max_evaluations: int, bar: tqdm[float]) -> Minimum:
+        """One strength, from `theta`; in float64 from here on where float32 reached its rounding floor first."""
+        spent = 0
+        while True:
+            loss = self._loss(c)
+            metric = None if self.metric is None else self.metric.with_penalty(loss.penalty)
+            done, self.metric = minimise(
+                loss,
+                theta,
+                metric,
+                loss.penalty,
+                tol=tol,
+                max_evaluations=max_evaluations - spent,
+                dtype=self.blocks.dtype,
+                memory=MEMORY,
+                watch=lambda n, gap: bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
+            )
+            minimum = replace(done[0], evaluations=done[0].evaluations + spent)
+            if minimum.reason != "rounding" or self.blocks.dtype == torch.float64:
+                return minimum
+            spent = minimum.evaluations
+            self.blocks, self.metric, theta = self.blocks.in_dtype(torch.float64), None, minimum.theta.unsqueeze(0)
+
+    def _strength(self, c: float) -> float:
+        """Of the softmax form: two classes share one penalised vector, ¼ ||w||² in softmax's terms."""
+        return c / 2 if self.n_classes == 2 else c
+
+    def _loss(self, c: float) -> SoftmaxLoss:
+        blocks = self.blocks
+        mass = torch.tensor([self.mass], dtype=torch.float64, device=blocks.device)
+        rows = stream(blocks, self.y, self.w)
+        sample, sampled = rows, mass
+        if self.sampled is not None:
+            sample = self._sample
+            if self.w is None:
+                sampled = torch.full_like(mass, len(self.sampled))
+            else:
+                sampled = self.w[torch.from_numpy(self.sampled).to(blocks.device)].sum().clamp_min(1e-300).reshape(1)
+        penalty = 1.0 / (self._strength(c) * mass * blocks.unit**2)
+        return SoftmaxLoss(rows, sample, mass, sampled, penalty, blocks.scale.unsqueeze(0), blocks.dtype)
+
+    def _sample(self) -> Iterator[Batch]:
+        assert self.sampled is not None
+        for first in range(0, len(self.sampled), self.blocks.block_rows):
+            ids = self.sampled[first : first + self.blocks.block_rows]
+            at = torch.from_numpy(ids).to(self.blocks.device)
+            yield Batch(
+                self.blocks.take(ids).unsqueeze(0),
+                self.y[at].unsqueeze(0),
+                None if self.w is None else self.w[at].unsqueeze(0),
+            )
+
+    def point(self, done: Minimum, c: float) -> ProbePoint:
+        """The minimum as coefficients on the features as they were given."""
+        theta = done.theta.cpu().numpy()
+        coef, intercept = self.space.outward(theta[:, :-1], theta[:, -1])
+        scaled = self._strength(c) * self.mass
+        steep = float(done.gradient[:, :-1].square().sum()) * (scaled * self.blocks.unit) ** 2
+        report = SolverReport(
+            C=c,
+            objective=done.value * c * self.mass,
+            gap=done.gap,
+            gap_bound=steep / 2 / (scaled * done.value),
+            evaluations=done.evaluations,
+            reason=done.reason,
+            precision=str(self.blocks.dtype).removeprefix("torch."),
+            memory=memory_bound(self.blocks, self.n_classes),
+        )
+        return ProbePoint(coef, intercept, report)

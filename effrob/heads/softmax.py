@@ -135,7 +135,9 @@ class SoftmaxLoss:
             second[places] += torch.bmm((batch.x * curve.sum(-1, keepdim=True)).mT, batch.x)
         floor = torch.finfo(torch.float64).tiny
         centre = first / mass.clamp_min(floor).unsqueeze(-1)
-        spread = (second - torch.bmm((centre * mass.unsqueeze(-1)).mT, centre)) / mass.sum(1).clamp_min(floor)[:, None, None]
+        spread = (second - torch.bmm((centre * mass.unsqueeze(-1)).mT, centre)) / mass.sum(1).clamp_min(floor)[
+            :, None, None
+        ]
         scale = self.scale[ids]
         spread = spread * scale.unsqueeze(2) * scale.unsqueeze(1)
         return Moments(mass / self.sampled[ids].unsqueeze(-1), centre * scale.unsqueeze(1), spread)
@@ -146,6 +148,8 @@ def stream(features: FeatureBlocks, y: torch.Tensor, weights: torch.Tensor | Non
 
     def batches() -> Iterator[Batch]:
         for span, rows in features.blocks():
-            yield Batch(rows.unsqueeze(0), y[span].unsqueeze(0), None if weights is None else weights[span].unsqueeze(0))
+            yield Batch(
+                rows.unsqueeze(0), y[span].unsqueeze(0), None if weights is None else weights[span].unsqueeze(0)
+            )
 
     return batches

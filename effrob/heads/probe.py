@@ -1,0 +1,103 @@
+"""The linear-probe head: logistic regression on a training set's features, its strength chosen on held-out training rows.
+
+Strengths are walked in units that no model's feature scale enters: penalty / (rows x summed variance of the features).
+The walk ends where held-out rows have stopped gaining. Knows no test set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from effrob.heads.blocks import FeatureBlocks
+from effrob.heads.head import Readout, Training
+from effrob.heads.holdout import FRACTION, digest_of, split, usable
+from effrob.heads.linear import choose, judged
+from effrob.heads.path import ProbePoint, fit_path, walk_path
+from model_zoo.encoder import Encoder
+from shifts.labels import LabelSpace
+
+SHARES = tuple(10.0 ** (-e / 2) for e in range(4, 19))  # 1e-2 to 1e-9 of rows x variance, strong to weak
+PATIENCE = 3  # strengths without a better held-out accuracy or loss, after which weaker ones are not tried
+RESIDENT = 2 << 30  # bytes of features that are held in memory; more are read from the cache in every pass
+
+
+@dataclass(frozen=True)
+class Probe:
+    """strength: fit this C alone and choose nothing."""
+
+    strength: float | None = None
+    progress: bool = False
+    seed: int = 0
+    name: str = "linear-probe"
+
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout:
+        """Raises UsageProblem for a training set that cannot teach (see `usable`), ValueError for features not finite."""
+        train = usable(train, self.name)
+        whole = features_of(train)
+        facts: dict[str, Any] = {"train": train_facts(train)}
+        if self.strength is not None:
+            chosen, start = self.strength, None
+        else:
+            sweep, points, facts["held_out"] = self._sweep(train, whole)
+            best = choose(sweep)
+            facts["sweep"] = sweep
+            chosen, start = sweep[best]["C"], points[best]
+        (point,) = fit_path(
+            whole, train.targets, train.n_classes, [chosen], start=start, progress=self.progress, seed=self.seed
+        )
+        return readout_of(point, {"probe": facts | point.report.facts()})
+
+    def _sweep(
+        self, train: Training, whole: FeatureBlocks
+    ) -> tuple[list[dict[str, Any]], list[ProbePoint], dict[str, Any]]:
+        """Every strength tried with its held-out accuracy and loss, its point, and how rows were held out."""
+        parts = split(train.targets, FRACTION, self.seed)
+        kept = features_of(train, parts.kept)
+        asked = FeatureBlocks.unmeasured(train.array, train.rows[parts.held_out], device=train.device)
+        unit = 1.0 / (len(whole) * whole.spread) if whole.spread > 0 else 1.0
+        sweep: list[dict[str, Any]] = []
+        points = []
+        walk = walk_path(
+            kept,
+            train.targets[parts.kept],
+            train.n_classes,
+            [unit / share for share in SHARES],
+            progress=self.progress,
+            seed=self.seed,
+        )
+        for share, point in zip(SHARES, walk):
+            told = judged(point, asked, train.targets[parts.held_out])
+            sweep.append({"share": share, **point.report.facts(), **told})
+            points.append(point)
+            if _idle(sweep) >= PATIENCE:
+                break
+        return sweep, points, {"part": FRACTION, "rows": len(parts.held_out), "seed": self.seed}
+
+
+def _idle(sweep: list[dict[str, Any]]) -> int:
+    """Strengths since the held-out accuracy or loss was last better than ever before."""
+    accuracy = max(range(len(sweep)), key=lambda i: (sweep[i]["held_out_accuracy"], -i))
+    loss = min(range(len(sweep)), key=lambda i: (sweep[i]["held_out_loss"], i))
+    return len(sweep) - 1 - max(accuracy, loss)
+
+
+def features_of(train: Training, places: np.ndarray[Any, np.dtype[np.int64]] | None = None) -> FeatureBlocks:
+    """The training rows, or those at `places`, as solvers read them: held in memory where they are few."""
+    rows = train.rows if places is None else train.rows[places]
+    small = len(rows) * train.array.shape[1] * 4 <= RESIDENT
+    return FeatureBlocks.measure(train.array, rows, device=train.device, resident=small)
+
+
+def train_facts(train: Training) -> dict[str, Any]:
+    """What a record says of the set a head learned from."""
+    return {"name": train.name, "rows": len(train.rows), "classes": train.n_classes, "digest": digest_of(train)}
+
+
+def readout_of(point: ProbePoint, facts: dict[str, Any]) -> Readout:
+    """A fitted point as the readout that scores."""
+    weight, bias = torch.from_numpy(point.coef).float(), torch.from_numpy(point.intercept).float()
+    return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
