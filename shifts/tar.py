@@ -7,29 +7,16 @@ are refused. The index is kept in the user's cache folder under the archive's pa
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import tarfile
-import tempfile
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import numpy as np
-import platformdirs
+from typing import BinaryIO
 
 from shifts.errors import DataError, DataMissing
+from shifts.spans import Span, below, checked_size, index_folder, indexed, read_span
 from shifts.tree import FileStat, checked_path, is_image
-
-INDEX_VERSION = 1
-
-
-class Span(NamedTuple):
-    """Where a file's bytes lie in the archive."""
-
-    offset: int
-    size: int
 
 
 class TarTree:
@@ -46,7 +33,7 @@ class TarTree:
         self.archive = path.resolve()
         self.inside = inside
         self.where = str(path)
-        self._index_folder = index if index is not None else platformdirs.user_cache_path("effrob") / "archives"
+        self._index_folder = index if index is not None else index_folder()
 
     def __repr__(self) -> str:
         return f"TarTree({self.where!r}, {self.inside!r})"
@@ -58,15 +45,7 @@ class TarTree:
 
     def read(self, path: str) -> bytes:
         """The bytes of one member; KeyError where there is none."""
-        span = self._spans[path]
-        file = os.open(self.archive, os.O_RDONLY)
-        try:
-            content = os.pread(file, span.size, span.offset)
-        finally:
-            os.close(file)
-        if len(content) != span.size:
-            raise DataError(f"{self.where} ends inside {path}: {len(content):,} of {span.size:,} bytes; fetch it anew")
-        return content
+        return read_span(self.archive, self._spans[path], path)
 
     def stat(self, path: str) -> FileStat:
         """The member's size, and the archive's time: any change of the archive is a change of each member."""
@@ -74,91 +53,61 @@ class TarTree:
 
     @cached_property
     def _spans(self) -> dict[str, Span]:
-        found = self.archive.stat()
-        key = f"{INDEX_VERSION}\0{self.archive}\0{self.inside}\0{found.st_size}\0{found.st_mtime_ns}"
-        file = self._index_folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-        spans = _load_index(file)
-        if spans is None:
-            spans = dict(sorted(self._scan()))
-            _save_index(file, spans)
-        return spans
+        return indexed(self.archive, self._scan, self._index_folder, self.inside)
 
     def _scan(self) -> Iterator[tuple[str, Span]]:
         seen: set[str] = set()
-        with self.archive.open("rb") as file:
-            for name, span in self._members(file):
-                path = checked_path(self._stripped(name), self.where)
-                if path in seen:
-                    raise DataError(f"{self.where} holds {path} twice; fetch it anew")
-                seen.add(path)
-                yield path, span
+        for name, span in members(self.archive, self.where):
+            inner = below(name, self.inside, self.where)
+            if inner is None:
+                continue
+            path = checked_path(inner, self.where)
+            if path in seen:
+                raise DataError(f"{self.where} holds {path} twice; fetch it anew")
+            seen.add(path)
+            yield path, span
 
-    def _members(self, file: BinaryIO) -> Iterator[tuple[str, Span]]:
-        for member in self._files(file):
+
+def members(path: Path, where: str) -> Iterator[tuple[str, Span]]:
+    """Every regular file of a tar with its place, those of a tar inside it under a folder of its name.
+
+    Raises DataError for a link, a device or a sparse file, and for an archive that is damaged or compressed.
+    """
+    with path.open("rb") as file:
+        for member in _files(file, path, where):
             span = Span(member.offset_data, member.size)
             if not member.name.endswith(".tar"):
+                checked_size(member.size, member.name, where)
                 yield member.name, span
                 continue
             file.seek(span.offset)
             folder = member.name.removesuffix(".tar")
-            for inner in self._files(file):
+            for inner in _files(file, path, where):
                 if inner.offset_data + inner.size > span.offset + span.size:
-                    raise DataError(f"{self.where}: {member.name} inside it is damaged; fetch it anew")
+                    raise DataError(f"{where}: {member.name} inside it is damaged; fetch it anew")
+                checked_size(inner.size, inner.name, where)
                 yield f"{folder}/{inner.name}", Span(inner.offset_data, inner.size)
 
-    def _files(self, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-        """Regular members from the file's present position on; anything but files and folders is refused."""
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                for member in archive:
-                    if member.isdir():
-                        continue
-                    if not member.isreg() or member.issparse():
-                        raise DataError(f"{self.where} holds a link or a device, {member.name!r}; nothing was read")
-                    position = file.tell()
-                    yield member
-                    file.seek(position)
-                    archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: a gigabyte on the training set
-        except tarfile.ReadError as error:
-            raise DataError(f"{self.where} {self._why(error)}") from None
 
-    def _why(self, error: tarfile.ReadError) -> str:
-        with contextlib.suppress(tarfile.TarError, OSError, EOFError), tarfile.open(self.archive, "r:*") as archive:
-            if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
-                return "is compressed and cannot be read in place; unpack it beside itself with `tar -xf`"
-        return f"is not a readable tar archive ({error}); fetch it anew"
-
-    def _stripped(self, name: str) -> str:
-        name = name.removeprefix("./")
-        if self.inside == "*/":
-            top, slash, rest = name.partition("/")
-            if slash and rest and top not in {"", ".."}:
-                return rest
-        elif name.startswith(self.inside):
-            return name.removeprefix(self.inside)
-        raise DataError(
-            f"{self.where} holds {name!r}, not inside the folder {self.inside.strip('*')!r} the set lies in; fetch it anew"
-        )
-
-
-def _load_index(file: Path) -> dict[str, Span] | None:
+def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
+    """Regular members from the file's present position on; anything but files and folders is refused."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            paths = stored["paths"].tobytes().decode().split("\n") if len(stored["paths"]) else []
-            return {p: Span(int(o), int(s)) for p, o, s in zip(paths, stored["offsets"], stored["sizes"], strict=True)}
-    except (OSError, ValueError, KeyError, EOFError):
-        return None  # absent or damaged: it is made anew
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise DataError(f"{where} holds a link or a device, {member.name!r}; nothing was read")
+                position = file.tell()
+                yield member
+                file.seek(position)
+                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: a gigabyte on the training set
+    except tarfile.TarError as error:
+        raise DataError(f"{where} {_why(path, error)}") from None
 
 
-def _save_index(file: Path, spans: dict[str, Span]) -> None:
-    """Kept where the cache folder can be written; an index that cannot be kept costs time, not the run."""
-    if any("\n" in path for path in spans):
-        return
-    paths = np.frombuffer("\n".join(spans).encode(), dtype=np.uint8)
-    offsets = np.array([span.offset for span in spans.values()], dtype=np.int64)
-    sizes = np.array([span.size for span in spans.values()], dtype=np.int64)
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-            np.savez(part, paths=paths, offsets=offsets, sizes=sizes)
-        Path(part.name).replace(file)
+def _why(path: Path, error: tarfile.TarError) -> str:
+    with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error), tarfile.open(path, "r:*") as archive:
+        if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
+            return "is compressed and cannot be read in place; unpack it beside itself with `tar -xf`"
+    return f"is not a readable tar archive ({error}); fetch it anew"
