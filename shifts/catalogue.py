@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shifts import pocket, registry
+from shifts.caption_lists import find_list, load_list
 from shifts.errors import DataError
 from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, data_root, get_command, locate
 from shifts.protocol import protocol as named_protocol
@@ -31,7 +32,7 @@ def load(
     partial: bool = False,
     generate_into: str | Path | None = None,
 ) -> Shift:
-    """A set of images as the protocol asks it.
+    """A set of images as the protocol asks it; a labelled list by its folder's name under `root`, or by its path.
 
     root           the data folder; $EFFROB_DATA by default
     protocol       a name in PROTOCOLS
@@ -41,12 +42,19 @@ def load(
     Raises DataMissing for a set, folder or name that is not there, DataError for a set that is not what it should be.
     """
     if name == "pocket-web":
-        raise DataError("pocket-web has captions and no labels; read it with shifts.pocket.load_web")
+        raise DataError(
+            "pocket-web has captions and no labels; read it with shifts.pocket.load_web, or let "
+            "`effrob captions match pocket-web` label it by its captions"
+        )
+    held = None if name in registry.names() else find_list(name, _optional_root(root))
+    if held is not None:
+        into = None if generate_into is None else Path(generate_into)
+        return load_list(name, held, _optional_root(root), into, named_protocol(protocol))
     loader = registry.loader(name)
     chosen = named_protocol(protocol)
     if name in pocket.SETS and generate_into is not None:
         return loader(pocket.ensure(name, _optional_root(root), Path(generate_into)), chosen, partial)
-    return loader(data_root(root), chosen, partial)
+    return loader(data_root(root, name), chosen, partial)
 
 
 def find(root: str | Path | None = None, generate_into: str | Path | None = None) -> tuple[Found, ...]:

@@ -55,14 +55,17 @@ LAYOUTS: Mapping[str, Layout] = {
 SAME_FILES = {"imagenet-real": "imagenet"}  # a label view of another set's images
 
 
-def data_root(root: str | Path | None) -> Path:
-    """The data folder: the one given, else $EFFROB_DATA; DataMissing where neither is there."""
+def data_root(root: str | Path | None, name: str | None = None) -> Path:
+    """The data folder: the one given, else $EFFROB_DATA; DataMissing, for the set `name`, where neither is there."""
     given = root if root is not None else os.environ.get(VARIABLE)
+    known = name is not None and (name in LAYOUTS or name in SAME_FILES)
+    hint = f"; `{get_command(name)} --data DIR` gets {name}" if known and name else ""
     if not given:
-        raise DataMissing(f"no data folder was named; give --data DIR or set {VARIABLE}")
+        raise DataMissing(f"no data folder was named; give --data DIR or set {VARIABLE}{hint}")
     path = Path(given).expanduser()
     if not path.is_dir():
-        raise DataMissing(f"the data folder {path} does not exist; give --data DIR or set {VARIABLE} to one that does")
+        there = f"the data folder {path} does not exist; give --data DIR or set {VARIABLE} to one that does"
+        raise DataMissing(there + hint)
     return path
 
 

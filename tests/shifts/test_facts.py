@@ -55,3 +55,8 @@ def test_the_command_lists_every_set_and_suggests_near_matches() -> None:
     assert [facts["name"] for facts in json.loads(listed.stdout)] == list(shifts.names())
     wrong = CliRunner().invoke(main, ["shifts", "objctnet"])
     assert wrong.exit_code == 2 and "objectnet" in wrong.stderr
+
+
+def test_without_a_data_folder_the_command_that_gets_the_set_is_named() -> None:
+    missing = CliRunner().invoke(main, ["eval", "--model", "pocket:clip", "--shift", "imagenet-real"])
+    assert missing.exit_code == 2 and "`effrob data get imagenet --data DIR` gets imagenet-real" in missing.stderr
