@@ -7,6 +7,7 @@ None. Loads no library and no weights.
 from __future__ import annotations
 
 import functools
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -93,6 +94,8 @@ def card_of_spec(spec: str, registration: Registration | None = None) -> ModelCa
     if registration is not None:
         return _registered(spec, registration)
     scheme, _, rest = spec.partition(":")
+    if scheme == "pocket" and rest in _pocket():
+        return _drawn(spec, _pocket()[rest])
     training = None
     if scheme == "timm":
         training = timm_training(rest.partition("@")[0])
@@ -144,6 +147,34 @@ def _card(model: str, source: str, training: str | None, named_by: str) -> Model
         robust=None if training is None else training == "robust_intv",
         note=facts.get("note"),
         sources=tuple(sources),
+    )
+
+
+@functools.cache
+def _pocket() -> dict[str, dict[str, Any]]:
+    """The shipped pocket models as their recipe describes them."""
+    models: dict[str, dict[str, Any]] = json.loads((DATA.parent / "pocket" / "models.json").read_text("utf-8"))[
+        "models"
+    ]
+    return models
+
+
+def _drawn(spec: str, facts: Mapping[str, Any]) -> ModelCard:
+    """The card of a shipped pocket model; a classifier sees `per_class` pictures of each of the 20 classes an epoch."""
+    contrastive = facts["kind"] == "contrastive"
+    images = int(facts["images"]) if contrastive else 20 * int(facts["training"]["per_class"])
+    return ModelCard(
+        model=spec,
+        trained_on="pocket-web" if contrastive else "pocket-train",
+        images=images,
+        samples_seen=images * int(facts["training"]["epochs"]),
+        supervision=CAPTIONS if contrastive else "labels",
+        loss="contrastive" if contrastive else "cross-entropy",
+        image_tower=facts["family"],
+        lineage=CAPTIONS if contrastive else "labels",
+        robust=False,
+        note="drawn pictures of twenty things: says nothing of photographs",
+        sources=("model_zoo/data/pocket/models.json", "recipes/pocket.py"),
     )
 
 
