@@ -22,8 +22,10 @@ VERBS = {
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
     "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),
+    "study": ("effrob.cli.study:study", "Ask what moves effective robustness; five studies ship."),
     "models": ("effrob.cli.models:command", "List models, or show one: its card, pixels and default weights."),
     "shifts": ("effrob.cli.shifts:command", "List test sets, or show one."),
+    "captions": ("effrob.cli.captions:command", "Check, build and export ImageNet-Captions; label images by captions."),
     "data": ("effrob.cli.data:command", "See which data sets are found, and check them."),
 }
 
@@ -68,7 +70,7 @@ def exit_status(error: Exception) -> int | None:
     if isinstance(error, EffrobError):
         return error.exit_status
     if type(error).__module__.partition(".")[0] in ("shifts", "model_zoo"):
-        return 2
+        return int(getattr(error, "exit_status", 2))
     return 1 if isinstance(error, OSError) else None
 
 

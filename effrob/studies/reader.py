@@ -1,0 +1,218 @@
+"""Reader: a study file, checked key by key and name by name; whatever is wrong is said in a sentence with its line.
+
+Knows the form of a study and nothing of its content: no accuracy, no baseline's members, no published table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+from effrob.errors import UsageProblem, near
+from effrob.robustness.baseline import AXES
+from effrob.studies.study import Arm, Contrast, Place, Study
+
+SHIPPED = Path(str(files("effrob.studies"))) / "data"
+CAUSES = ("i", "ii", "iii", "iv", "v")
+FEWEST = {"pair": 2, "trend": 3, "line": 1}  # arms a contrast of each kind has at least
+NOT_WRITTEN = {Study: {"arms", "contrasts", "place"}, Arm: {"place"}, Contrast: set[str]()}  # fields that are no keys
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of every study that ships, the causes in their order first."""
+    found = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+    causes = {name: read(path).cause for name, path in found.items()}
+    order = {name: CAUSES.index(cause) if cause in CAUSES else len(CAUSES) for name, cause in causes.items()}
+    return dict(sorted(found.items(), key=lambda item: order[item[0]]))
+
+
+def find(name: str) -> Study:
+    """A shipped study by name, or one in a file. Raises UsageProblem with near names, or with the line that is wrong."""
+    return read(path_of(name))
+
+
+def path_of(name: str) -> Path:
+    """The file of a shipped study, or the file named. Raises UsageProblem where there is neither."""
+    known = {path.stem: path for path in SHIPPED.glob("*.toml")}
+    path = known.get(name, Path(name))
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        raise UsageProblem(f"there is no study file {name}: give the path of a TOML file, or see `effrob study list`")
+    raise UsageProblem(f"no study is named {name!r}{near(name, known)}; a study of your own is a file, NAME.toml")
+
+
+def read(path: Path) -> Study:
+    """Read and check a study file. Raises UsageProblem with the line that is wrong."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read ({error.strerror}): give the path of a TOML file") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UsageProblem(f"{path.name} line {line} is not UTF-8: save the study file in UTF-8") from None
+    return parse(text, path.stem, path.name)
+
+
+def parse(text: str, name: str, where: str) -> Study:
+    """A study from its text; `where` names it in what is raised."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"line (\d+)", str(error))
+        line = at[1] if at else len(text.splitlines())
+        said = re.sub(r"\s*\(at [^)]*\)$", "", str(error))
+        raise UsageProblem(f"{where} line {line} is not TOML: {said}; mend that line") from None
+    return _Reader(text, where).study(found, name)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    text: str
+    where: str
+
+    def place(self, table: str = "", index: int = 0) -> Place:
+        line, keys = lines_of(self.text, table, index)
+        return Place(self.where, line, keys)
+
+    def wrong(self, said: str, table: str = "", index: int = 0, key: str = "") -> NoReturn:
+        place = self.place(table, index)
+        raise UsageProblem(f"{self.where} line {place.keys.get(key, place.line)}: {said}")
+
+    def study(self, found: dict[str, Any], name: str) -> Study:
+        for key in ("arms", "contrasts"):
+            if key in found:
+                self.wrong(f"write a [[{key[:-1]}]] table for each of the {key}", key=key)
+        arms = tuple(self._arm(table, i) for i, table in enumerate(self._tables(found, "arm")))
+        names = [arm.name for arm in arms]
+        for i, each in enumerate(names):
+            if each in names[:i]:
+                self.wrong(f"a second arm is named {each!r}; give each arm a name of its own", "arm", i, "name")
+        contrasts = tuple(self._contrast(table, i, arms) for i, table in enumerate(self._tables(found, "contrast")))
+        titles = [contrast.name for contrast in contrasts]
+        for i, each in enumerate(titles):
+            if each in titles[:i]:
+                self.wrong(f"a second contrast is named {each!r}; give each a name of its own", "contrast", i, "name")
+        known = self._checked(Study, {"name": name, **found}, "", 0)
+        study = Study(**known, arms=arms, contrasts=contrasts, place=self.place())
+        self._check(study, names, titles)
+        return study
+
+    def _check(self, study: Study, arms: list[str], contrasts: list[str]) -> None:
+        if study.axis not in AXES:
+            self.wrong(f"no axis is named {study.axis!r}{near(study.axis, AXES)}", key="axis")
+        if not study.shifts:
+            self.wrong("a study needs at least one shift", key="shifts")
+        if not 0 < study.margin_share < 1:
+            self.wrong(f"margin_share is a share between 0 and 1; got {study.margin_share}", key="margin_share")
+        if study.margin_points is not None and not 0 < study.margin_points < 1:
+            said = f"margin_points is a fraction between 0 and 1 (0.01 is one point); got {study.margin_points}"
+            self.wrong(said, key="margin_points")
+        if study.margin_arm is not None and study.margin_arm not in arms:
+            self.wrong(f"margin_arm names no arm: {study.margin_arm!r}{near(study.margin_arm, arms)}", key="margin_arm")
+        if contrasts and study.headline is None:
+            self.wrong("a study with contrasts names one of them as its `headline`", key="headline")
+        if study.headline is not None and study.headline not in contrasts:
+            said = f"headline names no contrast: {study.headline!r}{near(study.headline, contrasts)}"
+            self.wrong(said, key="headline")
+
+    def _tables(self, found: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        tables = found.pop(key, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.wrong(f"{key} is a list of tables: write [[{key}]] before each", key=key)
+        return tables
+
+    def _arm(self, table: dict[str, Any], index: int) -> Arm:
+        if ("model" in table) == ("models" in table):
+            self.wrong("an arm has either `model`, one name, or `models`, its replicates", "arm", index)
+        if "model" in table:
+            model = table.pop("model")
+            if not isinstance(model, str) or not model.strip():
+                self.wrong(f"model must be text in quotes; got {model!r}", "arm", index, "model")
+            table["models"] = [model]
+        made = Arm(**self._checked(Arm, table, "arm", index), place=self.place("arm", index))
+        if not made.models or len(set(made.models)) < len(made.models):
+            self.wrong(f"the models of arm {made.name!r} are one or more names, each once", "arm", index, "models")
+        if made.amount is not None and not (made.amount > 0 and math.isfinite(made.amount)):
+            self.wrong(f"amount is a positive number; got {made.amount}", "arm", index, "amount")
+        if made.head is not None and made.source != "measured":
+            said = f"head chooses among your own records, and arm {made.name!r} is a row of {made.source}: leave it out"
+            self.wrong(said, "arm", index, "head")
+        return made
+
+    def _contrast(self, table: dict[str, Any], index: int, arms: tuple[Arm, ...]) -> Contrast:
+        made = Contrast(**self._checked(Contrast, table, "contrast", index))
+        if made.kind not in FEWEST:
+            self.wrong(f"a contrast's kind is {', '.join(FEWEST)}; got {made.kind!r}", "contrast", index, "kind")
+        names = [arm.name for arm in arms]
+        for name in made.arms:
+            if name not in names:
+                self.wrong(f"no arm is named {name!r}{near(name, names)}", "contrast", index, "arms")
+        if len(set(made.arms)) < len(made.arms):
+            self.wrong("an arm stands in a contrast once", "contrast", index, "arms")
+        wanted = FEWEST[made.kind]
+        if len(made.arms) < wanted or (made.kind == "pair" and len(made.arms) != wanted):
+            count = f"{'' if made.kind == 'pair' else 'at least '}{wanted}"
+            self.wrong(f"a {made.kind} has {count} arms; got {len(made.arms)}", "contrast", index, "arms")
+        amounts = [arm.amount for arm in arms if arm.name in made.arms]
+        if made.kind == "trend" and (None in amounts or len(set(amounts)) < 2):
+            self.wrong("each arm of a trend has an `amount`, and they differ", "contrast", index, "arms")
+        return made
+
+    def _checked(self, kind: Any, table: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
+        """A dataclass's arguments from a table: no unknown key, none missing, each of its type."""
+        known = {each.name: each for each in fields(kind) if each.name not in NOT_WRITTEN[kind]}
+        title = f"[[{name}]]" if name else "a study"
+        for key, value in table.items():
+            if key not in known:
+                self.wrong(f"{title} has no key {key!r}{near(key, known)}", name, index, key)
+            plain = _misfit(str(known[key].type), value)
+            if plain:
+                self.wrong(f"{key} must be {plain}; got {value!r}", name, index, key)
+        for key, each in known.items():
+            if key not in table and each.default is MISSING:
+                self.wrong(f"{title} lacks `{key}`", name, index)
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _misfit(annotation: str, value: Any) -> str | None:
+    """What a field of this annotation wants, in words; None where the value is that."""
+
+    def text(each: Any) -> bool:
+        return isinstance(each, str) and bool(each.strip())
+
+    if annotation.startswith("tuple"):
+        return None if isinstance(value, list) and all(map(text, value)) else "a list of texts in quotes"
+    if annotation.startswith("float"):
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    return None if text(value) else "text in quotes"
+
+
+def lines_of(text: str, table: str = "", index: int = 0) -> tuple[int, dict[str, int]]:
+    """The line, from 1, on which the `index`-th [[table]] opens (1 for the top level), and the line of each of its keys.
+
+    At the top level the other tables' headings count as keys too. Read from the text, because tomllib keeps no lines.
+    """
+    keys: dict[str, int] = {}
+    start, seen, inside = 1, -1, not table
+    for number, line in enumerate(text.splitlines(), 1):
+        heading = re.match(r"\s*\[+\s*([^\]\s]+)\s*\]+\s*(#.*)?$", line)
+        if heading:
+            if not table:
+                inside = False
+                keys.setdefault(heading[1].strip("\"'"), number)
+            else:
+                seen += heading[1] == table
+                inside = heading[1] == table and seen == index
+                start = number if inside else start
+        elif inside and (found := re.match(r"\s*(\"[^\"]+\"|'[^']+'|[\w-]+)\s*(\.[^=]*)?=", line)):
+            keys.setdefault(found[1].strip("\"'"), number)
+    return start, keys

@@ -1,0 +1,125 @@
+"""Report: a finding as text for a terminal, shift by shift, with the line of every number named.
+
+Percent and points here only; `Finding.as_json` keeps fractions. Knows how to say things, not how they are worked out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from effrob.studies.finding import Answer, Finding
+
+WIDTH = 118
+READING = (
+    "Effective robustness in points: accuracy minus what the line gives a baseline model of the same clean accuracy. [95 %] is "
+    "how well that is measured, | 95 % | adds the scatter of ordinary models. * beyond the baseline's clean accuracies. "
+    "`beside` is the same arm on other lines."
+)
+HEADINGS = ("arm", "model", "line: baseline, axis", "clean", "accuracy", "eff. robustness [95 %] | 95 % |", "beside")
+
+
+def points(value: float | None, digits: int = 2) -> str:
+    """A fraction as signed points; `-` where there is none."""
+    return "-" if value is None else f"{round(100 * value, digits) + 0.0:+.{digits}f}"
+
+
+def between(ends: Sequence[float] | None, digits: int = 2) -> str:
+    """`[low, high]` in points, or nothing."""
+    return "" if ends is None else f"[{points(ends[0], digits)}, {points(ends[1], digits)}]"
+
+
+def report(found: Finding) -> str:
+    """The whole finding: question, what arms share, caveats, each shift, verdicts."""
+    study = found.study
+    cause = f" (cause {study.cause})" if study.cause else ""
+    lines = [f"{study.title or study.name}{cause}", *_wrap(study.question), ""]
+    for name, said in (
+        ("factor", [study.factor]),
+        ("constant", study.constant),
+        ("not constant", study.not_constant),
+        ("can decide", [study.decides]),
+        ("cannot decide", [study.cannot_decide]),
+        ("instead", [study.instead] if study.instead else []),
+        ("notices", found.notices),
+    ):
+        lines += [part for each in said for part in _wrap(each, f"  {name:<14}")]
+    if study.arms:
+        lines += ["", *_wrap(READING)]
+    for shift, cells in found.cells.items():
+        lines += _shift(shift, cells, found.at(shift))
+    lines += ["", "Over all shifts"]
+    for contrast in study.contrasts:
+        why = f" (confounded: {contrast.confounded})" if contrast.confounded else ""
+        lines += _wrap(f"{contrast.name}: {found.judgement(contrast)}{why}", "  ")
+    headline = f", by its headline contrast `{study.headline}`" if study.headline else ": no arm was measured"
+    return "\n".join([*lines, *_wrap(f"The study's verdict: {found.verdict}{headline}.", "  ")])
+
+
+def _wrap(text: str, first: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
+
+
+def _shift(shift: str, cells: Sequence[dict[str, Any]], answers: Iterable[Answer]) -> list[str]:
+    if not cells:
+        return []
+    rows = [HEADINGS, *map(_row, cells)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    table = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    return [
+        "",
+        shift,
+        *(f"  {line}" for line in table),
+        *(part for a in answers for part in _wrap(sentence(a), "  > ")),
+    ]
+
+
+def _row(cell: dict[str, Any]) -> tuple[str, ...]:
+    def height(each: dict[str, Any]) -> str:
+        return points(each["effective_robustness"]) + ("*" if each["extrapolated"] else "")
+
+    ends = between(cell["effective_robustness_ci95"], 1)
+    wide = between(cell["effective_robustness_pi95"], 1).strip("[]")
+    return (
+        cell["arm"],
+        cell["model"],
+        line_name(cell),
+        _percent(cell["clean_accuracy"]),
+        _percent(cell["accuracy"]),
+        f"{height(cell)} {ends} | {wide or '-'} |",
+        "; ".join(f"{line_name(each)} {height(each)}" for each in cell["beside"]),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def line_name(cell: dict[str, Any]) -> str:
+    """`testbed, full`; on ImageNet-A with the number of lines the shift was fitted with."""
+    segments = (
+        f", {cell['segments']} line{'s' if cell['segments'] > 1 else ''}" if cell["shift"] == "imagenet-a" else ""
+    )
+    return f"{cell['baseline']}, {cell['axis']}{segments}"
+
+
+def sentence(answer: Answer) -> str:
+    """A contrast on a shift, in one line of words."""
+    return f"{answer.contrast.name} ({answer.contrast.kind}): {_judged(answer)}" + (
+        "" if answer.wide is None else f"; on {answer.wide.baseline} {_judged(answer.wide)}; so {answer.verdict}"
+    )
+
+
+def _judged(answer: Answer) -> str:
+    found = answer.reckoned.estimate
+    if found is None:
+        missing = ", ".join(answer.reckoned.missing)
+        return f"no arm to compare with (not measured here: {missing})" if missing else "too few arms to compare"
+    p = answer.p_adjusted if answer.p_adjusted is not None else found.p_value
+    margin = "no margin" if answer.margin is None else f"margin ±{100 * answer.margin:.2f}"
+    how = ", paired" if answer.reckoned.paired else ""
+    return (
+        f"{points(found.value)} {between(found.interval())}{how}, p {max(p or 0.0, 1e-300):.2g} (Holm), {margin}, "
+        f"line of {answer.baseline}, {answer.axis}: {answer.alone}"
+    )

@@ -1,0 +1,249 @@
+"""Summary: studies side by side, ranked where ranking is fair, with what a training run reported beside them.
+
+A study enters the ranking with its headline contrast on the mean of the four shifts, unless that is confounded or cannot be
+worked out; ranks are ranges, as wide as the intervals leave them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from effrob.errors import UsageProblem, near
+from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
+from effrob.studies.reader import CAUSES, shipped
+from effrob.studies.report import WIDTH, between, points
+from effrob.studies.study import MEAN
+from effrob.writing import whole_file
+
+BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
+SHORT = {"imagenet-v2": "V2", "imagenet-r": "R", "imagenet-sketch": "Sketch", "objectnet": "ObjectNet"}
+POCKET = (
+    "The pocket run trains small networks on twenty drawn classes, several seeds an arm, changing one factor at a time, and "
+    "measures them with the same instrument. It can show whether a factor is able to move effective robustness, and which way, "
+    "where nothing else differs; for causes iii and iv no published pair does that. It cannot say how much the factor moved "
+    "CLIP: its pictures, captions and shifts are drawn by a program, its sets and networks are smaller by orders of magnitude, "
+    "and what appears only at scale does not appear in it."
+)
+RULE = (
+    "Effect: effective robustness of the study's headline contrast on the mean of V2, R, Sketch and ObjectNet (else shift by "
+    "shift), in points with its 95 % interval, and the line it stands on. Share: of OpenAI ViT-B/32's on the same line. "
+    "Equivalent: within a tenth of that. Ranked by size among contrasts that are not confounded and were measured on all four "
+    "shifts; a range is what the intervals leave open. `effrob study run NAME` shows every arm, shift and caveat."
+)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A finding in a summary. `best` and `worst` rank, of `of`; None where it cannot be ranked, and `why_not` says why."""
+
+    found: Finding
+    effect: Answer | None
+    best: int | None = None
+    worst: int | None = None
+    of: int = 0
+    why_not: str | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One cause in a training run's report. `effect` and `ci95` are fractions, or logits where `scale_of_effect` says so."""
+
+    cause: str
+    effect: float
+    ci95: tuple[float, float]
+    seeds: int
+    verdict: str
+    contrast: str
+    scale_of_effect: str
+
+    @property
+    def text(self) -> str:
+        """Effect, interval, seeds and verdict in a few words."""
+        if self.scale_of_effect == "points":
+            size = f"{points(self.effect, 1)} {between(self.ci95, 1)}"
+        else:
+            size = "{:+.2f} [{:+.2f}, {:+.2f}] logits".format(self.effect, *self.ci95)
+        return f"{size}, {self.seeds} seeds: {self.verdict} ({self.contrast})"
+
+
+def summarise(findings: Iterable[Finding]) -> list[Ranked]:
+    """The findings in their order, each with its rank among those that can be ranked."""
+    made = [_unranked(found) for found in findings]
+    reach = {id(each): _reach(each.effect) for each in made if each.effect is not None and each.why_not is None}
+    ranked = []
+    for each in made:
+        if id(each) not in reach:
+            ranked.append(each)
+            continue
+        low, high = reach[id(each)]
+        best = 1 + sum(other[0] > high for other in reach.values())
+        worst = len(reach) - sum(other[1] < low for other in reach.values())
+        ranked.append(Ranked(each.found, each.effect, best, worst, len(reach)))
+    return ranked
+
+
+def _unranked(found: Finding) -> Ranked:
+    study = found.study
+    head = next((c for c in study.contrasts if c.name == study.headline), None)
+    if head is None:
+        return Ranked(found, None, why_not="no published arm" if not study.arms else "no contrast")
+    effect = next((a for a in found.of(head.name) if a.shift == MEAN and a.reckoned.estimate is not None), None)
+    if head.confounded:
+        return Ranked(found, effect, why_not="confounded")
+    return Ranked(found, effect, why_not=None if effect else "not measured on all four shifts")
+
+
+def _reach(effect: Answer | None) -> tuple[float, float]:
+    """Smallest and largest size of an effect that its interval allows, on the wider baseline too where there is one."""
+    ends = []
+    for answer in (effect, None if effect is None else effect.wide):
+        found = None if answer is None else answer.reckoned.estimate
+        ends += list((found and found.interval()) or ())
+    low, high = min(ends), max(ends)
+    return (0.0 if low <= 0 <= high else min(abs(low), abs(high))), max(abs(low), abs(high))
+
+
+def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
+    """Cause -> what a training run reported of it. Raises UsageProblem with the number of the entry that is wrong."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageProblem(
+            f"{path} cannot be read ({error.strerror}): name the report.json of a training run"
+        ) from None
+    except ValueError as error:
+        raise UsageProblem(f"{path} is not JSON ({error}): name the report.json of a training run") from None
+    causes = content.get("causes") if isinstance(content, dict) else None
+    if not isinstance(causes, list):
+        raise UsageProblem(f"{path} has no list `causes`: name the report.json of a training run")
+    found: dict[str, tuple[Reported, ...]] = {}
+    for number, entry in enumerate(causes, 1):
+        made = _entry(entry, f"{path.name} entry {number}")
+        found[made.cause] = (*found.get(made.cause, ()), made)
+    return found
+
+
+def _entry(entry: Any, where: str) -> Reported:
+    if not isinstance(entry, Mapping):
+        raise UsageProblem(
+            f"{where} is not an object: it must hold {', '.join(each.name for each in fields(Reported))}"
+        )
+    values = {}
+    for each in fields(Reported):
+        if each.name not in entry:
+            raise UsageProblem(
+                f"{where} lacks {each.name!r}: it must hold {', '.join(f.name for f in fields(Reported))}"
+            )
+        value = values[each.name] = entry[each.name]
+        numbers = value if each.name == "ci95" and isinstance(value, list) and len(value) == 2 else [value]
+        text = each.type == "str"
+        if not all(_fits(v, text) for v in numbers) or (each.name == "ci95" and numbers is not value):
+            raise UsageProblem(f"{where}: {each.name} must be {'text' if text else 'finite'}; got {value!r}")
+    verdicts, scales = (MOVES, EQUIVALENT, UNKNOWN), ("logit", "points")
+    for name, known in (("cause", list(shipped())), ("verdict", verdicts), ("scale_of_effect", scales)):
+        if values[name] not in known:
+            raise UsageProblem(
+                f"{where}: {name} is {', '.join(known)}; got {values[name]!r}{near(values[name], known)}"
+            )
+    return Reported(**{**values, "ci95": tuple(values["ci95"])})
+
+
+def _fits(value: Any, text: bool) -> bool:
+    if text:
+        return isinstance(value, str)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]] | None = None) -> str:
+    """One pipe table, a study a row, with the rule under it; the run's column only where there is a report."""
+    head = ["cause", "headline contrast in published tables", "effect", "share of CLIP's", "verdict", "rank"]
+    rows = [head + (["pocket run"] if reported is not None else []), ["---"] * (len(head) + (reported is not None))]
+    for each in ranked:
+        row = _cells(each)
+        if reported is not None:
+            row.append("; ".join(one.text for one in reported.get(each.found.study.name, ())) or "not in the report")
+        rows.append(row)
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines += ["", *textwrap.wrap(RULE, WIDTH, break_on_hyphens=False)]
+    for each in ranked:
+        if each.why_not and each.found.study.instead:
+            study = each.found.study
+            said = f"{_title(each)}; published tables cannot decide: {study.cannot_decide} {study.instead}"
+            lines += ["", *textwrap.wrap(said, WIDTH, break_on_hyphens=False)]
+    if reported is not None:
+        lines += ["", *textwrap.wrap(POCKET, WIDTH, break_on_hyphens=False)]
+    return "\n".join(lines) + "\n"
+
+
+def _title(each: Ranked) -> str:
+    study = each.found.study
+    return (f"{study.cause}. " if study.cause in CAUSES else "") + (study.title or study.name)
+
+
+def _cells(each: Ranked) -> list[str]:
+    verdict = f"**{each.found.verdict}**" + (f" ({each.why_not})" if each.why_not else "")
+    share = None if each.effect is None else each.effect.share
+    shown = "-" if share is None else f"{100 * share:+.0f} %"
+    rank = "-" if each.best is None else str(each.best) if each.best == each.worst else f"{each.best} to {each.worst}"
+    return [_title(each), each.found.study.headline or "none", _effect(each), shown, verdict, rank]
+
+
+def _effect(each: Ranked) -> str:
+    """The effect on the mean of the four; else its size on each shift."""
+    if each.effect is not None:
+        wide = each.effect.wide
+        return _sized(each.effect) + ("" if wide is None else f"; {_sized(wide)}")
+    answers = [a for a in each.found.of(each.found.study.headline or "") if a.size is not None]
+    sizes = ", ".join(f"{SHORT.get(a.shift, a.shift)} {points(a.size, 1)}" for a in answers)
+    return f"{sizes} ({answers[0].baseline}, {answers[0].axis})" if answers else "-"
+
+
+def _sized(answer: Answer) -> str:
+    found = answer.reckoned.estimate
+    ends = None if found is None else found.interval()
+    return f"{points(answer.size, 1)} {between(ends, 1)} ({answer.baseline}, {answer.axis})"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a document. Raises UsageProblem where they are not there."""
+    try:
+        old = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(
+            f"{path} cannot be read ({error.strerror}): name a document that holds the two marks"
+        ) from None
+    before, begun, rest = old.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise UsageProblem(f"{path} has no place for the table: write `{BEGIN}` and, below it, `{END}`")
+    with whole_file(path) as file:
+        file.write(f"{before}{BEGIN}\n\n{text}\n{END}{after}".encode())
+
+
+def as_json(
+    ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]] | None = None
+) -> list[dict[str, Any]]:
+    """A list of rows, fractions, strict JSON."""
+    return [
+        {
+            "study": each.found.study.name,
+            "cause": each.found.study.cause,
+            "headline": each.found.study.headline,
+            "verdict": each.found.verdict,
+            "effect": None if each.effect is None else each.effect.as_json(),
+            "by_shift": [a.as_json() for a in each.found.of(each.found.study.headline or "")],
+            "rank": None if each.best is None else [each.best, each.worst],
+            "ranked_among": each.of,
+            "why_not_ranked": each.why_not,
+            "reported": [
+                {**asdict(one), "ci95": list(one.ci95)} for one in (reported or {}).get(each.found.study.name, ())
+            ],
+        }
+        for each in ranked
+    ]

@@ -1,0 +1,220 @@
+"""The shipped studies: published arms stand where they were found to stand, and verdicts claim no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from effrob.robustness.baseline import baseline
+from effrob.robustness.fit import fit
+from effrob.rows import ROBUSTNESS
+from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Finding
+from effrob.studies.reader import CAUSES, find, shipped
+from effrob.studies.study import MEAN
+
+# Points, computed apart from effrob from the same published tables: (study, model, baseline, axis, {shift: points}).
+V2, R, SKETCH, OBJECTNET, A = "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"
+GOLD: list[tuple[str, str, str, str, dict[str, float]]] = [
+    ("distribution", "openclip:RN50@yfcc15m", "testbed", "full", {V2: 4.5, R: 13.0, SKETCH: 3.2, OBJECTNET: 13.1}),
+    ("distribution", "openclip:RN50@cc12m", "testbed", "full", {V2: 4.4, R: 34.0, SKETCH: 18.8, OBJECTNET: 17.1}),
+    ("distribution", "openclip:RN50@openai", "testbed", "full", {V2: 6.1, R: 38.2, SKETCH: 22.9, OBJECTNET: 23.9}),
+    ("distribution", "openclip:ViT-B-32@openai", "testbed", "full", {V2: 5.8, R: 44.4, SKETCH: 27.9, OBJECTNET: 24.0}),
+    ("distribution", "openclip:ViT-B-32@datacomp_m_s128m_b4k", "testbed", "full", {R: 25.6}),
+    ("distribution", "openclip:ViT-B-32@commonpool_m_s128m_b4k", "testbed", "full", {R: 15.1}),
+    ("test-language", "openclip:ViT-B-32@openai", "timm-in1k", "full", {V2: 5.6, R: 46.3, SKETCH: 28.9, A: 31.0}),
+    (
+        "test-language",
+        "vit_base_patch32_clip_224.openai_ft_in1k",
+        "timm-in1k",
+        "full",
+        {V2: -0.3, R: 10.9, SKETCH: 12.7, A: 0.2},
+    ),
+    ("test-language", "openclip:ViT-B-32@laion2b_s34b_b79k", "testbed", "full", {V2: 4.7, R: 49.0, SKETCH: 37.3}),
+    (
+        "contrastive-loss",
+        "resnet50_simclrv2_finetuned_100pct_tf_port",
+        "testbed",
+        "clean",
+        {V2: -1.19, R: -0.59, SKETCH: 0.37, OBJECTNET: 0.15},
+    ),
+    (
+        "contrastive-loss",
+        "resnet50_simclrv2_linear_probe_tf_port",
+        "testbed",
+        "clean",
+        {V2: -0.05, R: -1.07, SKETCH: -0.85, OBJECTNET: -1.13},
+    ),
+    ("contrastive-loss", "resnet50_swav", "testbed", "clean", {V2: -0.72, R: -5.0, SKETCH: -4.6, OBJECTNET: -2.2}),
+    ("contrastive-loss", "resnet50_simsiam", "testbed", "clean", {V2: -0.13, R: 0.07, SKETCH: 1.2, OBJECTNET: -1.8}),
+]
+SINGLE_LINE_ON_A = {
+    "openclip:RN50@yfcc15m": ("distribution", "full", 13.7),
+    "openclip:RN50@cc12m": ("distribution", "full", 7.6),
+    "openclip:ViT-B-32@openai": ("distribution", "full", 30.6),
+    "openclip:RN50@openai": ("distribution", "full", 22.7),
+    "resnet152_3x_simclrv2_linear_probe_tf_port": ("contrastive-loss", "clean", 9.9),
+    "resnet152_3x_simclrv2_finetuned_100pct_tf_port": ("contrastive-loss", "clean", 15.8),
+}
+SIZES = {V2: (-0.5, 0.5), R: (-1.5, 0.8), SKETCH: (-2.2, -0.9), OBJECTNET: (0.3, 1.3)}
+
+
+def every_cell(found: Finding) -> Iterator[dict[str, Any]]:
+    for part in found.as_json()["findings"]:
+        for cell in part["arms"]:
+            yield cell
+            yield from cell["beside"]
+
+
+def cell_of(found: Finding, **wanted: Any) -> dict[str, Any]:
+    """The only cell of that model, shift, baseline, axis (V2 and Sketch have one axis)."""
+    same = [c for c in every_cell(found) if all(c[key] == value for key, value in wanted.items())]
+    assert len(same) == 1, (wanted, len(same))
+    return same[0]
+
+
+@pytest.mark.parametrize(("study", "model", "line", "axis", "points"), GOLD, ids=[f"{g[0]} {g[1]}" for g in GOLD])
+def test_published_arms_stand_where_they_stand(
+    findings: dict[str, Finding], study: str, model: str, line: str, axis: str, points: dict[str, float]
+) -> None:
+    for shift, value in points.items():
+        cell = cell_of(findings[study], model=model, shift=shift, baseline=line, axis=axis)
+        assert 100 * cell["effective_robustness"] == pytest.approx(value, abs=0.1), shift
+
+
+@pytest.mark.parametrize("model", SINGLE_LINE_ON_A)
+def test_imagenet_a_is_given_on_its_single_line_too(findings: dict[str, Finding], model: str) -> None:
+    study, axis, value = SINGLE_LINE_ON_A[model]
+    cell = cell_of(findings[study], model=model, shift=A, baseline="testbed", axis=axis, segments=1)
+    assert 100 * cell["effective_robustness"] == pytest.approx(value, abs=0.1)
+    assert cell_of(findings[study], model=model, shift=A, baseline="testbed", axis=axis, segments=2)
+
+
+@pytest.mark.parametrize("shift", SIZES)
+def test_six_fractions_of_imagenet_stay_at_the_line(findings: dict[str, Finding], shift: str) -> None:
+    cells = [c for c in findings["size"].cells[shift] if "ImageNet" in c["arm"]]
+    values = [100 * cell["effective_robustness"] for cell in cells]
+    assert len(values) == 6 and {(c["baseline"], c["axis"]) for c in cells} == {("testbed", "full")}
+    assert (min(values), max(values)) == pytest.approx(SIZES[shift], abs=0.1)
+    assert [cell["extrapolated"] for cell in cells] == [False] * 3 + [True] * 3
+
+
+def test_datacomps_seven_filters_span_what_they_span(findings: dict[str, Finding]) -> None:
+    values = [100 * c["effective_robustness"] for c in findings["distribution"].cells[R] if "DataComp" in c["arm"]]
+    assert len(values) == 7 and (min(values), max(values)) == pytest.approx((15.1, 25.6), abs=0.1)
+
+
+@pytest.mark.parametrize("study", shipped())
+def test_every_cell_names_its_line_and_every_arm_is_given_under_testbed(
+    findings: dict[str, Finding], study: str
+) -> None:
+    found = findings[study]
+    for cell in every_cell(found):
+        assert set(ROBUSTNESS) | {"arm", "model", "shift", "source", "protocol", "accuracy", "clean_accuracy"} <= set(
+            cell
+        )
+        assert cell["baseline"] and cell["axis"] in ("clean", "full")
+        assert (
+            cell["effective_robustness_ci95"][0] < cell["effective_robustness"] < cell["effective_robustness_ci95"][1]
+        )
+    for shift, cells in found.cells.items():
+        assert bool(cells) == bool(found.study.arms), shift
+        for cell in cells:
+            same = [cell, *cell["beside"]]
+            assert "testbed" in {each["baseline"] for each in same}
+            full = [each["clean_accuracy"] for each in same if each["axis"] == "full"]
+            if full and full[0] < 0.55:
+                assert "testbed-wide" in {each["baseline"] for each in same}, (shift, cell["arm"])
+                assert any(each["extrapolated"] for each in same)
+
+
+def test_arms_of_the_baseline_are_left_out_of_their_own_line(findings: dict[str, Finding]) -> None:
+    found = findings["contrastive-loss"]
+    models = {model for arm in found.study.arms for model in arm.models}
+    assert len(models) == 11 and models <= set(baseline("testbed").models)
+    assert {answer.baseline for answer in found.answers} == {"testbed-without-11"}
+    for model in models:
+        for shift in (V2, SKETCH):
+            inside = cell_of(found, model=model, shift=shift, baseline="testbed", axis="clean")
+            outside = cell_of(found, model=model, shift=shift, baseline="testbed-without-11", axis="clean")
+            assert inside["effective_robustness"] != outside["effective_robustness"]
+    alone = fit(V2, baseline("testbed").without(models), "clean")
+    swav = cell_of(found, model="resnet50_swav", shift=V2, baseline="testbed-without-11", axis="clean")
+    assert swav["effective_robustness"] == alone.effective_robustness(swav["clean_accuracy"], swav["accuracy"])
+    assert any("11 of the arms' models are in baseline testbed;" in notice for notice in found.notices)
+    size = findings["size"]
+    wide = {a.wide.baseline for a in size.answers if a.wide is not None}
+    assert wide == {"testbed-wide-without-5"}  # five of the six fractions are in the wider baseline
+
+
+def test_the_five_verdicts(findings: dict[str, Finding]) -> None:
+    assert [find(name).cause for name in findings] == list(CAUSES)
+    assert {name: found.verdict for name, found in findings.items()} == {
+        "size": EQUIVALENT,
+        "distribution": MOVES,
+        "training-language": UNKNOWN,
+        "test-language": UNKNOWN,
+        "contrastive-loss": UNKNOWN,
+    }
+
+
+def test_what_cannot_be_told_says_why_and_where_to_look(findings: dict[str, Finding]) -> None:
+    none = findings["training-language"]
+    assert not none.study.arms and none.notices == ("no published model is an arm of this study",)
+    for name in ("training-language", "test-language", "contrastive-loss"):
+        instead = findings[name].study.instead
+        assert instead is not None and "recipes.five_causes --scale pocket" in instead
+    assert "effrob captions" in str(none.study.instead)
+
+
+def test_confounded_contrasts_are_said_to_be_and_tell_nothing(findings: dict[str, Finding]) -> None:
+    seen = 0
+    for found in findings.values():
+        for contrast in found.study.contrasts:
+            if contrast.confounded:
+                seen += 1
+                assert found.judgement(contrast) == UNKNOWN
+                assert f"{contrast.name}: confounded: {contrast.confounded}" in found.notices
+                assert {a["confounded"] for a in (x.as_json() for x in found.of(contrast.name))} == {
+                    contrast.confounded
+                }
+    assert seen >= 8
+    prompts = findings["test-language"].of("prompts instead of fine-tuning, OpenAI ViT-B/32")
+    assert {answer.verdict for answer in prompts} == {MOVES}  # large on every shift, and still no verdict on the words
+
+
+def test_a_mean_that_hides_a_shift_beyond_its_margin_is_not_called_equivalent(findings: dict[str, Finding]) -> None:
+    found = findings["distribution"]
+    contrast = next(c for c in found.study.contrasts if c.name.startswith("MetaCLIP-400M instead of LAION"))
+    answers = {answer.shift: answer for answer in found.of(contrast.name)}
+    assert answers[MEAN].verdict == EQUIVALENT and answers[OBJECTNET].beyond_margin
+    assert found.judgement(contrast) == UNKNOWN
+
+
+def test_outside_the_baselines_range_a_verdict_stands_only_where_the_wider_line_gives_it_too(
+    findings: dict[str, Finding],
+) -> None:
+    outside = [a for found in findings.values() for a in found.answers if a.extrapolated]
+    assert outside
+    for answer in outside:
+        assert answer.wide is not None and not answer.wide.extrapolated
+        assert answer.verdict in (UNKNOWN, answer.wide.alone)
+    sources = findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50")
+    assert {a.shift: a.verdict for a in sources} == {
+        V2: UNKNOWN,
+        R: MOVES,
+        SKETCH: MOVES,
+        OBJECTNET: MOVES,
+        MEAN: MOVES,
+    }
+
+
+def test_imagenet_a_enters_no_verdict(findings: dict[str, Finding]) -> None:
+    assert all(answer.shift != A for found in findings.values() for answer in found.answers)
+    assert all(found.cells[A] for found in findings.values() if found.study.arms)
+
+
+def test_different_harnesses_are_said(findings: dict[str, Finding]) -> None:
+    for name, said in {"size": True, "test-language": True, "distribution": False, "contrastive-loss": False}.items():
+        assert any("different harnesses" in notice for notice in findings[name].notices) == said
