@@ -97,6 +97,11 @@ class Layout:
     def _train(self, shift: Shift) -> Shift:
         """The set a head learns from: the one named, or the training set of the shift's suite."""
         train = shift_of(self.request, self.request.train or f"{shift.clean or shift.name}-train")
+        if not train.labels.is_full:
+            raise UsageProblem(
+                f"{train.name} is labelled among {len(train.labels)} of {len(train.labels.parent_ids)} classes, as test "
+                f"sets are: a head learns from a training set, or from a list made without --second-set"
+            )
         if train.labels.parent_ids != shift.labels.parent_ids:
             raise UsageProblem(
                 f"{train.name} and {shift.name} have different classes: a head cannot learn from one for the other"

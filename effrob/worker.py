@@ -45,6 +45,9 @@ def load_shift(
 def shift_of(request: Request, name: str) -> Shift:
     """The shift `name` of this request; loaded once a process."""
     data, pocket = request.data, request.cache / "pocket"
+    if name == request.train and not name.endswith("-train"):  # a labelled list: the limit of images is the other one
+        shift = load_shift(name, data, request.protocol, request.partial, None, None, pocket)
+        return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
     return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
 
 

@@ -1,0 +1,118 @@
+"""Where `effrob captions` finds what it is asked about: files, images, classes and variants by the names a user gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shifts.caption_variants import Variant
+    from shifts.captions import Captions
+    from shifts.classes import ClassTable
+    from shifts.tree import Tree
+
+
+def table_of(suite: str) -> ClassTable:
+    """Class table of a suite; UsageProblem for an unknown one."""
+    from effrob.errors import UsageProblem, near
+    from shifts import classes
+
+    if suite not in ("imagenet", "pocket"):
+        raise UsageProblem(f"no suite is called {suite!r}{near(suite, ['imagenet', 'pocket'])}")
+    return classes.imagenet() if suite == "imagenet" else classes.pocket()
+
+
+def pocket_root(data: Path | None, name: str) -> Path:
+    """A folder that holds a pocket set, drawn into the cache where the data folder lacks it."""
+    from effrob.request import cache_folder
+    from shifts import pocket
+    from shifts.layout import data_root
+
+    return pocket.ensure(name, None if data is None else data_root(data), cache_folder() / "pocket")
+
+
+def root_of(data: Path | None, suite: str) -> Path:
+    """The data folder that holds the training set of a suite; pocket sets are drawn where they are missing."""
+    from shifts.layout import data_root
+
+    return pocket_root(data, "pocket-train") if suite == "pocket" else data_root(data)
+
+
+def tree_of(data: Path | None, suite: str) -> Tree:
+    """The training images of a suite."""
+    from shifts.layout import open_set
+
+    return open_set(f"{suite}-train", root_of(data, suite))
+
+
+def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
+    """The captions file named, or the one in the data folder."""
+    import shifts
+    from shifts.pocket_draw import CAPTIONS
+
+    table_of(suite)
+    if file is not None:
+        return file
+    names = [CAPTIONS] if suite == "pocket" else ["imagenet_captions.json", "imagenet_captions.zip"]
+    root = root_of(data, suite)
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise shifts.DataMissing(f"no {' and no '.join(names)} under {root}; name the captions file")
+
+
+def classes_of(named: str | None, drawn: int | None, table: ClassTable, seed: int) -> tuple[str, ...] | None:
+    """The class ids asked for, or None for every class."""
+    from effrob.errors import UsageProblem
+    from shifts.caption_export import class_file
+    from shifts.captions import random_classes
+
+    if named is not None and drawn is not None:
+        raise UsageProblem("--classes and --random-classes each choose the classes; give one of them")
+    if drawn is not None:
+        return random_classes(table, drawn, seed)
+    if named is None:
+        return None
+    if named in table.subsets:
+        return table.subsets[named]
+    if not Path(named).is_file():
+        raise UsageProblem(f"--classes wants {' or '.join(table.subsets)} or a file of class ids; {named} is neither")
+    return class_file(Path(named))
+
+
+def variants_of(names: tuple[str, ...], prompts: str | None, seed: int) -> list[Variant]:
+    """Variants by name, each in the templates of a prompt set where one is named."""
+    from shifts.caption_variants import variant
+
+    templates: tuple[str, ...] = ()
+    called = None
+    if prompts is not None:
+        from effrob.heads.prompts import prompt_set
+
+        chosen = prompt_set(prompts)
+        templates, called = chosen.templates, chosen.name
+    return [variant(name, templates, called, seed) for name in dict.fromkeys(names)]
+
+
+def image_prefix(captions: Captions, data: Path | None, suite: str, out: Path, prefix: str | None, copy: bool) -> str:
+    """What a CSV's paths begin with; the images themselves where they must be copied out of an archive."""
+    from effrob.errors import UsageProblem
+    from shifts.caption_export import copy_images
+    from shifts.caption_files import new_folder
+    from shifts.layout import locate
+
+    if copy:
+        if not (out / "images").is_dir():
+            with new_folder(out / "images") as folder:
+                copy_images(captions, tree_of(data, suite), folder)
+        return prefix or str((out / "images").resolve())
+    if prefix is not None:
+        return prefix.rstrip("/")
+    tree_of(data, suite)
+    place = locate(f"{suite}-train", root_of(data, suite))
+    if place is None or not place.is_dir():
+        raise UsageProblem(
+            f"the training images lie in the archive {place}, which a CSV cannot point into: give --copy to write them out, "
+            f"or --format webdataset"
+        )
+    return str(place.resolve())

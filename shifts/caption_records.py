@@ -1,0 +1,201 @@
+"""Records of an ImageNet-Captions file, one after the other: half a million of them never lie in memory as JSON.
+
+Reads `imagenet_captions.json`, or the zip it is distributed in. A record that is not one ends in a sentence with its
+number. Knows no classes and no images.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from shifts.errors import DataError, DataMissing
+
+KEYS = ("filename", "wnid", "title", "description", "tags")
+CHUNK = 1 << 20  # bytes read at a time
+LONGEST = 8 << 20  # characters of one record; beyond, a quote or a bracket is missing
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class Record(NamedTuple):
+    """What Flickr's users wrote under one ImageNet training image; empty where they wrote nothing."""
+
+    filename: str
+    wnid: str
+    title: str
+    description: str
+    tags: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The image's path under the training set."""
+        return f"{self.wnid}/{self.filename}"
+
+
+class Read(NamedTuple):
+    """A record, its number in the file (from 1), and what was odd about its JSON: `unknown-key`, `null-text`."""
+
+    number: int
+    record: Record
+    oddities: tuple[str, ...]
+
+
+class RecordFile:
+    """A captions file. Iterate it once; `sha256`, of the JSON whether zipped or not, is complete after the last record.
+
+    Raises DataMissing where there is no file, DataError with the record's number for what is not a record.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DataMissing(
+                f"no captions file {path}; unpack or name imagenet_captions.json or imagenet_captions.zip"
+            )
+        self.path = path
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes read so far."""
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[Read]:
+        shared: dict[str, str] = {}  # tags repeat by the million: one object each
+        for number, value in enumerate(self._values(), 1):
+            yield self._checked(number, value, shared)
+
+    def _values(self) -> Iterator[object]:
+        """The elements of the outermost list, decoded one by one from a buffer that is never longer than it must be."""
+        decode = json.JSONDecoder().raw_decode
+        with _opened(self.path) as file:
+            chunks = self._text(file)
+            buffer, at, number = next(chunks, ""), 0, 0
+            at = _skip(buffer, at)
+            if buffer[at : at + 1] != "[":
+                raise DataError(
+                    f"{self.path} must hold a JSON list of records and does not start with '['; fetch it anew"
+                )
+            at += 1
+            while True:
+                at = _skip(buffer, at)
+                found = buffer[at : at + 1]
+                if found == "]":
+                    rest = buffer[at + 1 :] + "".join(chunks)
+                    if rest.strip():
+                        raise DataError(f"{self.path} goes on after the list of {number:,} records; fetch it anew")
+                    return
+                start = at
+                if number and found == ",":
+                    start = _skip(buffer, at + 1)
+                elif number and found:
+                    raise self._broken(number + 1, f"a comma was wanted before it, found {found!r}")
+                try:
+                    value, at = decode(buffer, start)
+                except (json.JSONDecodeError, RecursionError) as error:
+                    more = next(chunks, "") if len(buffer) - at < LONGEST else ""
+                    if not more:
+                        short = isinstance(error, json.JSONDecodeError) and len(buffer) - at < LONGEST
+                        why = "the file ends in it" if short and _cut(buffer, start, error) else _why(error)
+                        raise self._broken(number + 1, why) from None
+                    buffer, at = buffer[at:] + more, 0
+                    continue
+                number += 1
+                yield value
+                if at > CHUNK:
+                    buffer, at = buffer[at:], 0
+
+    def _text(self, file: IO[bytes]) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        done = 0
+        while chunk := file.read(CHUNK):
+            self._hash.update(chunk)
+            try:
+                yield decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                raise DataError(f"{self.path} is not UTF-8 near byte {done + error.start:,}; fetch it anew") from None
+            done += len(chunk)
+
+    def _checked(self, number: int, value: object, shared: dict[str, str]) -> Read:
+        if not isinstance(value, dict):
+            raise self._broken(number, f"an object was wanted, found {_kind(value)}")
+        odd = () if len(value) <= len(KEYS) else ("unknown-key",)
+        texts = []
+        for key in KEYS[:4]:
+            text = value.get(key, value)
+            if text is None and key in ("title", "description"):
+                text, odd = "", ("null-text", *odd)
+            if not isinstance(text, str):
+                found = f"has no {key!r}" if text is value else f"holds {_kind(text)} as {key!r}, a text was wanted"
+                raise self._broken(number, f"it {found}")
+            texts.append(text)
+        tags = value.get("tags", value)
+        if tags is None:
+            tags, odd = [], ("null-text", *odd)
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise self._broken(number, "it has no 'tags'" if tags is value else "its 'tags' must be a list of texts")
+        filename, wnid, title, description = texts
+        if not filename or not wnid:
+            raise self._broken(number, "its 'filename' or 'wnid' is empty")
+        held = tuple([shared.setdefault(tag, tag) for tag in tags])
+        return Read(number, Record(filename, sys.intern(wnid), title, description, held), tuple(dict.fromkeys(odd)))
+
+    def _broken(self, number: int, why: str) -> DataError:
+        return DataError(
+            f"record {number:,} of {self.path} is malformed: {why}; a record is an object with {', '.join(KEYS[:4])} and "
+            f"a list of {KEYS[4]}. Mend it or fetch the file anew"
+        )
+
+
+def _skip(buffer: str, at: int) -> int:
+    match = _SPACE.match(buffer, at)
+    return at if match is None else match.end()
+
+
+def _cut(buffer: str, start: int, error: Exception) -> bool:
+    """Whether a decoding error comes of the text's end and of nothing before it."""
+    message = str(error)
+    return start >= len(buffer) or "Unterminated string" in message or getattr(error, "pos", 0) >= len(buffer.rstrip())
+
+
+def _why(error: Exception) -> str:
+    return error.msg.lower() if isinstance(error, json.JSONDecodeError) else "it is nested without end"
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a truth value",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), "null")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The JSON's bytes: the file itself, or the one JSON file of a zip."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield file
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith(".json") and not n.startswith("__MACOSX")]
+            if len(names) != 1:
+                raise DataError(
+                    f"{path} must hold one JSON file of captions and holds {len(names)}; unpack and name it"
+                )
+            with archive.open(names[0]) as member:
+                yield member
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path} is a damaged or locked zip ({error}); fetch it anew") from None

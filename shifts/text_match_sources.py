@@ -1,0 +1,182 @@
+"""Captioned images as (id, caption), from what contrastive trainers read: an open_clip CSV, WebDataset shards, pocket-web.
+
+Each also says where its images lie, so that a labelled list made of it can be read again. Knows no classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from shifts.errors import DataError, DataMissing
+from shifts.folder import FolderTree
+from shifts.layout import locate, open_set
+from shifts.tar import TarTree
+from shifts.tree import FileStat, Tree, checked_path
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+class ShardTree:
+    """A folder of WebDataset shards as one tree: an image's path is SHARD.tar/KEY.jpg. Shards are read in place."""
+
+    def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
+        if not folder.is_dir():
+            raise DataMissing(f"no folder of shards {folder}")
+        self.folder = folder
+        self.where = str(folder)
+        self.names = tuple(names) if names is not None else tuple(sorted(path.name for path in folder.glob("*.tar")))
+        if not self.names:
+            raise DataMissing(f"{folder} holds no .tar shards")
+        self._open: dict[str, TarTree] = {}
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Every image of every shard, in string order."""
+        return tuple(f"{name}/{path}" for name in self.names for path in self.shard(name).paths)
+
+    def shard(self, name: str) -> TarTree:
+        """One shard; KeyError where there is none of that name."""
+        if name not in self._open:
+            path = self.folder / checked_path(name, self.where)
+            if "/" in name or not path.is_file():
+                raise KeyError(name)
+            self._open[name] = TarTree(path)
+        return self._open[name]
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one member; KeyError where there is none."""
+        name, _, inner = path.partition("/")
+        return self.shard(name).read(inner)
+
+    def stat(self, path: str) -> FileStat:
+        """The member's size and its shard's time."""
+        name, _, inner = path.partition("/")
+        return self.shard(name).stat(inner)
+
+
+@dataclass(frozen=True)
+class CaptionedImages:
+    """Images with captions. `images_in` is one entry: `set`, `folder` or `shards`, as a labelled list's manifest has it."""
+
+    name: str
+    images_in: Mapping[str, str]
+    tree: Tree
+    rows: Iterator[tuple[str, str]]
+
+
+def open_images(images_in: Mapping[str, str], root: Path | None, beside: Path) -> Tree:
+    """The tree a manifest names: a known set under the data folder, a folder, or a folder of shards.
+
+    A relative folder lies beside the list that names it.
+    """
+    if "set" in images_in:
+        if root is None:
+            raise DataMissing(f"the images are those of {images_in['set']}; give --data DIR or set EFFROB_DATA")
+        return open_set(images_in["set"], root)
+    if "shards" in images_in:
+        return ShardTree(beside / images_in["shards"])
+    if "folder" in images_in:
+        return FolderTree(beside / images_in["folder"])
+    raise DataError(f"a list's images lie in a set, a folder or shards; found {', '.join(images_in)}")
+
+
+def captioned(
+    source: str, root: Path | None = None, columns: tuple[str, str] = ("filepath", "title"), separator: str = "\t"
+) -> CaptionedImages:
+    """Open a source: `pocket-web`, a CSV file, a shard, a folder of shards, or shards as `…/{000000..000123}.tar`."""
+    if source == "pocket-web":
+        if root is None or locate("pocket-web", root) is None:
+            raise DataMissing("pocket-web was not found; `effrob data get pocket-web` draws it")
+        tree = open_set("pocket-web", root)
+        held = locate("pocket-web", root)
+        assert held is not None
+        rows = ((path, text) for path, text in _csv_rows(held / "captions.csv", columns, separator))
+        return CaptionedImages("pocket-web", {"set": "pocket-web"}, tree, rows)
+    shards = _shards(source)
+    if shards is not None:
+        folder, names = shards
+        held_in = ShardTree(folder, names)
+        return CaptionedImages(folder.name, {"shards": str(folder.resolve())}, held_in, _shard_rows(held_in))
+    path = Path(source)
+    if not path.is_file():
+        raise DataMissing(f"no captions at {source}; name a CSV file, a folder of WebDataset shards, or pocket-web")
+    return _csv_images(path, columns, separator)
+
+
+def _shards(source: str) -> tuple[Path, tuple[str, ...] | None] | None:
+    """Folder and shard names, None for every one; None where the source is no shards."""
+    path = Path(source)
+    match = _RANGE.search(path.name)
+    if match:
+        width, head, tail = len(match[1]), path.name[: match.start()], path.name[match.end() :]
+        numbers = range(int(match[1]), int(match[2]) + 1)
+        names = tuple(f"{head}{number:0{width}d}{tail}" for number in numbers)
+        missing = [name for name in names if not (path.parent / name).is_file()]
+        if missing or not names:
+            raise DataMissing(
+                f"{source} names {len(names)} shards; {path.parent / (missing or ['none'])[0]} is not there"
+            )
+        return path.parent, names
+    if path.is_dir():
+        return path, None
+    return (path.parent, (path.name,)) if path.suffix == ".tar" else None
+
+
+def _shard_rows(tree: ShardTree) -> Iterator[tuple[str, str]]:
+    """Images with the text of the same key; a key ends at the first dot of the file name, as webdataset has it."""
+    for name in tree.names:
+        shard = tree.shard(name)
+        for path in shard.paths:
+            folder, slash, file = path.rpartition("/")
+            try:
+                text = shard.read(f"{folder}{slash}{file.partition('.')[0]}.txt").decode("utf-8", "replace")
+            except KeyError:
+                text = ""
+            yield f"{name}/{path}", text
+
+
+def _csv_images(path: Path, columns: tuple[str, str], separator: str) -> CaptionedImages:
+    """A CSV's images under the deepest folder they share. Relative paths are sought beside the file, then from here."""
+    first = next(_csv_rows(path, columns, separator), None)
+    if first is None:
+        raise DataError(f"{path} holds no rows; give a file of {columns[0]} and {columns[1]}")
+    base = path.parent if (path.parent / first[0]).exists() else Path()
+    top = os.path.abspath(base)  # noqa: PTH100  links stay as they are named: ids are paths inside what was given
+    if Path(first[0]).is_absolute():
+        top = os.path.commonpath([os.path.dirname(image) for image, _ in _csv_rows(path, columns, separator)])  # noqa: PTH120
+    skip = len(top.rstrip("/")) + 1 if Path(first[0]).is_absolute() else 0
+    if not Path(top).is_dir():
+        raise DataMissing(
+            f"{path} names images under {top}, which is not there; mend its paths or start where they hold"
+        )
+    rows = ((image[skip:].removeprefix("./"), text) for image, text in _csv_rows(path, columns, separator))
+    return CaptionedImages(path.name, {"folder": top}, FolderTree(Path(top)), rows)
+
+
+def _csv_rows(path: Path, columns: tuple[str, str], separator: str) -> Iterator[tuple[str, str]]:
+    """Rows as open_clip's trainer reads them (quotes quote); DataError with the line of a row that is short."""
+    if not path.is_file():
+        raise DataMissing(f"no captions file {path}")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        try:
+            header = next(reader, [])
+            places = [header.index(column) if column in header else -1 for column in columns]
+            if min(places) < 0:
+                raise DataError(
+                    f"{path} must have the columns {columns[0]} and {columns[1]}, separated by {separator!r}; it has {header}"
+                )
+            for row in reader:
+                if len(row) <= max(places):
+                    raise DataError(
+                        f"line {reader.line_num:,} of {path} has {len(row)} of {len(header)} columns; mend it"
+                    )
+                yield row[places[0]], row[places[1]]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"line {reader.line_num + 1:,} of {path} cannot be read ({error}); mend it") from None
