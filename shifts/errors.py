@@ -1,7 +1,8 @@
-"""What can go wrong with test data. The CLI turns both into one sentence and exit status 2.
+"""What can go wrong with test data. The CLI turns each into one sentence and an exit status.
 
-DataError (ValueError)      a set is there but is not what it should be
-DataMissing (LookupError)   a set, or a name, is not there
+DataError (ValueError)      2  a set is there but is not what it should be
+DataMissing (LookupError)   2  a set, or a name, is not there
+FetchFailed (OSError)       1  a download did not come to a good end; what came is kept where it can be gone on with
 """
 
 from __future__ import annotations
@@ -16,3 +17,9 @@ class DataMissing(LookupError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class FetchFailed(OSError):
+    """A server did not give the file that was wanted; nothing was installed."""
+
+    exit_status = 1

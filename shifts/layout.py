@@ -1,4 +1,4 @@
-"""Where each set lies under the data folder, unpacked or as its official archive, and how to name what is missing.
+"""Where each set lies under the data folder, unpacked, as its official archive or in shards, and how to name what is missing.
 
 The first candidate that exists is taken. Knows no classes and reads no image.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from shifts.errors import DataMissing
 from shifts.folder import FolderTree
+from shifts.shards import SUFFIX, ShardTree, class_folders
 from shifts.tar import TarTree
 from shifts.tree import Tree
+from shifts.zip import ZipTree
 
 VARIABLE = "EFFROB_DATA"
 
@@ -40,8 +42,11 @@ LAYOUTS: Mapping[str, Layout] = {
     "imagenet-v2-threshold-0.7": _v2("threshold0.7"),
     "imagenet-v2-top-images": _v2("topimages", "top-images"),
     "imagenet-r": Layout(("imagenet-r",), (("imagenet-r.tar", "imagenet-r/"),)),
-    "imagenet-sketch": Layout(("sketch", "ImageNet-Sketch/sketch", "ImageNet-Sketch")),
-    "objectnet": Layout(("objectnet-1.0",)),
+    "imagenet-sketch": Layout(
+        ("sketch", "ImageNet-Sketch/sketch", "ImageNet-Sketch"),
+        (("ImageNet-Sketch.zip", "*/"), ("ImageNet-Sketch.tar", "*/"), ("sketch.tar", "*/")),
+    ),
+    "objectnet": Layout(("objectnet-1.0",), (("objectnet-1.0.tar", "*/"), ("objectnet-1.0.zip", "*/"))),
     "imagenet-a": Layout(("imagenet-a",), (("imagenet-a.tar", "imagenet-a/"),)),
     "pocket": Layout(("pocket/val",)),
     "pocket-train": Layout(("pocket/train",)),
@@ -71,8 +76,8 @@ def data_root(root: str | Path | None, name: str | None = None) -> Path:
 
 def candidates(name: str) -> tuple[str, ...]:
     """Every place, relative to the data folder, where the set may lie."""
-    layout = LAYOUTS[SAME_FILES.get(name, name)]
-    return (*layout.folders, *(archive for archive, _ in layout.archives))
+    held = SAME_FILES.get(name, name)
+    return (*LAYOUTS[held].folders, *(archive for archive, _ in LAYOUTS[held].archives), held + SUFFIX)
 
 
 def locate(name: str, root: Path) -> Path | None:
@@ -91,7 +96,9 @@ def open_set(name: str, root: Path) -> Tree:
     if path is None:
         places = ", ".join(candidates(name))
         raise DataMissing(f"{name} was not found under {root} (looked for {places}); `{get_command(name)}` gets it")
+    if path.name.endswith(SUFFIX):
+        return ShardTree(path, class_folders(SAME_FILES.get(name, name)))
     if path.is_dir():
         return FolderTree(path)
     inside = dict(LAYOUTS[SAME_FILES.get(name, name)].archives)[path.relative_to(root).as_posix()]
-    return TarTree(path, inside)
+    return ZipTree(path, inside) if path.suffix == ".zip" else TarTree(path, inside)
