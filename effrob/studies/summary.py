@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -170,15 +171,21 @@ def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ..
             row.append("; ".join(one.text for one in reported.get(each.found.study.name, ())) or "not in the report")
         rows.append(row)
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines += ["", *textwrap.wrap(RULE, WIDTH, break_on_hyphens=False)]
+    lines += ["", *_wrap(RULE)]
     for each in ranked:
-        if each.why_not and each.found.study.instead:
-            study = each.found.study
-            said = f"{_title(each)}; published tables cannot decide: {study.cannot_decide} {study.instead}"
-            lines += ["", *textwrap.wrap(said, WIDTH, break_on_hyphens=False)]
+        study = each.found.study
+        if each.found.verdict == UNKNOWN and study.instead:
+            open_question = study.cannot_decide[:1].lower() + study.cannot_decide[1:]
+            lines += ["", *_wrap(f"**{_title(each)}**, not to be decided here: {open_question} {study.instead}")]
     if reported is not None:
-        lines += ["", *textwrap.wrap(POCKET, WIDTH, break_on_hyphens=False)]
+        lines += ["", *_wrap(POCKET)]
     return "\n".join(lines) + "\n"
+
+
+def _wrap(text: str) -> list[str]:
+    """Lines of a paragraph; a command in backticks stays on one."""
+    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), text)
+    return [line.replace("\0", " ") for line in textwrap.wrap(held, WIDTH, break_on_hyphens=False)]
 
 
 def _title(each: Ranked) -> str:

@@ -43,7 +43,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def record(tmp_path: Path) -> Write:
-    """record(model, shift, accuracy, clean): a record as the store keeps it, with per-image answers; returns the results folder."""
+    """record(model, shift, accuracy, clean) keeps a record with per-image answers and returns the results folder."""
 
     def make(
         model: str, shift: str, accuracy: float, clean: float, head: str = "native", partial: bool = False
@@ -51,10 +51,12 @@ def record(tmp_path: Path) -> Write:
         folder = tmp_path / "results" / f"{model}-{head}-{shift}".replace(":", "-").replace("@", "-")
         folder.mkdir(parents=True)
         ids = np.array([f"{i:05d}.jpg" for i in range(IMAGES)])
-        right = {}
+        zeros, right = np.zeros(IMAGES, dtype=np.int64), {}
         for name, share in (("predictions", accuracy), ("clean", clean)):
             right[name] = np.arange(IMAGES) < round(share * IMAGES)
-            np.savez(folder / f"{name}.npz", id=ids, correct=right[name])
+            np.savez(
+                folder / f"{name}.npz", id=ids, correct=right[name], target=zeros, predicted=zeros, predicted_1000=zeros
+            )
         counts: dict[str, Any] = {n: {"n": IMAGES, "n_correct": int(r.sum())} for n, r in right.items()}
         content = {
             "asked": {"model": model, "shift": shift, "head": head, "prompts": None, "protocol": "effrob"},

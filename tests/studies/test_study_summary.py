@@ -1,0 +1,188 @@
+"""The summary: what can be ranked is ranked as far as intervals allow, a training run stands beside it, the README holds it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from effrob.cli import main
+from effrob.errors import UsageProblem
+from effrob.studies.estimate import Reckoned, WeightedSum
+from effrob.studies.finding import Answer, Finding
+from effrob.studies.reader import shipped
+from effrob.studies.study import MEAN, Contrast, Study
+from effrob.studies.summary import BEGIN, END, as_json, markdown, put_into, read_report, summarise
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINED = ROOT / "docs" / "five-causes" / "report.json"
+ENTRY: dict[str, Any] = {
+    "cause": "training-language",
+    "effect": 0.012,
+    "ci95": [-0.004, 0.028],
+    "seeds": 5,
+    "verdict": "cannot tell",
+    "contrast": "captions instead of labels",
+    "scale_of_effect": "points",
+}
+
+
+def made(value: float, half: float, confounded: str | None = None, wide: tuple[float, float] | None = None) -> Finding:
+    """A study whose headline contrast is value ± half on the mean of the four."""
+    contrast = Contrast("c", "pair", ("a", "b"), confounded)
+    study = Study("s", "?", "f", "d", "c", headline="c", contrasts=(contrast,))
+
+    def answer(value: float, half: float, beside: Answer | None) -> Answer:
+        size = WeightedSum(value, 0.0, 10**9, half / 1.959964, 10**9)
+        return Answer(contrast, MEAN, "testbed", "full", Reckoned(size, (), ()), 0.02, value / 0.25, beside)
+
+    beside = None if wide is None else answer(*wide, None)
+    return Finding(study, (answer(value, half, beside),), {}, ())
+
+
+def ranks(*found: Finding) -> list[tuple[int | None, int | None]]:
+    return [(each.best, each.worst) for each in summarise(found)]
+
+
+def test_ranks_are_by_size_whatever_the_sign_and_as_wide_as_the_intervals() -> None:
+    assert ranks(made(0.1, 0.01), made(-0.2, 0.01), made(0.01, 0.005)) == [(2, 2), (1, 1), (3, 3)]
+    assert ranks(made(0.1, 0.05), made(-0.12, 0.01), made(0.01, 0.005)) == [(1, 2), (1, 2), (3, 3)]
+    assert ranks(made(0.01, 0.05), made(0.02, 0.005)) == [(1, 2), (1, 2)]  # an interval over zero reaches down to none
+    assert ranks(made(0.1, 0.01, wide=(0.2, 0.01)), made(0.15, 0.01)) == [(1, 2), (1, 2)]  # both lines count
+
+
+def test_what_is_confounded_or_was_not_measured_has_no_rank_and_says_why() -> None:
+    lone = made(0.1, 0.01)
+    shift = replace(lone, answers=(replace(lone.answers[0], shift="imagenet-r"),))
+    nothing = replace(lone, study=replace(lone.study, headline=None, contrasts=()), answers=())
+    found = summarise([lone, made(0.3, 0.01, "all else changed too"), shift, nothing])
+    assert [(each.best, each.of) for each in found] == [(1, 1), (None, 0), (None, 0), (None, 0)]
+    assert [each.why_not for each in found] == [
+        None,
+        "confounded",
+        "not measured on all four shifts",
+        "no published arm",
+    ]
+
+
+def test_the_five_causes_ranked(findings: dict[str, Finding]) -> None:
+    rows = {row["study"]: row for row in as_json(summarise(findings.values()))}
+    assert {name: row["rank"] for name, row in rows.items()} == {
+        "size": [2, 3],
+        "distribution": [1, 1],
+        "training-language": None,
+        "test-language": None,
+        "contrastive-loss": [2, 3],
+    }
+    assert rows["distribution"]["effect"]["value"] == pytest.approx(0.101, abs=1e-3)
+    assert rows["distribution"]["effect"]["share_of_reference"] == pytest.approx(0.394, abs=5e-3)
+    assert {rows[name]["why_not_ranked"] for name in ("training-language", "test-language")} == {
+        "no published arm",
+        "confounded",
+    }
+
+
+def report_of(path: Path, *entries: Any) -> Path:
+    path.write_text(json.dumps({"scale": "pocket", "causes": list(entries)}), encoding="utf-8")
+    return path
+
+
+def summary(*words: str) -> Result:
+    return CliRunner().invoke(main, ["study", "summary", *words])
+
+
+def test_a_runs_report_stands_beside_the_published_verdicts(tmp_path: Path) -> None:
+    logit = {**ENTRY, "cause": "distribution", "effect": 0.51, "ci95": [0.4, 0.62], "scale_of_effect": "logit"}
+    path = report_of(tmp_path / "report.json", ENTRY, logit, {**ENTRY, "contrast": "another"})
+    lines = summary("--trained", str(path)).stdout.splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert len({row.count("|") for row in rows}) == 1 and rows[0].endswith("| pocket run |")
+    assert "| +1.2 [-0.4, +2.8], 5 seeds: cannot tell (captions instead of labels); +1.2" in rows[4]
+    assert rows[3].endswith("| +0.51 [+0.40, +0.62] logits, 5 seeds: cannot tell (captions instead of labels) |")
+    assert rows[2].endswith("| not in the report |")
+    assert any(line.startswith("The pocket run trains small networks on twenty drawn classes") for line in lines)
+    row = json.loads(summary("--trained", str(path), "--json").stdout)[2]
+    assert [one["ci95"] for one in row["reported"]] == [[-0.004, 0.028]] * 2
+    plain = summary("size").stdout
+    assert "pocket run |" not in plain and plain.count("\n| ") == 2
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "no object": ("x", "entry 2 is not an object"),
+    "a key missing": ({k: v for k, v in ENTRY.items() if k != "seeds"}, "entry 2 lacks 'seeds'"),
+    "a number as text": ({**ENTRY, "effect": "large"}, "entry 2: effect must be finite"),
+    "no interval": ({**ENTRY, "ci95": [0.1]}, "entry 2: ci95 must be"),
+    "an interval of text": ({**ENTRY, "ci95": ["a", "b"]}, "entry 2: ci95 must be"),
+    "an unknown cause": ({**ENTRY, "cause": "sise"}, "did you mean size"),
+    "an unknown verdict": ({**ENTRY, "verdict": "moves"}, "did you mean moves it"),
+    "an unknown scale": ({**ENTRY, "scale_of_effect": "percent"}, "scale_of_effect is logit, points"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_malformed_report_is_said_with_the_number_of_its_entry(wrong: str, tmp_path: Path) -> None:
+    entry, words = WRONG[wrong]
+    done = summary("--trained", str(report_of(tmp_path / "report.json", ENTRY, entry)))
+    assert (done.exit_code, done.stdout) == (2, "") and words in done.stderr, done.stderr
+    assert "report.json" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_report_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with pytest.raises(UsageProblem, match="cannot be read"):
+        read_report(path)
+    for text, words in (
+        ("{", "is not JSON"),
+        ("[]", "has no list `causes`"),
+        ('{"causes": 3}', "has no list `causes`"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UsageProblem, match=words):
+            read_report(path)
+
+
+def test_the_page_on_studies_gives_a_report_that_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    assert list(read_report(path)) == ["size"]
+
+
+def test_the_page_on_studies_states_what_the_studies_find(findings: dict[str, Finding]) -> None:
+    page = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
+    sizes = {a.shift: a.size for a in findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50")}
+    r, sketch, objectnet = (round(100 * (sizes[s] or 0)) for s in ("imagenet-r", "imagenet-sketch", "objectnet"))
+    assert f"is worth {r} points on ImageNet-R and {sketch} on Sketch, {objectnet} on ObjectNet" in page
+
+
+def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"above\n\n{BEGIN}\nold\n{END}\n\nbelow\n")
+    assert summary("size", "--into", str(path)).exit_code == 0
+    text = path.read_text()
+    assert (
+        text.startswith(f"above\n\n{BEGIN}\n\n| cause |")
+        and text.endswith(f"\n\n{END}\n\nbelow\n")
+        and "old" not in text
+    )
+    put_into(path, summary("size").stdout)
+    assert path.read_text() == text
+    path.write_text("no marks")
+    with pytest.raises(UsageProblem, match="no place for the table"):
+        put_into(path, "x")
+    assert path.read_text() == "no marks"
+
+
+def test_the_readme_holds_the_table_the_command_makes_today(findings: dict[str, Finding]) -> None:
+    reported = read_report(TRAINED) if TRAINED.is_file() else None
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    inside = text.partition(BEGIN)[2].partition(END)[0].strip()
+    mend = f"effrob study summary{f' --trained {TRAINED.relative_to(ROOT)}' if reported else ''} --into README.md"
+    assert inside == markdown(summarise(findings.values()), reported).strip(), f"mend it with: {mend}"
+    assert list(findings) == list(shipped())
