@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from effrob.request import Request
-from effrob.rows import Line, Row, row_of
+from effrob.rows import Line, Row, rows_of
 
 
 def evaluate(
@@ -46,7 +46,7 @@ def evaluate(
     say(report)
     if report.failures:
         raise RunFailed("; ".join(report.failures))
-    return [row_of(stored, line or Line()) for stored in report.stored]
+    return rows_of(report.stored, line or Line())
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     """
     from effrob.evaluator import Evaluation, evaluate_request, say
     from effrob.request import Request, cache_folder
-    from effrob.rows import Line, row_of
+    from effrob.rows import Line, rows_of
     from effrob.writing import strict_json
 
     line = Line(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
@@ -89,7 +89,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
         _print_plan(Evaluation(request), as_json)
         return
     report = evaluate_request(request)
-    rows = [row_of(stored, line) for stored in report.stored]
+    rows = rows_of(report.stored, line)
     say(report)
     if as_json:
         click.echo(strict_json([row.as_json() for row in rows]), nl=False)

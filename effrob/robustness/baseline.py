@@ -32,6 +32,7 @@ class Member:
     """A baseline model: its family (one architecture or training lineage) and its counts.
 
     accuracies  shift -> counts;  clean  shift -> counts on the class-matched clean view;  clean_full  the whole clean set
+    other_full  shift -> the whole clean set of another suite, for a model that was measured on two
     """
 
     model: str
@@ -39,17 +40,20 @@ class Member:
     accuracies: Mapping[str, Accuracy]
     clean_full: Accuracy | None
     clean: Mapping[str, Accuracy]
+    other_full: Mapping[str, Accuracy] = field(default_factory=dict)
+
+    def full(self, shift: str) -> Accuracy | None:
+        """Counts on the whole clean set that goes with a shift."""
+        return self.other_full.get(shift, self.clean_full)
 
     def point(self, shift: str, axis: str) -> tuple[Accuracy, Accuracy] | None:
         """(clean, shift) on the axis, or None where either is missing. A mean of shifts stands on the full axis."""
         if shift in MEANS:
             parts = [self.accuracies.get(part) for part in MEANS[shift]]
-            known = [part for part in parts if part is not None]
-            if self.clean_full is None or len(known) < len(parts):
-                return None
-            return self.clean_full, mean_accuracy(known)
+            known, full = [part for part in parts if part is not None], self.full(MEANS[shift][0])
+            return None if full is None or len(known) < len(parts) else (full, mean_accuracy(known))
         y = self.accuracies.get(shift)
-        x = self.clean_full if axis == "full" else self.clean.get(shift)
+        x = self.full(shift) if axis == "full" else self.clean.get(shift)
         return None if x is None or y is None else (x, y)
 
 
@@ -89,6 +93,7 @@ class Baseline:
                     plain(m.accuracies),
                     plain({"": m.clean_full} if m.clean_full else {}),
                     plain(m.clean),
+                    *([plain(m.other_full)] if m.other_full else []),
                 ]
                 for m in self.members
             ]
@@ -123,7 +128,8 @@ class Baseline:
         """The same baseline less some members, under a name that says so."""
         gone = set(models)
         kept = tuple(member for member in self.members if member.model not in gone)
-        return Baseline(f"{self.name}-without-{len(gone)}", kept, self.protocol, self.harness, self.note)
+        name = f"{self.name}-without-{len(self.members) - len(kept)}"
+        return Baseline(name, kept, self.protocol, self.harness, self.note, self.answers)
 
 
 def _near_shift(shift: str, known: tuple[str, ...]) -> str:

@@ -86,12 +86,14 @@ def _member_json(member: Member) -> dict[str, Any]:
         return {shift: [a.n_correct, a.n] for shift, a in counts.items()}
 
     full = member.clean_full
+    more = {"other_full": plain(member.other_full)} if member.other_full else {}
     return {
         "model": member.model,
         "family": member.family,
         "accuracies": plain(member.accuracies),
         "clean": plain(member.clean),
         "clean_full": None if full is None else [full.n_correct, full.n],
+        **more,
     }
 
 
@@ -130,6 +132,7 @@ def _member_from(value: Mapping[str, Any]) -> Member:
         counts(value["accuracies"]),
         None if full is None else Accuracy(*full),
         counts(value["clean"]),
+        counts(value.get("other_full", {})),
     )
 
 

@@ -6,7 +6,6 @@ different harnesses are compared only with a notice.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,9 @@ from effrob.robustness.correction import adjust
 from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.records import CLEAN_SETS, Record, from_records, read_npz, read_records
+from effrob.robustness.judging import line_without
+from effrob.robustness.pairing import Pairing, pairing_from
+from effrob.robustness.records import Record, from_records, fullest, read_npz, read_records, suite_of
 from model_zoo.published import largest_sizes, published, sources
 
 Bools = NDArray[np.bool_]
@@ -40,19 +41,43 @@ class Subject:
     folders: Mapping[str, Path] = field(default_factory=dict)
 
 
-def find_pair(first: str, second: str, results: Path, head: str | None = None) -> tuple[Subject, Subject]:
+def find_pair(
+    first: str, second: str, results: Path, head: str | None = None, prompts: str | None = None
+) -> tuple[Subject, Subject]:
     """The two models, from one harness where one has both.
 
     A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
     """
-    found = [_candidates(name, results, head) for name in (first, second)]
+    records = read_records(results) if results.is_dir() else []
+    found = [_candidates(name, results, _kept(records, head, prompts)) for name in (first, second)]
     for harness in found[0]:
         if harness in found[1]:
             return found[0][harness], found[1][harness]
     return next(iter(found[0].values())), next(iter(found[1].values()))
 
 
-def _candidates(name: str, results: Path, head: str | None) -> dict[str, Subject]:
+def find_subjects(name: str, results: Path) -> list[tuple[str, Subject]]:
+    """(prompt set, or the head without prompts, or a published table's name) -> the model so read; every one there is."""
+    records = read_records(results) if results.is_dir() else []
+    heads = dict.fromkeys((r.asked("head"), r.asked("prompts")) for r in records if _is(r, name))
+    found = [
+        (str(prompts or head), subject)
+        for head, prompts in heads
+        if (subject := _measured(name, _kept(records, head, prompts, exactly=True))) is not None
+    ]
+    return found or [(harness, subject) for harness, subject in _candidates(name, results, []).items()]
+
+
+def _kept(records: Sequence[Record], head: str | None, prompts: str | None, exactly: bool = False) -> list[Record]:
+    kept = [r for r in records if head is None or r.asked("head") == head]
+    return [r for r in kept if (prompts is None and not exactly) or r.asked("prompts") == prompts]
+
+
+def _is(record: Record, name: str) -> bool:
+    return name in (record.asked("model"), record.content.get("model_asked"))
+
+
+def _candidates(name: str, results: Path, records: Sequence[Record]) -> dict[str, Subject]:
     """harness -> subject, records first, then published tables in their order."""
     found: dict[str, Subject] = {}
     prefix, _, rest = name.partition(":")
@@ -60,33 +85,27 @@ def _candidates(name: str, results: Path, head: str | None) -> dict[str, Subject
         source = harness.removeprefix("published:")
         names = [name, rest] if rest and prefix in (source, source.replace("_", "-")) else [name]
         for wanted in names:
-            subject = _measured(wanted, results, head) if source == "measured" else _published(wanted, source)
+            subject = _measured(wanted, records) if source == "measured" else _published(wanted, source)
             if subject is not None:
                 found.setdefault(harness, subject)
     if not found:
-        raise UsageProblem(f"no record below {results} and no published table has {name!r}{_suggest(name, results)}")
+        known = {row.model for source in sources() for row in published(source)}
+        known |= {str(record.asked("model")) for record in records}
+        hint = near(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
+        raise UsageProblem(f"no record below {results} and no published table has {name!r}{hint}")
     return found
 
 
-def _suggest(name: str, results: Path) -> str:
-    known = {row.model for source in sources() for row in published(source)}
-    known |= {str(record.asked("model")) for record in _records(results)}
-    return near(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
-
-
-@functools.lru_cache(maxsize=4)
-def _records(results: Path) -> tuple[Record, ...]:
-    return tuple(read_records(results)) if results.is_dir() else ()
-
-
-def _measured(name: str, results: Path, head: str | None) -> Subject | None:
-    records = [r for r in _records(results) if r.asked("model") == name or r.content.get("model_asked") == name]
-    records = [r for r in records if head is None or r.asked("head") == head]
+def _measured(name: str, records: Sequence[Record]) -> Subject | None:
+    records = [r for r in records if _is(r, name)]
     if not records:
         return None
     heads = sorted({f"{r.asked('head')} {r.asked('prompts') or ''}".strip() for r in records})
     if len(heads) > 1:
-        raise UsageProblem(f"{name} was evaluated with several heads ({', '.join(heads)}): name one with --head")
+        raise UsageProblem(
+            f"{name} was evaluated in several ways ({', '.join(heads)}): name one by --head and --prompts"
+        )
+    records = fullest(records)
     made = from_records(name, records, {}, answers=False)
     folders = {str(r.asked("shift")): r.folder for r in records if r.folder is not None}
     return Subject(made.members[0].model, "measured", made.protocol, made.members[0], folders)
@@ -105,7 +124,18 @@ def difference(line: RobustnessFit, first: Subject, second: Subject) -> Differen
     if points[0] is None or points[1] is None:
         return None
     answers = paired_answers(line, first, second)
-    return Difference(assess(line, *points[0]), assess(line, *points[1]), answers)
+    one, two = (
+        assess(line, *point, pairing_of(line, subject), subject.model)
+        for point, subject in zip(points, (first, second))
+        if point is not None
+    )
+    return Difference(one, two, answers)
+
+
+def pairing_of(line: RobustnessFit, subject: Subject) -> Pairing | None:
+    """The images a measured subject shares with the baseline; None for a published row, or where no answers are kept."""
+    folder = subject.folders.get(line.shift)
+    return None if folder is None else pairing_from(line, folder)
 
 
 def paired_answers(line: RobustnessFit, first: Subject, second: Subject) -> PairedAnswers | None:
@@ -125,7 +155,8 @@ def _clean_path(line: RobustnessFit, subject: Subject) -> Path | None:
     """The answers on the line's axis: the class-matched view beside the record, or the clean set's own record."""
     if line.axis == "clean":
         return subject.folders[line.shift] / "clean.npz"
-    return next((subject.folders[s] / "predictions.npz" for s in CLEAN_SETS if s in subject.folders), None)
+    clean_set = subject.folders.get(suite_of(line.shift))
+    return None if clean_set is None else clean_set / "predictions.npz"
 
 
 def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bools]:
@@ -175,13 +206,15 @@ def compare(
     baseline: str | Baseline | None = None,
     axis: str = "clean",
     scale: str = "logit",
+    prompts: str | None = None,
 ) -> Comparison:
     """Compare two models on every shift that both and the baseline have, or on the shifts named.
 
-    A shift without class-matched clean accuracy is judged on the full axis, and a notice says so. Raises UsageProblem for a
+    A shift without class-matched clean accuracy is judged on the full axis, and a notice says so. Models measured here that
+    are members of the baseline are left out of the line they are compared on. Raises UsageProblem for a
     name nobody has, and for a shift named that one of the two lacks.
     """
-    one, two = find_pair(first, second, results, head)
+    one, two = find_pair(first, second, results, head, prompts)
     both = [shift for shift in one.member.accuracies if shift in two.member.accuracies]
     lacking = [shift for shift in shifts if shift not in both and shift not in MEANS]
     if lacking or not both:
@@ -190,6 +223,7 @@ def compare(
             f"{one.model} and {two.model} do not both have {what}; in common: {', '.join(both) or 'none'}"
         )
     notices = []
+    measured = [subject.model for subject in (one, two) if subject.harness == "measured"]
     if (one.harness, one.protocol) != (two.harness, two.protocol):
         notices.append(
             f"notice: {one.harness} ({one.protocol}) and {two.harness} ({two.protocol}) are different harnesses; the same "
@@ -200,11 +234,10 @@ def compare(
         chosen = find_baseline(baseline or default_baseline(shift), results)
         if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
             continue
-        line = fit(shift, chosen, axis, scale)
-        found = difference(line, one, two)
+        found = difference(line_without(fit(shift, chosen, axis, scale), measured), one, two)
         if found is None:
             notices.append(f"notice: {shift} is judged on the full axis: a class-matched clean accuracy is not known")
-            found = difference(fit(shift, chosen, "full", scale), one, two)
+            found = difference(line_without(fit(shift, chosen, "full", scale), measured), one, two)
         if found is None:
             raise UsageProblem(f"{one.model} and {two.model} do not both have a clean accuracy beside {shift}")
         made.append(found)

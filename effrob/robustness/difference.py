@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtri, stdtrit
 
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import PairedAccuracy, compare_correct
 from effrob.robustness.effective import Effective
 from effrob.robustness.equivalence import Equivalence, judge, margin_for
 from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.significance import p_of_zero
 
 Bools = NDArray[np.bool_]
 NOTHING = "no difference shown"
@@ -100,9 +101,14 @@ class Difference:
         a, b = lines
         if a is b:
             across = densities[0] * (places[0] - a.x_mean) - densities[1] * (places[1] - a.x_mean)
-            model = a.residual_std**2 * ((densities[0] - densities[1]) ** 2 / a.n + across**2 / a.sxx)
+            by_model = a.residual_std**2 * ((densities[0] - densities[1]) ** 2 / a.n + across**2 / a.sxx)
+            steeper = densities[0] * places[0] - densities[1] * places[1]
+            model = max(by_model, a.combination_by_family(densities[0] - densities[1], steeper) ** 2)
         else:
-            model = sum((d * one.residual_std) ** 2 * one.leverage(tx) for one, d, tx in zip(lines, densities, places))
+            model = sum(
+                d * d * max(one.residual_std**2 * one.leverage(tx), one.spread_by_family(tx) ** 2)
+                for one, d, tx in zip(lines, densities, places)
+            )
         return sampling, model, min(a.n, b.n) - 2
 
     def interval(self, level: float = 0.95, scatter: bool = False) -> tuple[float, float] | None:
@@ -111,6 +117,9 @@ class Difference:
         With `scatter`, also how far two ordinary models of the baseline lie apart: two seeds of one training differ by more
         than test noise, and that is no difference in kind.
         """
+        return self._ends((1 - level) / 2, scatter)
+
+    def _ends(self, tail: float, scatter: bool = False) -> tuple[float, float] | None:
         if self._parts is None or self.value is None:
             return None
         sampling, model, freedom = self._parts
@@ -119,7 +128,6 @@ class Difference:
                 assert one.place is not None
                 line, _, height = one.place
                 model += (line.scatter * self.first.fit.scale.density(height)) ** 2
-        tail = (1 - level) / 2
         half = math.hypot(float(ndtri(tail)) * math.sqrt(sampling), float(stdtrit(freedom, tail)) * math.sqrt(model))
         return self.value - half, self.value + half
 
@@ -138,11 +146,10 @@ class Difference:
 
     @functools.cached_property
     def p_value(self) -> float | None:
-        """Two-sided p of no difference; 1 where the two never differ."""
+        """Two-sided p of no difference, by `ci95`'s own interval; 1 where the two never differ."""
         if self._parts is None or self.value is None:
             return None
-        spread = math.sqrt(self._parts[0] + self._parts[1])
-        return 1.0 if self.value == 0 else (2.0 * float(ndtr(-abs(self.value) / spread)) if spread > 0 else 0.0)
+        return 1.0 if self.value == 0 else p_of_zero(self._ends)
 
     @property
     def verdict(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scipy.special import ndtri, stdtrit
 
@@ -19,43 +19,40 @@ from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.line import Line
 from effrob.robustness.scale import LOGIT
+from effrob.robustness.significance import p_of_zero
+
+if TYPE_CHECKING:
+    from effrob.robustness.pairing import Pairing
 
 # A test whose noise alone exceeds the baseline's whole spread this many times cannot say that a model is ordinary.
 TOO_NOISY = 2.0
-MOST_CERTAIN = 1e-300
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviations on the scale: of the two accuracies' sampling, of the line, between baseline models."""
+    """Standard deviations on the scale: of the two accuracies' sampling, of the line, between baseline models.
+
+    line  by the textbook, models independent;  line_by_family  by the bootstrap over whole families
+    """
 
     sampling: float
     line: float
+    line_by_family: float
     scatter: float
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Sampling variance of effective robustness in accuracy, with images shared between target and baseline.
-
-    variance   of accuracy minus the line, from per-image answers;  variance_scale  of the residual on the scale
-    own_noise  the part of the baseline's residual variance that is test noise no two models share: it is in `variance`
-               already, through the line, and must not count again as scatter of models
-    """
-
-    variance: float
-    variance_scale: float
-    own_noise: float
 
 
 @dataclass(frozen=True, eq=False)
 class Effective:
-    """Effective robustness of one model on one shift. Fractions; None where a number does not exist."""
+    """Effective robustness of one model on one shift. Fractions; None where a number does not exist.
+
+    model  its name, where it may be one of the baseline's; `judging.judge` chooses the line such a model is set beside
+    """
 
     fit: RobustnessFit
     clean: Accuracy | None
     shift: Accuracy | None
     pairing: Pairing | None = None
+    model: str | None = None
 
     @functools.cached_property
     def _line(self) -> Line | None:
@@ -94,6 +91,7 @@ class Effective:
         return Spread(
             sampling=math.sqrt(sampling),
             line=line.residual_std * math.sqrt(line.leverage(tx)),
+            line_by_family=line.spread_by_family(tx),
             scatter=line.scatter,
         )
 
@@ -103,26 +101,30 @@ class Effective:
         ty = scale.to(y.value)
         return (y.sd / scale.density(ty)) ** 2 + (line.slope * x.sd / scale.density(tx)) ** 2
 
-    def interval(self, level: float = 0.95, scatter: bool = False, by: str = "model") -> tuple[float, float] | None:
+    def interval(self, level: float = 0.95, scatter: bool = False, by: str | None = None) -> tuple[float, float] | None:
         """Two-sided interval of `effective_robustness`; with `scatter`, the prediction interval.
 
+        by  whose resampling the line's part is from, `model` or `family`; None: the larger of the two
         The two sides' score and line intervals are joined by the method of variance estimates recovery (Zou and
         Donner 2008), so that ends stay where accuracies can be; with per-image answers, by the delta method.
         """
         return self._ends((1 - level) / 2, scatter, by)
 
-    def _ends(self, tail: float, scatter: bool, by: str = "model") -> tuple[float, float] | None:
+    def _line_variance(self, line: Line, tx: float, scatter: bool, by: str | None) -> float:
+        """On the scale. Scatter is calibrated on held-out families, so what families miss together is in it already."""
+        own, noise = (0.0, line.noise_std**2) if self.pairing is None else (self.pairing.own_noise,) * 2
+        leverage = line.leverage(tx)
+        one_by_one = max(line.residual_std**2 - own, 0.0) * leverage
+        together = 0.0 if by == "model" else max(line.spread_by_family(tx) ** 2 - own * leverage, 0.0)
+        between = max(line.predictive_std**2 - noise, 0.0) if scatter else 0.0
+        return together + between if by == "family" else max(one_by_one + between, together)
+
+    def _ends(self, tail: float, scatter: bool, by: str | None = None) -> tuple[float, float] | None:
         if self.place is None or self.clean is None or self.shift is None:
             return None
         line, tx, height = self.place
         z, t = _quantiles(tail, line.n - 2)
-        own = 0.0 if self.pairing is None else self.pairing.own_noise
-        model = t * t * max(line.residual_std**2 - own, 0.0) * line.leverage(tx)
-        if by == "family":
-            model = (t * line.spread_by_family(tx)) ** 2
-        if scatter:
-            between = line.scatter**2 if self.pairing is None else max(line.predictive_std**2 - own, 0.0)
-            model += t * t * between
+        model = t * t * self._line_variance(line, tx, scatter, by)
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
         er = y - here
@@ -193,23 +195,7 @@ class Effective:
     @functools.cached_property
     def p_value(self) -> float | None:
         """Two-sided p of "this is a model like the baseline's": the level at which the prediction interval meets 0."""
-        if self.place is None:
-            return None
-        low, high = math.log(MOST_CERTAIN), math.log(0.5)
-
-        def excludes_zero(log_tail: float) -> bool:
-            ends = self._ends(math.exp(log_tail), scatter=True)
-            return ends is not None and (ends[0] > 0 or ends[1] < 0)
-
-        if excludes_zero(low):
-            return 2 * MOST_CERTAIN
-        for _ in range(60):
-            middle = (low + high) / 2
-            if excludes_zero(middle):
-                high = middle
-            else:
-                low = middle
-        return min(1.0, 2 * math.exp(high))
+        return None if self.place is None else p_of_zero(lambda tail: self._ends(tail, scatter=True))
 
     @functools.cached_property
     def noise_floor(self) -> float | None:
@@ -235,6 +221,8 @@ class Effective:
             found.append("below-noise-floor")
         if self.fit.diagnostic:
             found.append("diagnostic-only")
+        if self.model is not None and (self.model in self.fit.left_out or self.fit.carried_by(self.model)):
+            found.append("in-baseline")
         if self.pairing is None:
             found.append("conservative-interval")
         return found
@@ -254,6 +242,7 @@ class Effective:
             "scale": self.fit.scale.name,
             "segment": segment,
             "flags": self.flags,
+            "left_out": list(self.fit.left_out),
             "wider": None if self.wider is None else self.wider.as_json(),
         }
 
@@ -277,12 +266,17 @@ def _quantiles(tail: float, freedom: int) -> tuple[float, float]:
 
 
 def assess(
-    line: RobustnessFit, clean: Accuracy | None, shift: Accuracy | None, pairing: Pairing | None = None
+    line: RobustnessFit,
+    clean: Accuracy | None,
+    shift: Accuracy | None,
+    pairing: Pairing | None = None,
+    model: str | None = None,
 ) -> Effective:
-    """Set a model's counts beside a line.
+    """Set a model's counts beside this very line.
 
     clean  on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
-    pairing  from `shared.pairing`, where per-image answers of the model and of the baseline exist; without it the images
+    pairing  from `pairing.pairing`, where per-image answers of the model and of the baseline exist; without it the images
              count as not shared, which makes the intervals conservative, and `flags` says so
+    model  its name: `flags` then says where the line was fitted through it
     """
-    return Effective(line, clean, shift, pairing)
+    return Effective(line, clean, shift, pairing, model)

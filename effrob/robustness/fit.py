@@ -7,7 +7,8 @@ that set was filtered against a ResNet-50, so accuracy bends there and a single 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class RobustnessFit:
 
     segments   one Line, or two where the baseline bends: `below` and `above` the clean accuracy `split`
     dropped    members at 0 or 1 on an axis, which have no place on the scale
+    left_out   members taken out because they are judged by this very line; `baseline` stays the one named
     """
 
     shift: str
@@ -35,6 +37,20 @@ class RobustnessFit:
     segments: tuple[Line, ...]
     split: float | None
     dropped: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    def carried_by(self, model: str) -> bool:
+        """Whether this model is one of those the line, or one of its segments, was fitted through."""
+        return any(model in line.models for line in self.segments)
+
+    def without(self, models: Iterable[str]) -> RobustnessFit:
+        """Fitted anew without these of its members, split where it was split; itself where none of them carries it.
+
+        A model pulls the line it helps to make towards itself: by 1 to 12 % of its distance among the testbed's 85, by 8 to
+        43 % among the pocket baseline's fourteen. Raises UsageProblem where fewer than five members are left.
+        """
+        gone = frozenset(model for model in models if self.carried_by(model))
+        return _without(self, gone) if gone else self
 
     @property
     def line(self) -> Line:
@@ -163,6 +179,13 @@ def _fit(shift: str, chosen: Baseline, axis: str, scale: Scale, segments: str) -
             _line([p for p in usable if p[1].value > split], scale, "above"),
         )
     return RobustnessFit(shift, axis, scale, chosen, lines, split, dropped)
+
+
+@functools.lru_cache(maxsize=2048)
+def _without(whole: RobustnessFit, gone: frozenset[str]) -> RobustnessFit:
+    lines = tuple(line.without(gone) if gone & set(line.models) else line for line in whole.segments)
+    left_out = tuple(model for model in whole.baseline.models if model in gone or model in whole.left_out)
+    return replace(whole, segments=lines, left_out=left_out)
 
 
 def _line(points: list[Any], scale: Scale, segment: str | None) -> Line:

@@ -56,6 +56,13 @@ class Line:
     def n(self) -> int:
         return len(self.models)
 
+    def without(self, gone: frozenset[str]) -> Line:
+        """The line fitted anew through the models that stay. Raises UsageProblem where fewer than five do."""
+        stay = [i for i, model in enumerate(self.models) if model not in gone]
+        models, families = (tuple(names[i] for i in stay) for names in (self.models, self.families))
+        x, y, n_x, n_y = (values[stay] for values in (self.x, self.y, self.n_x, self.n_y))
+        return Line(self.scale, models, families, x, y, n_x, n_y, self.segment)
+
     @functools.cached_property
     def tx(self) -> Floats:
         """(N,) clean accuracies on the scale."""
@@ -201,10 +208,30 @@ class Line:
             float(np.percentile(draws, 97.5, method="higher")),
         )
 
+    @functools.cached_property
+    def family_covariance(self) -> Floats:
+        """(2, 2) covariance of intercept and slope, from the bootstrap over G families; G / (G - 1) undoes its shortness.
+
+        The textbook's where it has no more to say: every model its own family, or one family alone.
+        """
+        groups = len(self._family_rows)
+        if groups in (1, self.n):
+            mean = self.x_mean
+            ones = np.array([[1 / self.n + mean * mean / self.sxx, -mean / self.sxx], [-mean / self.sxx, 1 / self.sxx]])
+            return np.asarray(self.residual_std**2 * ones, dtype=np.float64)
+        draws = self.bootstrap_by_family
+        known = draws[np.isfinite(draws).all(axis=1)]
+        return np.asarray(np.cov(known, rowvar=False) * groups / (groups - 1), dtype=np.float64)
+
     def spread_by_family(self, tx: float) -> float:
         """Standard deviation of the line's height at `tx`, from the bootstrap over families."""
-        heights = self.bootstrap_by_family @ np.array([1.0, tx])
-        return float(np.std(heights[np.isfinite(heights)], ddof=1))
+        return self.combination_by_family(1.0, tx)
+
+    def combination_by_family(self, intercept: float, slope: float) -> float:
+        """Standard deviation of a weighted sum of intercept and slope, from the bootstrap over families."""
+        (a, c), (_, b) = self.family_covariance.tolist()
+        variance = intercept * intercept * a + 2 * intercept * slope * c + slope * slope * b
+        return math.sqrt(max(variance, 0.0))
 
 
 def sampling_variance(scale: Scale, t: Floats, n: Floats) -> Floats:

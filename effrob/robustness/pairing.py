@@ -7,18 +7,34 @@ images gives the sampling variance, covariances included. Needs per-image answer
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from effrob.robustness.answers import Table
-from effrob.robustness.effective import Pairing
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import Line
+from effrob.robustness.records import read_npz
 from effrob.robustness.scale import Scale
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Sampling variance of effective robustness in accuracy, with images shared between target and baseline.
+
+    variance   of accuracy minus the line, from per-image answers;  variance_scale  of the residual on the scale
+    own_noise  the part of the baseline's residual variance that is test noise no two models share: it is in `variance`
+               already, through the line, and must not count again as scatter of models
+    """
+
+    variance: float
+    variance_scale: float
+    own_noise: float
 
 
 def pairing(line: Line, shift: Table, clean: Table, target_shift: Bools, target_clean: Bools) -> Pairing:
@@ -89,19 +105,56 @@ def pairing_for(
     None where the baseline keeps no answers on the shift and axis, or answered other images: the interval then counts images
     as not shared.
     """
+    tables = answers_of(fit)
+    if tables is None:
+        return None
+    on_shift, on_clean = _matched(tables[0], shift_ids), _matched(tables[1], clean_ids)
+    if on_shift is None or on_clean is None:
+        return None
+    return _paired(fit, tables, shift_correct[on_shift], clean_correct[on_clean])
+
+
+def pairing_from(fit: RobustnessFit, folder: Path) -> Pairing | None:
+    """The same from a record's folder; its files are read only where the baseline has answers to set beside them.
+
+    None, too, where one image is said to show different classes: two sets may name their files alike.
+    """
+    tables = answers_of(fit)
+    paths = folder / "predictions.npz", folder / "clean.npz"
+    if tables is None or not all(path.is_file() for path in paths):
+        return None
+    found = []
+    for table, path in zip(tables, paths):
+        columns = read_npz(path, ("id", "target", "correct"))
+        order = _matched(table, columns["id"].astype(str))
+        if order is None or not np.array_equal(columns["target"][order], table.target):
+            return None
+        found.append(columns["correct"].astype(np.bool_)[order])
+    return _paired(fit, tables, *found)
+
+
+def answers_of(fit: RobustnessFit) -> tuple[Table, Table] | None:
+    """The baseline's answers on the fit's shift and on its clean axis; None where they were not kept."""
     answers, shift = fit.baseline.answers, fit.shift
     if answers is None or shift not in answers.shift or shift not in answers.clean:
         return None
-    tables = answers.shift[shift], answers.clean[shift]
-    matched = [(m.clean[shift].n, m.clean_full) for m in fit.baseline.members if shift in m.clean]
+    matched = [(m.clean[shift].n, m.full(shift)) for m in fit.baseline.members if shift in m.clean]
     if fit.axis == "full" and any(full is None or full.n != n for n, full in matched):
         return None
-    if any(
-        len(table.ids) != len(ids) or not np.array_equal(np.sort(table.ids), np.sort(ids))
-        for table, ids in zip(tables, (shift_ids, clean_ids))
-    ):
+    return answers.shift[shift], answers.clean[shift]
+
+
+def _matched(table: Table, ids: NDArray[np.str_]) -> NDArray[np.int64] | None:
+    """Positions in `ids` of the table's images; None where the two are not the same images, each once."""
+    if len(ids) != len(table.ids):
         return None
-    on_shift, on_clean = shift_correct[tables[0].order(shift_ids)], clean_correct[tables[1].order(clean_ids)]
-    if not 0.0 < float(on_clean.mean()) < 1.0:
+    order = np.argsort(ids)
+    mine, theirs = ids[order], np.sort(table.ids)
+    if not np.array_equal(mine, theirs) or bool((mine[1:] == mine[:-1]).any()):
         return None
-    return pairing(fit.segment_at(float(on_clean.mean())), *tables, on_shift, on_clean)
+    return np.asarray(order[np.searchsorted(mine, table.ids)], dtype=np.int64)
+
+
+def _paired(fit: RobustnessFit, tables: tuple[Table, Table], on_shift: Bools, on_clean: Bools) -> Pairing | None:
+    accuracy = float(on_clean.mean())
+    return pairing(fit.segment_at(accuracy), *tables, on_shift, on_clean) if 0.0 < accuracy < 1.0 else None

@@ -69,17 +69,12 @@ def from_records(
 
     answers  whether to read per-image answers too, of the shifts where every member has them
 
-    Raises UsageProblem where a model was evaluated twice on a shift (two heads, two prompt sets), or protocols differ.
+    Of two runs that differ in the number of images alone, the fuller counts. Raises UsageProblem where a model was evaluated
+    on a shift in two other ways (two heads, two weights, two precisions), and where protocols differ.
     """
     by_model: dict[str, dict[str, Record]] = {}
-    for record in records:
-        model, shift = record.asked("model"), record.asked("shift")
-        before = by_model.setdefault(model, {}).setdefault(shift, record)
-        if before is not record:
-            raise UsageProblem(
-                f"{model} was evaluated on {shift} with {before.asked('head')} and with {record.asked('head')}; "
-                "a baseline holds each model once: name one head"
-            )
+    for record in fullest(records):
+        by_model.setdefault(record.asked("model"), {})[record.asked("shift")] = record
     protocols = sorted({str(r.asked("protocol")) for shifts in by_model.values() for r in shifts.values()})
     if len(protocols) > 1:
         raise UsageProblem(
@@ -90,19 +85,77 @@ def from_records(
     return Baseline(name, made, protocols[0] if protocols else "effrob", "effrob", note, kept)
 
 
+WAYS = {
+    "head": "head",
+    "prompts": "prompts",
+    "head_digest": "training or prompts of the head",
+    "model_digest": "weights or code under one name",
+    "layer": "layer",
+    "precision": "precision",
+    "pixel_path": "pixel path",
+    "pixels": "preprocessing",
+    "protocol": "protocol",
+}
+
+
+def fullest(records: Iterable[Record]) -> list[Record]:
+    """One record a model and shift, in the order they come: of several, the one of most images."""
+    found: dict[tuple[str, str], Record] = {}
+    for record in records:
+        before = found.setdefault((record.asked("model"), record.asked("shift")), record)
+        if before is not record:
+            found[record.asked("model"), record.asked("shift")] = fuller(before, record)
+    return list(found.values())
+
+
+def fuller(first: Record, second: Record) -> Record:
+    """Of two records of one model on one shift, that of more images. Raises UsageProblem where they differ in more."""
+    apart = [name for name in WAYS if first.asked(name) != second.asked(name)]
+    counts = [record.counts("counts") for record in (first, second)]
+    n = [0 if found is None else found.n for found in counts]
+    if not apart and n[0] != n[1]:
+        return first if n[0] > n[1] else second
+    where = f"{first.asked('model')} was evaluated on {first.asked('shift')} twice"
+    if not apart and counts[0] == counts[1]:
+        return first
+    if not apart:
+        raise UsageProblem(f"{where}, on two copies of the set, with different answers: keep the records of one copy")
+    said = [
+        f"{WAYS[name]} {first.asked(name)} and {second.asked(name)}"
+        if all(isinstance(r.asked(name), str) and not name.endswith("digest") for r in (first, second))
+        else WAYS[name]
+        for name in apart
+        if name != "head_digest" or len(apart) == 1
+    ]
+    raise UsageProblem(
+        f"{where}, by different {', '.join(said)}: name one by --head and --prompts, or move one's records away"
+    )
+
+
+def suite_of(shift: str) -> str:
+    """The clean set a shift goes with: `pocket` or `imagenet`."""
+    return "pocket" if shift.startswith("pocket") else "imagenet"
+
+
 def _member(model: str, shifts: Mapping[str, Record], family: str) -> Member:
-    accuracies, clean, full = {}, {}, None
+    accuracies, clean, full = {}, {}, {}
+    for suite in CLEAN_SETS:
+        stated = [shifts[suite].counts("counts")] if suite in shifts else []
+        stated += [record.counts("clean_full") for shift, record in shifts.items() if suite_of(shift) == suite]
+        full[suite] = next((counts for counts in stated if counts is not None), None)
     for shift, record in shifts.items():
         counts, matched = record.counts("counts"), record.counts("clean")
         if shift in CLEAN_SETS:
-            full = counts
             continue
-        full = full or record.counts("clean_full")
         if counts is not None:
             accuracies[shift] = counts
         if matched is not None:
             clean[shift] = matched
-    return Member(model, family, accuracies, full, clean)
+    first, second = full["imagenet"], full["pocket"]
+    if first is None or second is None:
+        return Member(model, family, accuracies, first or second, clean)
+    other = {shift: second for shift in accuracies if suite_of(shift) == "pocket"}
+    return Member(model, family, accuracies, first, clean, other)
 
 
 def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> Answers | None:

@@ -103,7 +103,7 @@ def test_one_model_with_two_heads_is_refused(results: Path) -> None:
     records = native(results)
     twice = json.loads(json.dumps(dict(records[0].content)))
     twice["asked"]["head"] = "knn"
-    with pytest.raises(UsageProblem, match="name one head"):
+    with pytest.raises(UsageProblem, match="by different head native and knn: name one"):
         from_records("mine", [*records, Record(twice)], {})
 
 
