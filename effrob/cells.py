@@ -44,9 +44,12 @@ class Cell:
 class Layout:
     """A request made concrete. `notices` are sentences the user should see."""
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self, request: Request, read: bool = True) -> None:
+        """`read` False: a set whose content was never digested is not read now; its cells get keys no record has."""
+        self.request, self._read = request, read
         self.notices: list[str] = []
+        self._sources: dict[int, str] = {}
+        self._questions: dict[int, str] = {}
         identities = [model_zoo.identify(spec) for spec in dict.fromkeys(request.models)]
         for identity in identities:
             self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
@@ -108,6 +111,17 @@ class Layout:
             )
         return train
 
+    def source_of(self, shift: Shift) -> str:
+        """The digest of a set's images, asked for once: 50,000 files are looked at for it."""
+        if id(shift.source) not in self._sources:
+            self._sources[id(shift.source)] = source_digest(shift.source, self.request.cache, self._read)
+        return self._sources[id(shift.source)]
+
+    def _question(self, shift: Shift) -> str:
+        if id(shift) not in self._questions:
+            self._questions[id(shift)] = question_digest(shift)
+        return self._questions[id(shift)]
+
     def _note(self, notice: str) -> None:
         if notice not in self.notices:
             self.notices.append(notice)
@@ -117,7 +131,7 @@ class Layout:
     ) -> Asked:
         request, head_digest = self.request, head.digest
         if train is not None:
-            head_digest += f":{source_digest(train.source, request.cache)}:{question_digest(train)}"
+            head_digest += f":{self.source_of(train)}:{self._question(train)}"
         return Asked(
             model=str(identity.spec),
             model_digest=identity.digest,
@@ -131,10 +145,10 @@ class Layout:
             protocol=shift.protocol,
             shift=shift.name,
             label_space=shift.labels.name,
-            source=source_digest(shift.source, request.cache),
-            question=question_digest(shift),
-            clean_source=None if clean is None else source_digest(clean.source, request.cache),
-            clean_question=None if clean is None else question_digest(clean),
+            source=self.source_of(shift),
+            question=self._question(shift),
+            clean_source=None if clean is None else self.source_of(clean),
+            clean_question=None if clean is None else self._question(clean),
         )
 
 

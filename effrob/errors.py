@@ -12,6 +12,7 @@ EffrobError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -45,6 +46,26 @@ class ImageBroken(EffrobError):
 
 class RunFailed(EffrobError):
     """Some jobs of a run failed; the rest is kept and a rerun does only what is missing."""
+
+
+_DISK = {
+    errno.ENOSPC: "the disk is full; free some space and run this again: what was computed is kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run this again: what was computed is kept",
+    errno.EROFS: "it is on a read-only file system; name another folder",
+    errno.EACCES: "it may not be read or written by this user; name another folder, or change its permissions",
+    errno.EPERM: "it may not be read or written by this user; name another folder, or change its permissions",
+    errno.ENOENT: "it is not there (any more); put it back, and run this again: what was computed is kept",
+    errno.EIO: "the disk or the network behind it failed; run this again when it is back: what was computed is kept",
+    errno.ESTALE: "the network file system lost it; run this again when it is back: what was computed is kept",
+}
+
+
+def told(error: BaseException) -> str:
+    """What a user is told of an error: its own sentence; for one of the system, which file and what mends it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return " ".join(str(error).split()) or type(error).__name__
+    about = _DISK.get(error.errno, error.strerror or "the system refused it")
+    return about if error.filename is None else f"{error.filename}: {about}"
 
 
 def near(name: str, known: Iterable[str]) -> str:

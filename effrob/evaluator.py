@@ -15,17 +15,18 @@ import torch
 from effrob.cells import Cell, Layout, clean_view, question_of
 from effrob.engines.engine import Engine, Outcome
 from effrob.engines.local import LocalEngine
-from effrob.errors import EffrobError
+from effrob.errors import EffrobError, told
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.heads.head import Question, Readout, Training, load_readout, predict, save_readout
-from effrob.plan import Need, Plan, plan
+from effrob.needs import needs_of, pending
+from effrob.plan import Plan, plan
 from effrob.request import Request
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
 from effrob.results.record import EvalRecord
 from effrob.results.store import ResultStore, Stored, count
 from effrob.worker import Worker, device_of, feature_key, load_encoder
-from effrob.writing import sweep
+from effrob.writing import check_writable, sweep
 from shifts.shift import Shift
 
 JOBS_EACH = 4  # jobs a worker of a spreading engine should get: enough to even out, few enough to start cheaply
@@ -43,48 +44,64 @@ class Report:
 class Evaluation:
     """A request with its cells, cache and results. Loads no weights until `run`."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, read: bool = True) -> None:
+        """`read` False, for a forecast: sets that were never digested are not read now, and count as new."""
         self.request = request
         self.cache = FeatureCache(request.cache)
         self.store = ResultStore(request.results)
-        layout = Layout(request)
-        self.cells, self.notices = layout.cells, layout.notices
+        self.layout = Layout(request, read)
+        self.cells, self.notices = self.layout.cells, self.layout.notices
 
     def pending(self) -> list[Cell]:
         """Cells without a record."""
-        return [cell for cell in self.cells if self.store.find(cell.asked) is None]
+        return pending(self.layout, self.store)
 
     def plan(self, spread: int = 1) -> Plan:
         """The jobs still to be done, cut so that `spread` workers have several each."""
-        needs: dict[tuple[str, str], Need] = {}
-        for cell in self.pending():
-            for shift in cell.passes:
-                key = feature_key(self.request, cell.identity, shift)
-                spec = cell.identity.asked
-                if (spec, key.digest()) not in needs:  # label views of one source share its features
-                    needs[spec, key.digest()] = Need(spec, shift.name, key.n, tuple(self.cache.missing(key)))
-        rows = sum(need.rows for need in needs.values())
+        needs = needs_of(self.layout, self.pending(), self.cache)
+        rows = sum(need.rows for need in needs)
         chunk = None if spread == 1 else SHARD_ROWS * max(1, rows // (spread * JOBS_EACH * SHARD_ROWS))
-        return plan(needs.values(), chunk=chunk)
+        return plan(needs, chunk=chunk)
 
     def run(self, engine: Engine | None = None) -> Report:
-        """Do what is missing, and report every cell. A failed model or set does not stop the rest."""
+        """Do what is missing, and report every cell. A failed model or set does not stop the rest.
+
+        In this process models are taken a group at a time, and their records kept before the next group is begun.
+        """
         engine = engine or LocalEngine()
-        sweep(self.request.cache)
-        sweep(self.request.results)
-        outcomes = engine.run(Worker(self.request), self.plan(spread=engine.workers).jobs)
+        for folder in (self.request.cache, self.request.results):
+            check_writable(folder)
+            sweep(folder)
+        plan = self.plan(spread=engine.workers)
+        outcomes: list[Outcome] = []
+        ended: dict[int, Stored | str | None] = {}
+        for jobs in plan.waves() if isinstance(engine, LocalEngine) else [plan.jobs]:
+            outcomes += engine.run(Worker(self.request), jobs)
+            done = {model for job in jobs for model in job.models}
+            ended |= {
+                n: self._end(c, outcomes) for n, c in enumerate(self.cells) if c.identity.asked in done and engine.leads
+            }
         if not engine.leads:
             return Report((), (), ())
         stored, failures = [], [f"{outcome.job.source}: {outcome.error}" for outcome in outcomes if outcome.error]
-        for cell in self.cells:
-            try:
-                stored.append(self.store.find(cell.asked) or self._finish(cell, outcomes))
-            except (EffrobError, ValueError, LookupError, OSError) as error:
-                if not _explained(cell, outcomes):
-                    failures.append(f"{cell.identity.spec} on {cell.shift.name} ({cell.head.name}): {error}")
+        for number, cell in enumerate(self.cells):
+            came = ended[number] if number in ended else self._end(cell, outcomes)
+            if isinstance(came, Stored):
+                stored.append(came)
+            elif came is not None:
+                failures.append(came)
         return Report(tuple(stored), tuple(dict.fromkeys(failures)), tuple(self.notices))
 
-    def _finish(self, cell: Cell, outcomes: Sequence[Outcome]) -> Stored:
+    def _end(self, cell: Cell, outcomes: Sequence[Outcome]) -> Stored | str | None:
+        """A cell's record, or why there is none: a sentence, or None where a failed job says it already."""
+        try:
+            return self.store.find(cell.asked) or self._finish(cell)
+        except (EffrobError, ValueError, LookupError, OSError) as error:
+            if _explained(cell, outcomes):
+                return None
+            return f"{cell.identity.spec} on {cell.shift.name} ({cell.head.name}): {told(error)}"
+
+    def _finish(self, cell: Cell) -> Stored:
         features = self._features(cell, cell.shift)
         readout = self._readout(cell)
         rows = self._predict(readout, features, question_of(cell.shift))
@@ -118,7 +135,7 @@ class Evaluation:
         return self.store.write(record, rows, clean)
 
     def _features(self, cell: Cell, shift: Shift) -> FeatureSet:
-        return self.cache.merge(feature_key(self.request, cell.identity, shift))
+        return self.cache.merge(feature_key(self.request, cell.identity, shift, self.layout.source_of(shift)))
 
     def _readout(self, cell: Cell) -> Readout:
         """The cell's readout, from the cache or made now; the text of one model is embedded once for all sets."""

@@ -1,6 +1,6 @@
 """What was asked -> jobs. Pure: needs in, jobs out, nothing read or loaded, so that `--dry-run` costs nothing.
 
-Work is shared: models that lack features of the same source go through one decode, a few at a time.
+Work is shared: models that lack features of the same source go through one decode together, as many as memory holds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from dataclasses import dataclass
 
 from effrob.engines.engine import Job
 
-GROUP = 4  # models held in memory together; one decode feeds them all
+GROUP = 32  # models held together at most
+WEIGHTS = 4 << 30  # bytes of weights held together at most, if more than one model is
+UNKNOWN = 600 << 20  # bytes of a model's weights where nothing tells: a ViT-L's half, a ViT-B's double
 
 
 @dataclass(frozen=True)
 class Need:
-    """A model lacks these rows of a source. `size` is how many images the source holds."""
+    """A model lacks these rows of a source. `size` is how many images the source holds, `weights` the model's bytes."""
 
     model: str
     source: str
     size: int
     missing: tuple[range, ...]
+    weights: int = UNKNOWN
 
     @property
     def rows(self) -> int:
@@ -29,35 +32,65 @@ class Need:
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs, and what they amount to: images decoded, forward passes, bytes of features to be written."""
+    """Jobs, and what they amount to: images decoded, and forward passes.
+
+    Jobs of one group of models stand together, so that a model is loaded once whatever the number of sources.
+    """
 
     jobs: tuple[Job, ...]
     decodes: int
     forwards: int
 
+    def waves(self) -> list[tuple[Job, ...]]:
+        """The jobs, one tuple a group of models."""
+        waves: dict[int, list[Job]] = {}
+        numbers: dict[str, int] = {}
+        for job in self.jobs:
+            number = min((numbers[model] for model in job.models if model in numbers), default=len(waves))
+            numbers.update(dict.fromkeys(job.models, number))
+            waves.setdefault(number, []).append(job)
+        return [tuple(jobs) for jobs in waves.values()]
 
-def plan(needs: Iterable[Need], group: int = GROUP, chunk: int | None = None) -> Plan:
-    """Group needs by source into jobs of at most `group` models; `chunk` rows a job where an engine spreads them.
 
-    The order is that of the needs, so a plan is the same wherever it is made.
+def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chunk: int | None = None) -> Plan:
+    """Put models into groups, and each group's needs of a source into one job; `chunk` rows a job where an engine spreads them.
+
+    group and weights  models, and bytes of their weights, that are held together at most
+    The order is that of the needs, so a plan is the same wherever it is made. Rows nobody lacks are in no job of a chunk.
     """
-    by_source: dict[str, list[Need]] = {}
-    for need in needs:
-        if need.rows:
-            by_source.setdefault(need.source, []).append(need)
+    waiting = [need for need in needs if need.rows]
     jobs: list[Job] = []
     decodes = forwards = 0
-    for source, waiting in by_source.items():
-        for some in _groups(waiting, group):
-            models = tuple(need.model for need in some)
+    for models in _groups(waiting, group, weights):
+        by_source: dict[str, list[Need]] = {}
+        for need in waiting:
+            if need.model in models:
+                by_source.setdefault(need.source, []).append(need)
+        for source, some in by_source.items():
             parts = sorted({(part.start, part.stop) for need in some for part in need.missing})
             decodes += sum(stop - start for start, stop in parts)
             forwards += sum(need.rows for need in some)
+            names = tuple(need.model for need in some)
             first, last = parts[0][0], parts[-1][1]
             step = chunk or (last - first)
-            jobs += [Job(source, models, start, min(start + step, last)) for start in range(first, last, step)]
+            for start in range(first - first % step if chunk else first, last, step):
+                stop = min(start + step, last)
+                if any(a < stop and b > start for a, b in parts):
+                    jobs.append(Job(source, names, max(start, first), stop))
     return Plan(tuple(jobs), decodes, forwards)
 
 
-def _groups(needs: Sequence[Need], size: int) -> Iterable[Sequence[Need]]:
-    return (needs[start : start + size] for start in range(0, len(needs), size))
+def _groups(needs: Sequence[Need], most: int, weights: int) -> list[set[str]]:
+    """Models in the order of the needs, in groups within both limits; a model larger than `weights` is alone."""
+    held: dict[str, int] = {}
+    for need in needs:
+        held.setdefault(need.model, need.weights)
+    groups: list[set[str]] = []
+    room = 0
+    for model, size in held.items():
+        if not groups or size > room or len(groups[-1]) == most:
+            groups.append(set())
+            room = weights
+        groups[-1].add(model)
+        room -= size
+    return groups

@@ -10,9 +10,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
@@ -20,14 +21,17 @@ import torch
 import model_zoo
 import shifts
 from effrob.engines.engine import Job, Outcome
-from effrob.errors import EffrobError
+from effrob.errors import EffrobError, told
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import Pass, Stream, extract
-from effrob.plan import GROUP
+from effrob.forecast import Timed, Timings
+from effrob.plan import UNKNOWN
 from effrob.request import Request
 from effrob.writing import sweep, temporary, write_json
 from model_zoo.encoder import Encoder, Identity
 from shifts.shift import ImageSource, Shift
+
+UNREAD = "unread:"  # begins the digest of a source whose content was not read
 
 
 @lru_cache(maxsize=64)
@@ -51,10 +55,20 @@ def shift_of(request: Request, name: str) -> Shift:
     return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
 
 
-@lru_cache(maxsize=GROUP)
+@cache  # a job's models stay until a job of others begins
 def load_encoder(spec: str, device: str) -> Encoder:
-    """A loaded model; the last few stay."""
+    """A loaded model; it stays for the jobs that follow, and for its text."""
     return model_zoo.load(spec, device)
+
+
+def make_room(models: tuple[str, ...]) -> None:
+    """Let go of loaded models where those wanted now are others."""
+    if _held != list(models):
+        load_encoder.cache_clear()
+        _held[:] = models
+
+
+_held: list[str] = []
 
 
 def device_of(request: Request) -> str:
@@ -66,26 +80,32 @@ def device_of(request: Request) -> str:
     return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
 
 
-def source_digest(source: ImageSource, cache: Path) -> str:
-    """The digest of a source's content, remembered in the cache under its names, sizes and modification times."""
-    path = cache / "sources" / f"{source.stat()}.json"
+def source_digest(source: ImageSource, cache: Path, read: bool = True) -> str:
+    """The digest of a source's content, remembered in the cache under its names, sizes and modification times.
+
+    Where it is not remembered the content is read; with `read` False it gets a name that no content has.
+    """
+    stat = source.stat()
+    path = cache / "sources" / f"{stat}.json"
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
     except (OSError, ValueError, KeyError, TypeError):
+        if not read:
+            return f"{UNREAD}{stat}"
         digest = source.digest()
         write_json(path, {"digest": digest, "images": len(source.ids)})
         return digest
 
 
-def feature_key(request: Request, identity: Identity, shift: Shift) -> FeatureKey:
-    """The key of one model's features on one shift's source."""
+def feature_key(request: Request, identity: Identity, shift: Shift, source: str) -> FeatureKey:
+    """The key of one model's features on one shift's source, whose digest is `source`."""
     return FeatureKey(
         model=identity.digest,
         layer=identity.layer,
         pixels=identity.pixels.digest(),
         path=request.pixels,
         border=shift.border,
-        source=source_digest(shift.source, request.cache),
+        source=source,
         n=len(shift.source.ids),
         precision=request.precision,
     )
@@ -102,14 +122,16 @@ class Worker:
         failures: dict[str, str] = {}
         try:
             shift = shift_of(request, job.source)
+            source = source_digest(shift.source, request.cache)
+            make_room(job.models)
             streams: dict[str, Stream] = {}
             for spec in job.models:
                 try:
                     encoder = load_encoder(spec, device_of(request))
                 except (EffrobError, ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-                    failures[spec] = str(error)
+                    failures[spec] = told(error)
                     continue
-                key = feature_key(request, encoder.identity, shift)
+                key = feature_key(request, encoder.identity, shift, source)
                 missing = [p for p in cache.missing(key) if job.start <= p.start and p.stop <= job.stop]
                 cache.open(key, {"kind": encoder.kind, "dim": encoder.dim, "model": str(encoder.identity.spec)})
                 if missing:
@@ -127,17 +149,30 @@ class Worker:
                     if len(streams) > 1
                     else f"{job.source} × {next(iter(streams))}"
                 )
+                begun = time.monotonic()
                 raised = extract(shift.source, shift.border, list(streams.values()), cache, how, label)
+                if not raised:
+                    self._note(streams, time.monotonic() - begun)
                 failures |= {
                     s: raised[x.encoder.identity.digest]
                     for s, x in streams.items()
                     if x.encoder.identity.digest in raised
                 }
         except (EffrobError, ValueError, LookupError, OSError, MemoryError) as error:
-            return Outcome(job, str(error) or type(error).__name__)
+            return Outcome(job, told(error))
         if failures:
             return Outcome(job, "; ".join(f"{spec}: {why}" for spec, why in failures.items()), tuple(failures))
         return Outcome(job)
+
+    def _note(self, streams: dict[str, Stream], seconds: float) -> None:
+        """Keep what the pass took, for forecasts; each model's images weigh the same."""
+        request = self.request
+        each = seconds / max(1, sum(len(part) for stream in streams.values() for part in stream.missing))
+        for spec, stream in streams.items():
+            module = stream.encoder.module
+            held = UNKNOWN if module is None else sum(p.numel() * p.element_size() for p in module.parameters())
+            timed = Timed(each, stream.encoder.dim, held)
+            Timings(request.cache).note(spec, device_of(request), request.pixels, timed)
 
     def detached(self) -> Callable[[Job], Outcome]:
         """The same work for a process without this one's disk."""
@@ -152,7 +187,7 @@ class Worker:
                     cache.open(key, meta)
                     cache.write(key, start, rows)
         except (EffrobError, OSError) as error:
-            return Outcome(outcome.job, str(error), outcome.failed)
+            return Outcome(outcome.job, told(error), outcome.failed)
         return dataclasses.replace(outcome, cargo=())
 
 

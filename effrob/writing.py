@@ -58,43 +58,67 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error of the disk names `path`: a write to a full one does not say where it was to go."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, and write to it. Raises OSError naming it where that cannot be done: before hours are spent."""
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = temporary(folder / "probe")
+        try:
+            probe.write_bytes(b"effrob")
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` complete, or not at all. An existing file is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = temporary(path)
-    try:
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = temporary(path)
+        try:
+            with draft.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder that appears at `path` complete, or not at all; where another writer was first, theirs stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = temporary(path)
-    draft.mkdir()
-    try:
-        yield draft
-        for file in draft.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        _sync_folder(draft)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = temporary(path)
+        draft.mkdir()
         try:
-            draft.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        else:
-            _sync_folder(path.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            yield draft
+            for file in draft.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            _sync_folder(draft)
+            try:
+                draft.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+            else:
+                _sync_folder(path.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def strict_json(value: Any) -> str:

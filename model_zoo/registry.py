@@ -6,6 +6,7 @@ Other packages add schemes through the entry-point group `effrob.models`.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -50,12 +51,17 @@ _live: dict[str, LiveModel] = {}
 def schemes() -> dict[str, str]:
     """Scheme -> `module:attribute`, built in and from entry points. Raises ModelError where two packages claim one scheme."""
     table = dict(BUILT_IN)
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in _offered(entry_points):
         if table.setdefault(point.name, point.value) != point.value:
             raise ModelError(
                 f"two packages offer the model scheme {point.name!r}: {table[point.name]} and {point.value}; uninstall one"
             )
     return table
+
+
+@functools.cache  # looking through every installed package takes 30 ms, and a sweep asks for each model
+def _offered(find: Callable[..., Any]) -> tuple[Any, ...]:
+    return tuple(find(group=ENTRY_POINTS))
 
 
 def provider(scheme: str) -> Provider:

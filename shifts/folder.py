@@ -65,7 +65,7 @@ class FolderTree:
 
     def stat(self, path: str) -> FileStat:
         """Size and time of one file, asked anew."""
-        found = (self.root / path).stat()
+        found = os.stat(f"{self.root}/{path}")  # noqa: PTH116  pathlib is nine tenths of 50,000 of them
         return FileStat(found.st_size, found.st_mtime_ns)
 
 

@@ -5,7 +5,8 @@ A loader is `loader(root: Path, protocol: Protocol, partial: bool) -> Shift` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -79,9 +80,14 @@ def loader(name: str) -> Loader:
     return found
 
 
+@functools.cache  # looking through every installed package takes 30 ms
+def _offered(find: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
+    return tuple(find(group=GROUP))
+
+
 def _entries() -> dict[str, EntryPoint]:
     entries = {name: EntryPoint(name, value, GROUP) for name, value in TABLE.items()}
-    for entry in entry_points(group=GROUP):
+    for entry in _offered(entry_points):
         if entries.setdefault(entry.name, entry).value != entry.value:
             raise DataError(
                 f"two packages offer a shift {entry.name!r}, {entries[entry.name].value} and {entry.value}; remove one"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from shifts.errors import DataError
+from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
@@ -82,8 +82,14 @@ class TreeSource:
         return len(self.ids)
 
     def read(self, index: int) -> bytes:
-        """The file's bytes, as stored."""
-        return self.tree.read(self.ids[index])
+        """The file's bytes, as stored. DataMissing where the file was there when the set was listed, and no longer is."""
+        try:
+            return self.tree.read(self.ids[index])
+        except KeyError:
+            raise DataMissing(
+                f"{self.tree.where}/{self.ids[index]} was there when the set was listed and is gone; put it back and run "
+                f"this again: what was computed is kept"
+            ) from None
 
     def stat(self) -> str:
         """SHA-256 over (id, size, mtime_ns) of every file."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from effrob.errors import EffrobError, near
+from effrob.errors import EffrobError, near, told
 
 VERBS = {
     "eval": ("effrob.cli.evaluate:command", "Evaluate models: accuracy and effective robustness on each shift."),
@@ -71,14 +71,12 @@ def exit_status(error: Exception) -> int | None:
         return error.exit_status
     if type(error).__module__.partition(".")[0] in ("shifts", "model_zoo"):
         return int(getattr(error, "exit_status", 2))
-    return 1 if isinstance(error, OSError) else None
+    return 1 if isinstance(error, OSError | MemoryError) else None
 
 
 def sentence(error: Exception) -> str:
     """What a user is told."""
-    text = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    text = told(error)
     if exit_status(error) is None:
         return f"unexpected {type(error).__name__}: {text or 'no message'} (set EFFROB_TRACEBACK=1 to see where)"
     return text

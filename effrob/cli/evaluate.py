@@ -75,7 +75,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
     run that was interrupted goes on where it stopped.
     """
-    from effrob.evaluator import Evaluation, evaluate_request, say
+    from effrob.evaluator import evaluate_request, say
     from effrob.request import Request, cache_folder
     from effrob.rows import Line, rows_of
     from effrob.writing import strict_json
@@ -86,7 +86,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     options["cache"] = options["cache"] or cache_folder()
     request = Request(models=_models(models), **options)
     if dry_run:
-        _print_plan(Evaluation(request), as_json)
+        _print_plan(request, as_json)
         return
     report = evaluate_request(request)
     rows = rows_of(report.stored, line)
@@ -102,23 +102,33 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
         sys.exit(1)
 
 
-def _print_plan(evaluation: Any, as_json: bool) -> None:
+def _print_plan(request: Any, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from effrob.evaluator import Evaluation
+    from effrob.needs import cost, needs_of, pending, unread
+    from effrob.plan import plan
     from effrob.writing import strict_json
 
-    plan = evaluation.plan()
+    evaluation = Evaluation(request, read=False)
+    left = pending(evaluation.layout, evaluation.store)
+    needs = needs_of(evaluation.layout, left, evaluation.cache)
+    planned = plan(needs)
+    price = cost(evaluation.layout, needs, planned)
+    fresh = unread(evaluation.layout)
     if as_json:
-        click.echo(
-            strict_json({**asdict(plan), "cells": len(evaluation.cells), "pending": len(evaluation.pending())}),
-            nl=False,
-        )
+        counts = {"cells": len(evaluation.cells), "pending": len(left), "unread": fresh}
+        click.echo(strict_json({**asdict(planned), **counts, "forecast": price.as_json()}), nl=False)
         return
     for notice in evaluation.notices:
         click.echo(notice, err=True)
-    for job in plan.jobs:
+    if fresh:
+        click.echo(f"not read yet, and counted as new: {', '.join(fresh)}", err=True)
+    for job in planned.jobs:
         click.echo(f"{job.source} rows {job.start}-{job.stop}: {', '.join(job.models)}")
-    done = len(evaluation.cells) - len(evaluation.pending())
+    done = len(evaluation.cells) - len(left)
     click.echo(
-        f"{len(plan.jobs)} jobs, {plan.decodes} images to decode, {plan.forwards} through networks; {done} cells are done"
+        f"{len(planned.jobs)} jobs, {planned.decodes} images to decode, {planned.forwards} through networks; "
+        f"{done} cells are done"
     )
+    click.echo(str(price))

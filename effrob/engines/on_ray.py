@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from effrob.engines.engine import Job, Outcome, Work
-from effrob.errors import UsageProblem
+from effrob.errors import UsageProblem, told
 
 RETRIES = 3  # times a job is given to another worker after its worker died
 
@@ -53,6 +53,8 @@ class RayEngine:
                     number = waiting.pop(reference)
                     try:
                         ended[number] = work.absorb(ray.get(reference))
+                    except ray.exceptions.RayTaskError as error:  # the job ran and raised what no job should
+                        ended[number] = Outcome(jobs[number], told(error.cause or error))
                     except ray.exceptions.RayError as error:
                         why = (str(error).strip().splitlines() or ["a worker died"])[0]
                         ended[number] = Outcome(jobs[number], f"its workers died {RETRIES + 1} times ({why})")

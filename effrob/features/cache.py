@@ -88,6 +88,8 @@ class FeatureCache:
         done = np.zeros(key.n, dtype=bool)
         for start, stop, _ in self._shards(key):
             done[start:stop] = True
+        if not done.all() and (folder / "features.npy").is_file():
+            return []  # another process joined the shards meanwhile
         cuts = range(0, key.n, SHARD_ROWS)
         return [range(a, min(a + SHARD_ROWS, key.n)) for a in cuts if not done[a : a + SHARD_ROWS].all()]
 
@@ -148,29 +150,36 @@ class FeatureCache:
         whole = folder / "features.npy"
         meta = self._check(key)
         if not whole.is_file():
-            times = np.zeros(key.n, dtype=np.int64)
-            shards = self._shards(key)
-            for start, stop, _ in shards:
-                times[start : min(stop, key.n)] += 1
-            if (times != 1).any() or any(stop > key.n for _, stop, _ in shards):
-                raise IncompleteFeatures(
-                    f"{folder}: of {key.n} rows {int((times == 0).sum())} are missing and {int((times > 1).sum())} double"
-                )
-            with whole_file(whole) as file:
-                for number, (start, stop, path) in enumerate(shards):
-                    rows = np.load(path, mmap_mode="r", allow_pickle=False)
-                    if rows.ndim != 2 or len(rows) != stop - start:
-                        raise IncompleteFeatures(f"{path} holds {rows.shape} where rows {start} to {stop} were filed")
-                    if number == 0:
-                        header = {"descr": "<f4", "fortran_order": False, "shape": (key.n, rows.shape[1])}
-                        np.lib.format.write_array_header_1_0(file, header)
-                    file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+            try:
+                self._join(key, whole)
+            except (IncompleteFeatures, FileNotFoundError):
+                if not whole.is_file():  # else another process joined the shards meanwhile, and removed them
+                    raise
         array = np.load(whole, mmap_mode="r", allow_pickle=False)
         if array.ndim != 2 or len(array) != key.n:
             raise StaleCache(f"{whole} holds {array.shape}, {key.n} rows were filed: delete that folder")
         for _, _, path in self._shards(key):
             path.unlink(missing_ok=True)
         return FeatureSet(key, array, meta)
+
+    def _join(self, key: FeatureKey, whole: Path) -> None:
+        times = np.zeros(key.n, dtype=np.int64)
+        shards = self._shards(key)
+        for start, stop, _ in shards:
+            times[start : min(stop, key.n)] += 1
+        if (times != 1).any() or any(stop > key.n for _, stop, _ in shards):
+            raise IncompleteFeatures(
+                f"{whole.parent}: of {key.n} rows {int((times == 0).sum())} are missing and {int((times > 1).sum())} double"
+            )
+        with whole_file(whole) as file:
+            for number, (start, stop, path) in enumerate(shards):
+                rows = np.load(path, mmap_mode="r", allow_pickle=False)
+                if rows.ndim != 2 or len(rows) != stop - start:
+                    raise IncompleteFeatures(f"{path} holds {rows.shape} where rows {start} to {stop} were filed")
+                if number == 0:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": (key.n, rows.shape[1])}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
 
     def has(self, key: FeatureKey) -> bool:
         """True where the complete set is at hand."""

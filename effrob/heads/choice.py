@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from effrob.errors import UsageProblem, near
@@ -57,9 +58,14 @@ class HeadChoice:
         return head
 
 
+@functools.cache  # looking through every installed package takes 30 ms, and a sweep asks for each cell
+def _offered(find: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
+    return tuple(find(group="effrob.heads"))
+
+
 def names() -> list[str]:
     """Every head that can be asked for; `linear-probe@C` fixes the strength, `few-shot-K` takes a number for K."""
-    return sorted({*TABLE, *(entry.name for entry in entry_points(group="effrob.heads"))})
+    return sorted({*TABLE, *(entry.name for entry in _offered(entry_points))})
 
 
 def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
@@ -69,7 +75,7 @@ def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(importlib.import_module(module), attribute), options
-    for entry in entry_points(group="effrob.heads"):
+    for entry in _offered(entry_points):
         if entry.name == name:
             return entry.load(), {}
     raise UsageProblem(f"no head is called {name!r}{near(name, names())}")
