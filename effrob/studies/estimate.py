@@ -184,16 +184,19 @@ def _values(standings: Sequence[Standing]) -> Floats:
 
 
 def _sum(line: RobustnessFit, standings: list[Standing], weights: Floats, scatter: float, freedom: int) -> WeightedSum:
-    """Adds the line's uncertainty: level and slope move every arm on a segment together."""
+    """Adds the line's uncertainty, by models or by families, the larger: level and slope move every arm on it together."""
     variance = 0.0
     for segment in line.segments:
-        level = slope = 0.0
+        level = slope = steeper = 0.0
         for weight, standing in zip(weights.tolist(), standings):
             assert standing.effective.place is not None
             own, tx, height = standing.effective.place
             if own is segment:
-                level += weight * line.scale.density(height)
-                slope += weight * line.scale.density(height) * (tx - segment.x_mean)
-        variance += segment.residual_std**2 * (level**2 / segment.n + slope**2 / segment.sxx)
+                density = weight * line.scale.density(height)
+                level += density
+                slope += density * (tx - segment.x_mean)
+                steeper += density * tx
+        by_model = segment.residual_std**2 * (level**2 / segment.n + slope**2 / segment.sxx)
+        variance += max(by_model, segment.combination_by_family(level, steeper) ** 2)
     value = float(weights @ _values(standings))
     return WeightedSum(value, scatter, freedom, math.sqrt(variance), min(s.n for s in line.segments) - 2)

@@ -6,7 +6,7 @@ enter a verdict. Corrections are Holm's over all the questions of one study.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ def run(study: Study, results: Path = Path("effrob-results")) -> Finding:
         replace(a, p_adjusted=p, wide=None if a.wide is None else replace(a.wide, p_adjusted=q))
         for a, p, q in zip(answers, _holm(answers), _holm([a.wide for a in answers]))
     ]
-    return Finding(study, tuple(final), cells, tuple(_notices(study, lines, found, final)))
+    return Finding(study, tuple(final), cells, tuple(_notices(study, lines, found, cells, final)))
 
 
 def _holm(answers: Sequence[Answer | None]) -> list[float | None]:
@@ -240,7 +240,13 @@ def _reference(study: Study, line: RobustnessFit, found: dict[str, tuple[Subject
     return abs(sum(values) / len(values)) if values else None
 
 
-def _notices(study: Study, lines: Lines, found: dict[str, tuple[Subject, ...]], answers: Sequence[Answer]) -> list[str]:
+def _notices(
+    study: Study,
+    lines: Lines,
+    found: Mapping[str, tuple[Subject, ...]],
+    cells: Mapping[str, Sequence[dict[str, Any]]],
+    answers: Sequence[Answer],
+) -> list[str]:
     """What a reader must know before the numbers, a sentence each."""
     if not study.arms:
         return ["no published model is an arm of this study"]
@@ -262,6 +268,9 @@ def _notices(study: Study, lines: Lines, found: dict[str, tuple[Subject, ...]], 
         if any(lines.at(shift, own=own) is None for own in (False, True)):
             left = "without the arms " if lines.at(shift) is not None else ""
             said.append(f"{shift}: baseline {lines.name(shift)} has no line {left}here, so no contrast is judged on it")
+        lacking = [arm.name for arm in study.arms if not any(c["arm"] == arm.name for c in cells[shift])]
+        if lacking:
+            said.append(f"{shift}: not measured there, or without a clean accuracy: {', '.join(lacking)}")
     beyond = [s.arm.name for a in answers for s in a.reckoned.standings if s.effective.extrapolated]
     if beyond:
         said.append(

@@ -18,6 +18,7 @@ from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.compare import Subject
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.judging import judge
 from effrob.robustness.records import Record, from_records, read_records
 from effrob.studies.study import Arm, Study
 from model_zoo.published import PublishedAccuracy, largest_sizes, published, sources
@@ -104,9 +105,16 @@ class Lines:
 
 
 def stand(line: RobustnessFit, arm: Arm, subject: Subject) -> Standing | None:
-    """A model beside a line; None where it lacks an accuracy on the line's shift or axis."""
+    """A model beside a line; None where it lacks an accuracy on the line's shift or axis.
+
+    A published row stands on the line as published; a model measured here without its own pull, and with shared images.
+    """
     point = subject.member.point(line.shift, line.axis)
-    return None if point is None else Standing(arm, subject, assess(line, *point))
+    if point is None:
+        return None
+    if subject.harness != "measured":
+        return Standing(arm, subject, assess(line, *point, model=subject.model))
+    return Standing(arm, subject, judge(line, subject.model, *point, folder=subject.folders.get(line.shift)))
 
 
 def cell(lines: Lines, arm: Arm, subject: Subject, shift: str) -> dict[str, Any] | None:

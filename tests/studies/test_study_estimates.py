@@ -48,14 +48,15 @@ def reckoned(
 
 
 def line_sd_by_matrix(line: RobustnessFit, places: Sequence[float], weights: Sequence[float]) -> float:
-    """Standard deviation of a weighted sum of line heights, from the covariance matrix of intercept and slope."""
+    """Standard deviation of a weighted sum of line heights, from the covariance of intercept and slope."""
     one = line.line
     design = np.column_stack([np.ones(one.n), one.tx])
     covariance = one.residual_std**2 * np.linalg.inv(design.T @ design)
     tx = np.array([line.scale.to(x) for x in places])
     density = np.array([line.scale.density(one.at(float(t))) for t in tx])
     gradient = (np.asarray(weights) * density) @ np.column_stack([np.ones(len(tx)), tx])
-    return float(np.sqrt(gradient @ covariance @ gradient))
+    by_family = gradient @ one.family_covariance @ gradient
+    return float(np.sqrt(max(gradient @ covariance @ gradient, by_family)))
 
 
 def test_a_trend_is_a_regression_on_the_logarithm_of_the_amount(line: RobustnessFit) -> None:
