@@ -11,6 +11,7 @@ from typing import Any
 
 from effrob.errors import UsageProblem
 from effrob.leaderboard.figure import FORMATS, PAGE, STYLE
+from effrob.leaderboard.render import SHORT
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
 from effrob.studies.standing import WIDER
 from effrob.studies.study import MEAN
@@ -19,14 +20,7 @@ from effrob.writing import whole_file
 ROW = 0.17  # inches an arm or a contrast takes
 COLOURS = {MOVES: "#D55E00", EQUIVALENT: "#0072B2", UNKNOWN: "#6b7280"}  # Okabe and Ito's; the marker says the same
 MARKERS = {MOVES: "D", EQUIVALENT: "s", UNKNOWN: "o"}
-TITLES = {
-    "imagenet-v2": "V2",
-    "imagenet-r": "R",
-    "imagenet-sketch": "Sketch",
-    "objectnet": "ObjectNet",
-    "imagenet-a": "-A (diagnostic)",
-    MEAN: "mean of four",
-}
+TITLES = {**SHORT, MEAN: "mean of four"}
 
 
 def draw(found: Finding, out: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_shipped_study_shown_is_a_study_of_ones_own(tmp_path: Path) -> None:
     assert mine.pop("study") == "mine" and theirs.pop("study") == "distribution"
     assert mine == theirs
     shown = json.loads(effrob("show", "distribution", "--json").stdout)
-    assert shown["arms"][0]["models"] == ["openclip:RN50@yfcc15m"] and "place" not in shown
+    assert shown["arms"][0]["models"] == ["openclip:RN50-quickgelu@yfcc15m"] and "place" not in shown
 
 
 def test_text_says_question_caveats_lines_and_verdicts() -> None:
