@@ -53,7 +53,11 @@ def report(found: Finding) -> str:
     for contrast in study.contrasts:
         why = f" (confounded: {contrast.confounded})" if contrast.confounded else ""
         lines += _wrap(f"{contrast.name}: {found.judgement(contrast)}{why}", "  ")
-    headline = f", by its headline contrast `{study.headline}`" if study.headline else ": no arm was measured"
+    headline = (
+        f", by its headline contrast `{study.headline}`"
+        if study.headline
+        else (": it has no contrast" if study.arms else ": it has no arm")
+    )
     return "\n".join([*lines, *_wrap(f"The study's verdict: {found.verdict}{headline}.", "  ")])
 
 

@@ -83,7 +83,7 @@ def test_text_says_question_caveats_lines_and_verdicts() -> None:
     assert "The study's verdict: equivalent, by its headline contrast" in done.stdout
     rows = [line for line in done.stdout.splitlines() if "resnet50_imagenet_subsample_1_of_32" in line]
     assert len(rows) == 6 and all("testbed, full" in row and "*" in row for row in rows)
-    assert "no arm was measured" in effrob("run", "training-language").stdout
+    assert "cannot tell: it has no arm" in effrob("run", "training-language").stdout
 
 
 def test_numbers_in_the_text_are_those_of_the_json() -> None:
@@ -235,3 +235,22 @@ def test_arms_that_are_the_baseline_leave_no_line_and_that_is_said(
     assert found.verdict == UNKNOWN and not found.answers
     assert any("has no line without the arms" in notice for notice in found.notices), found.notices
     assert len(found.cells["imagenet-r"]) == 6
+
+
+def test_arms_alone_and_arms_at_0_or_1_are_shown_and_judge_nothing(
+    write: Callable[..., Path], record: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = 'shifts = ["imagenet-r"]\n'
+    for name, accuracy, clean in (("none", 0.0, 0.6), ("all", 1.0, 0.7), ("perfect", 0.5, 1.0)):
+        text += f'[[arm]]\nname = "{name}"\nmodel = "{name}"\n'
+        results = record(name, "imagenet-r", accuracy, clean)
+    path = write(text)
+    words = ("run", str(path), "--results", str(results))
+    done = effrob(*words, "--figure", str(tmp_path / "x.svg"))
+    assert done.exit_code == 0, done.output
+    assert "cannot tell: it has no contrast" in done.stdout
+    assert len(json.loads(effrob(*words, "--json").stdout)["findings"][0]["arms"]) == 3
+    contrast = '[[contrast]]\nname = "c"\nkind = "pair"\narms = ["none", "perfect"]\n'
+    path.write_text(path.read_text().replace("shifts", 'headline = "c"\nshifts') + contrast)
+    (answer,) = json.loads(effrob(*words, "--json").stdout)["findings"][0]["answers"]
+    assert (answer["value"], answer["missing"], answer["verdict"]) == (None, ["perfect"], UNKNOWN)
