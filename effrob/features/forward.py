@@ -17,9 +17,10 @@ from effrob.features.pixels import normalise
 from model_zoo.encoder import Encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PIECE = (
-    8  # pictures a forward pass on each CPU thread: more makes activations over 32 MB, which glibc maps anew each time
-)
+ROOM = (
+    28 << 20
+)  # bytes a tensor may have on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed
+UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
 CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third faster with channels last on a CPU
 
 
@@ -37,6 +38,7 @@ class Network:
         self._precision, self._compiled = precision, compiled
         self._embed: Callable[[torch.Tensor], torch.Tensor] = encoder.embed
         self._autocast = False
+        self._piece = UNKNOWN
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Network:
@@ -48,6 +50,11 @@ class Network:
         if self.dtype != torch.float32:
             self._autocast = not self._cast()
             self.road = f"{self._precision} {'autocast' if self._autocast else 'weights'}"
+        if encoder.device.type == "cpu" and module is not None:
+            with contextlib.suppress(
+                RuntimeError, ValueError, TypeError, IndexError, AttributeError
+            ):  # told by its batch
+                self._piece = max(1, ROOM // self._largest(module))
         if self._compiled:
             self._embed = torch.compile(encoder.embed)
             self.road += ", compiled"
@@ -73,9 +80,30 @@ class Network:
                 self._undo.push(tried.pop_all())
         return sound
 
+    def _largest(self, module: nn.Module) -> int:
+        """Bytes of the largest tensor that is made of one picture: its floats, or what a layer gives at the pass's precision.
+
+        Read off the layers and not timed, so that the same pictures always go through in the same pieces.
+        """
+        largest = 12 * self.encoder.pixels.size[0] * self.encoder.pixels.size[1]
+
+        def look(layer: nn.Module, given: object, output: object) -> None:
+            nonlocal largest
+            if isinstance(output, torch.Tensor):
+                largest = max(largest, output.numel() * output.element_size())
+
+        hooks = [layer.register_forward_hook(look) for layer in module.modules()]
+        try:
+            with torch.inference_mode():
+                self._run(torch.zeros(1, 3, *self.encoder.pixels.size))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return largest
+
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8, or (B, 3, H, W) float32 already prepared, on the device -> (B, D) float32 there."""
-        size = PIECE * torch.get_num_threads() if batch.device.type == "cpu" and not self._compiled else len(batch)
+        size = self._piece if batch.device.type == "cpu" and not self._compiled else len(batch)
         with torch.inference_mode():
             pieces = [self._run(piece) for piece in torch.split(batch, size)]
             return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
