@@ -50,13 +50,31 @@ class Layout:
         self.notices: list[str] = []
         self._sources: dict[int, str] = {}
         self._questions: dict[int, str] = {}
-        identities = [model_zoo.identify(spec) for spec in dict.fromkeys(request.models)]
+        self.broken: list[str] = []
+        identities = self._identities()
         for identity in identities:
             self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
         self.sets = self._sets()
         self.cells = [cell for identity in identities for cell in self._cells(identity)]
         if not self.cells:
             raise UsageProblem("; ".join(self.notices[-len(identities) :]) or "nothing is left to evaluate")
+
+    def _identities(self) -> list[Identity]:
+        """The models asked for. One that cannot be used is left out and named in `broken`, unless nothing else is left.
+
+        Raises UnknownModel for one that does not exist: that is a slip to be mended before hours are spent.
+        """
+        found: list[Identity] = []
+        for spec in dict.fromkeys(self.request.models):
+            try:
+                found.append(model_zoo.identify(spec))
+            except model_zoo.ModelError as error:
+                if len(set(self.request.models)) == 1:
+                    raise
+                self.broken.append(f"{spec}: {error}")
+        if not found:
+            raise model_zoo.ModelError("; ".join(self.broken))
+        return found
 
     def _sets(self) -> list[Shift]:
         """The sets asked for, or every set of the suite that is found; what is missing is named."""

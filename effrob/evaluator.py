@@ -83,7 +83,7 @@ class Evaluation:
             }
         if not engine.leads:
             return Report((), (), ())
-        stored, failures = [], [f"{outcome.job.source}: {outcome.error}" for outcome in outcomes if outcome.error]
+        stored, failures = [], [*self.layout.broken, *(f"{o.job.source}: {o.error}" for o in outcomes if o.error)]
         for number, cell in enumerate(self.cells):
             came = ended[number] if number in ended else self._end(cell, outcomes)
             if isinstance(came, Stored):

@@ -8,7 +8,6 @@ Prints a line a run and a tally. `make test` does the same with three runs.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -17,11 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
-MODELS = ("pocket:clip", "pocket:mlp-s", "pocket:cnn-s", "pocket:lenet")
+MODELS = ("pocket:clip", "pocket:mlp", "pocket:cnn-small", "pocket:lenet")
 HEADS = ("linear-probe", "zero-shot")
+ROOT = Path(__file__).resolve().parents[1]
+Shards = set[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -33,43 +35,83 @@ class Setting:
     data: Path
     shifts: tuple[str, ...] = ()
     train_limit: int = 20
+    environment: dict[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "1"})
 
-    def command(self, folder: Path, *more: str) -> list[str]:
-        args = [sys.executable, "-m", "effrob", "eval", "--suite", "pocket", "--data", str(self.data)]
+    def command(self, folder: Path, log: str) -> list[str]:
+        """One evaluation, which logs to `folder/log` what it takes through a network."""
+        args = [sys.executable, "-m", "tests.kill_runs", "--counted", str(folder / log), "eval"]
+        args += ["--suite", "pocket", "--data", str(self.data)]
         for option, values in (("--model", self.models), ("--head", self.heads), ("--shift", self.shifts)):
             args += [word for value in values for word in (option, value)]
         args += ["--results", str(folder / "results"), "--cache", str(folder / "cache"), "--device", "cpu"]
-        return [*args, "--train-limit", str(self.train_limit), *more]
+        return [*args, "--train-limit", str(self.train_limit)]
+
+    def start(self, folder: Path, log: str) -> subprocess.Popen[str]:
+        """The evaluation in a process group of its own."""
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | self.environment
+        out = (folder / f"{log}.out").open("w")
+        return subprocess.Popen(
+            self.command(folder, log),
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=out,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, folder: Path, log: str) -> None:
+        """Run to the end."""
+        status = self.start(folder, log).wait()
+        said = (folder / f"{log}.out").read_text()
+        if status != 0 or "Traceback" in said:
+            raise RuntimeError(f"{' '.join(self.command(folder, log))} ended with {status}:\n{said[-2000:]}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """How one killed run ended: the moment, what was left to do, and whether the resumed run gave the wanted bytes."""
+    """How one killed run ended.
+
+    moment     seconds it lived; was_killed: False where it had ended before
+    forwarded  (model, set, shard) it had begun;  redone: the most shards of one model and set that were begun twice
+    equal      the resumed run's predictions are the undisturbed run's, byte for byte;  litter: temporary files left
+    """
 
     moment: float
     was_killed: bool
-    saved_rows: int
-    left_rows: int
+    forwarded: int
+    redone: int
     equal: bool
     litter: int
 
     @property
     def ok(self) -> bool:
-        return self.equal and self.litter == 0
+        return self.equal and self.litter == 0 and self.redone <= 1
 
 
-def start(command: list[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+def counted(log: str, args: list[str]) -> None:
+    """Be effrob, and note every shard that goes through a network before it does."""
+    from effrob.cli import main as effrob
+    from effrob.features import extract
+    from effrob.features.cache import SHARD_ROWS
+
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    step = extract._Run.step
+
+    def noted(run: extract._Run, batch: extract.Batch, streams: list[extract.Stream]) -> None:
+        for stream in streams:
+            os.write(handle, f"{stream.key.digest()} {batch.rows.start // SHARD_ROWS}\n".encode())
+        step(run, batch, streams)
+
+    extract._Run.step = noted  # type: ignore[method-assign, assignment]
+    effrob(args)
 
 
-def finish(command: list[str]) -> None:
-    """Run to the end; a zero-shot head on a model without a text tower may fail, anything else may not."""
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    if done.returncode not in (0, 1) or "Traceback" in done.stderr:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+def forwarded(log: Path) -> Shards:
+    """What a run took through networks, a line a batch; a torn last line does not count."""
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []
+    return {(key, int(shard)) for key, shard in map(str.split, lines)}
 
 
 def predictions(folder: Path) -> dict[str, bytes]:
@@ -78,61 +120,60 @@ def predictions(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.npz"))}
 
 
-def saved_rows(folder: Path) -> int:
-    """Rows of features on disk."""
-    rows = 0
-    for path in (folder / "cache").rglob("*.npy"):
-        if path.name == "features.npy":
-            rows += json.loads((path.parent / "key.json").read_text())["key"]["n"]
-        elif path.name.startswith("rows-") and not (path.parent / "features.npy").exists():
-            first, last = path.stem.split("-")[1:]
-            rows += int(last) - int(first)
-    return rows
-
-
-def planned_rows(setting: Setting, folder: Path) -> int:
-    """Forward passes a rerun would make, by its own plan."""
-    done = subprocess.run(setting.command(folder, "--dry-run", "--json"), capture_output=True, text=True, check=True)
-    return int(json.loads(done.stdout)["forwards"])
-
-
 def kill_and_resume(setting: Setting, folder: Path, moment: float, wanted: dict[str, bytes]) -> Run:
-    """One run: killed after `moment` seconds, looked at, resumed to the end, compared."""
-    process = start(setting.command(folder))
+    """One run: killed after `moment` seconds, resumed to the end, compared."""
+    process = setting.start(folder, "killed")
     time.sleep(moment)
     was_killed = process.poll() is None
     if was_killed:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    saved, left = saved_rows(folder), planned_rows(setting, folder)
-    finish(setting.command(folder))
-    litter = sum(1 for path in folder.rglob("*.effrob-tmp"))
-    return Run(moment, was_killed, saved, left, predictions(folder) == wanted, litter)
+    setting.finish(folder, "resumed")
+    before, after = forwarded(folder / "killed"), forwarded(folder / "resumed")
+    redone = max(Counter(key for key, _ in before & after).values(), default=0)
+    litter = sum(1 for _ in folder.rglob("*.effrob-tmp"))
+    return Run(moment, was_killed, len(before), redone, predictions(folder) == wanted, litter)
 
 
 def campaign(setting: Setting, runs: int, seed: int, scratch: Path) -> list[Run]:
     """An undisturbed run, then `runs` killed ones at moments spread over its duration."""
     rng = random.Random(seed)
     before = time.monotonic()
-    finish(setting.command(scratch / "undisturbed"))
+    setting.finish(scratch / "undisturbed", "whole")
     duration = time.monotonic() - before
     wanted = predictions(scratch / "undisturbed")
     if not wanted:
         raise RuntimeError("the undisturbed run left no predictions")
+    print(f"undisturbed: {duration:.1f} s, {len(wanted)} prediction files", flush=True)
     ended = []
     for number in range(runs):
         folder = scratch / f"run-{number}"
-        ended.append(kill_and_resume(setting, folder, rng.uniform(0.15, 0.95) * duration, wanted))
+        ended.append(kill_and_resume(setting, folder, rng.uniform(0.15, 1.0) * duration, wanted))
         print(f"{number + 1:3d} of {runs}: {ended[-1]}", flush=True)
         shutil.rmtree(folder)
     return ended
 
 
+def tally(ended: list[Run]) -> str:
+    """The campaign in a sentence."""
+    killed = sum(run.was_killed for run in ended)
+    busy = sum(run.was_killed and run.forwarded > 0 for run in ended)
+    return (
+        f"{sum(run.equal for run in ended)} of {len(ended)} ended byte-equal; {killed} were killed before they ended, "
+        f"{busy} of them with images under way; at most {max(run.redone for run in ended)} shards of a model and set "
+        f"redone; {sum(run.litter for run in ended)} temporary files left"
+    )
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["--counted"]:
+        counted(sys.argv[2], sys.argv[3:])
+        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=None, help="folder with the pocket sets; drawn when missing")
+    parser.add_argument("--threads", default="1", help="OMP_NUM_THREADS of the runs; empty: as many as there are cores")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = asked.data or Path(scratch) / "data"
@@ -140,13 +181,12 @@ def main() -> None:
         from shifts.pocket import ensure
 
         for name in (*suite("pocket"), "pocket-train"):
-            ensure(name, asked.data, data)
-        ended = campaign(Setting(MODELS, HEADS, data), asked.runs, asked.seed, Path(scratch))
-    good = sum(run.ok for run in ended)
-    print(
-        f"{good} of {len(ended)} equal and clean; {sum(run.was_killed for run in ended)} were killed before they ended"
-    )
-    sys.exit(0 if good == len(ended) else 1)
+            ensure(name, None, data)
+        environment = {"OMP_NUM_THREADS": asked.threads} if asked.threads else {}
+        setting = Setting(MODELS, HEADS, data, environment=environment)
+        ended = campaign(setting, asked.runs, asked.seed, Path(scratch))
+    print(tally(ended))
+    sys.exit(0 if all(run.ok for run in ended) else 1)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,12 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
         path = Path(value[1:])
         if not path.is_file():
             raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError:
+            raise UsageProblem(
+                f"--model {value} wants a text file of model specs, one a line; {path} is no text"
+            ) from None
         specs += [line for line in lines if line and not line.startswith("#")]
     return tuple(specs)
 
@@ -120,7 +125,7 @@ def _print_plan(request: Any, as_json: bool) -> None:
         counts = {"cells": len(evaluation.cells), "pending": len(left), "unread": fresh}
         click.echo(strict_json({**asdict(planned), **counts, "forecast": price.as_json()}), nl=False)
         return
-    for notice in evaluation.notices:
+    for notice in (*evaluation.notices, *evaluation.layout.broken):
         click.echo(notice, err=True)
     if fresh:
         click.echo(f"not read yet, and counted as new: {', '.join(fresh)}", err=True)
