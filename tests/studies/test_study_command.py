@@ -234,7 +234,9 @@ def test_arms_that_are_the_baseline_leave_no_line_and_that_is_said(
     found = run(find(str(path)), results)
     assert found.verdict == UNKNOWN and not found.answers
     assert any("has no line without the arms" in notice for notice in found.notices), found.notices
-    assert len(found.cells["imagenet-r"]) == 6
+    cells = found.cells["imagenet-r"]
+    assert [cell["left_out"] for cell in cells] == [[f"timm:resnet{i}"] for i in range(6)]  # each without its own pull
+    assert all("conservative-interval" not in cell["flags"] for cell in cells)  # and with the images they share
 
 
 def test_arms_alone_and_arms_at_0_or_1_are_shown_and_judge_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from effrob.robustness.baseline import baseline
 from effrob.robustness.fit import fit
 from effrob.rows import ROBUSTNESS
-from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Finding
+from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
 from effrob.studies.reader import CAUSES, find, shipped
 from effrob.studies.study import MEAN
 
@@ -216,6 +217,44 @@ def test_outside_the_baselines_range_a_verdict_stands_only_where_the_wider_line_
         OBJECTNET: MOVES,
         MEAN: MOVES,
     }
+
+
+def test_what_no_baseline_reaches_cannot_be_told(findings: dict[str, Finding]) -> None:
+    """A verdict both lines give falls where the wider one does not reach the arms either."""
+    answer = next(a for a in findings["distribution"].answers if a.extrapolated and a.verdict == MOVES)
+    assert answer.wide is not None
+    beyond = replace(answer.wide, reckoned=replace(answer.wide.reckoned, standings=answer.reckoned.standings))
+    assert beyond.extrapolated and beyond.alone == MOVES
+    assert replace(answer, wide=beyond).verdict == replace(answer, wide=None).verdict == UNKNOWN
+    other_way = replace(answer.wide, reckoned=replace(answer.wide.reckoned, estimate=Backwards(answer.wide)))
+    assert other_way.alone == MOVES and replace(answer, wide=other_way).verdict == UNKNOWN
+
+
+class Backwards:
+    """An answer's estimate with its sign turned."""
+
+    in_kind = True
+
+    def __init__(self, answer: Answer) -> None:
+        found = answer.reckoned.estimate
+        assert found is not None and found.value is not None
+        self.found, self.value, self.p_value = found, -found.value, found.p_value
+
+    def interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        ends = self.found.interval(level)
+        return None if ends is None else (-ends[1], -ends[0])
+
+
+@pytest.mark.parametrize("study", ["size", "distribution", "contrastive-loss"])
+def test_p_values_are_holms_over_all_the_questions_of_a_study(findings: dict[str, Finding], study: str) -> None:
+    asked = [a for a in findings[study].answers if a.reckoned.estimate is not None]
+    raw = [a.reckoned.estimate.p_value if a.reckoned.estimate else None for a in asked]
+    order = sorted(range(len(raw)), key=lambda i: raw[i] or 0.0)
+    highest = 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (raw[i] or 0.0) * (len(raw) - rank)))
+        assert asked[i].p_adjusted == pytest.approx(highest)
+    assert len(asked) > 10
 
 
 def test_imagenet_a_enters_no_verdict(findings: dict[str, Finding]) -> None:
