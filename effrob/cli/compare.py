@@ -17,6 +17,7 @@ from effrob.cli.options import line_options
     "--results", type=click.Path(), default="effrob-results", show_default=True, help="Where records are looked for."
 )
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
+@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 @line_options
 def compare(
@@ -25,6 +26,7 @@ def compare(
     shifts: tuple[str, ...],
     results: str,
     head: str | None,
+    prompts: str | None,
     as_json: bool,
     baseline: str | None,
     axis: str,
@@ -40,7 +42,7 @@ def compare(
     from effrob.robustness.compare import compare as compare_models
     from effrob.writing import strict_json
 
-    found = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale)
+    found = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts)
     for notice in found.notices:
         click.echo(notice, err=True)
     if as_json:

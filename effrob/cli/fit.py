@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from effrob.cli.options import line_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("fit")
@@ -23,12 +26,19 @@ from effrob.cli.options import line_options
 @click.option(
     "--results", type=click.Path(), default="effrob-results", show_default=True, help="For --baseline measured."
 )
+@click.option(
+    "--multiverse",
+    "model",
+    metavar="MODEL",
+    help="Judge this model by every baseline, axis, scale and prompt set instead; --baseline names the only one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 @line_options
 def fit(
     shifts: tuple[str, ...],
     segments: str,
     results: str,
+    model: str | None,
     as_json: bool,
     baseline: str | None,
     axis: str,
@@ -36,7 +46,8 @@ def fit(
 ) -> None:
     """Fit the line ordinary ImageNet models fall on, shift by shift, with its bootstrap intervals.
 
-    A line that is not one says so below the table.
+    A line that is not one says so below the table. With --multiverse MODEL, how far the model's place depends on the choice
+    of line: each analysis, and the share of them that its verdict survives.
     """
     from pathlib import Path
 
@@ -46,6 +57,9 @@ def fit(
     from effrob.robustness.fit import fit as fit_line
     from effrob.writing import strict_json
 
+    if model is not None:
+        _multiverse(model, shifts, baseline, Path(results), as_json)
+        return
     chosen = find(baseline or default_baseline(shifts[0] if shifts else ""), Path(results))
     wanted = shifts or tuple(filter(in_suite, chosen.shifts))
     fits = [
@@ -63,6 +77,29 @@ def fit(
     for row, check in zip(rows, checks):
         for warning in check.warnings:
             click.echo(f"{row['shift']}{'' if row['segment'] is None else ' ' + row['segment']}: {warning}", err=True)
+
+
+def _multiverse(model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool) -> None:
+    from effrob.robustness.multiverse import multiverse_of
+    from effrob.writing import strict_json
+
+    found = multiverse_of(model, shifts, (baseline,) if baseline else (), results)
+    if as_json:
+        click.echo(strict_json([each.as_json() for each in found]), nl=False)
+        return
+    for each in found:
+        verdict, share = each.most_common
+        low, high = (f"{100 * end:+.2f}" for end in each.span)
+        click.echo(f"{each.shift}: {low} to {high} points; {verdict} in {share:.0%} of {len(each.analyses)} analyses")
+        for one in each.analyses:
+            points = one.effective.effective_robustness
+            text = "-" if points is None else f"{100 * points:+.2f}"
+            flag = " (extrapolated)" if one.effective.extrapolated else ""
+            click.echo(
+                f"  {one.baseline:<14} {one.axis:<6} {one.scale:<7} {one.prompts:<22} {text:>7}  {one.effective.verdict}{flag}"
+            )
+        for reason in each.skipped:
+            click.echo(f"  left out: {reason}", err=True)
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.errors import UsageProblem
+from effrob.errors import UsageProblem, near
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -39,6 +39,9 @@ class Table:
             )
 
     def row(self, model: str) -> int:
+        """Raises UsageProblem for a model without answers here."""
+        if model not in self.models:
+            raise UsageProblem(f"no answers of {model!r} are kept{near(model, self.models)}")
         return self.models.index(model)
 
     def order(self, ids: NDArray[np.str_]) -> Ints:

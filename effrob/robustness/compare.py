@@ -46,10 +46,17 @@ def find_pair(
 ) -> tuple[Subject, Subject]:
     """The two models, from one harness where one has both.
 
-    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
+    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). head, prompts: which way of reading a
+    model counts, where it was evaluated in several. Raises UsageProblem for a name, a head or prompts nobody has.
     """
     records = read_records(results) if results.is_dir() else []
-    found = [_candidates(name, results, _kept(records, head, prompts)) for name in (first, second)]
+    for what, value in (("head", head), ("prompts", prompts)):
+        known = sorted({str(r.asked(what)) for r in records if _is(r, first) or _is(r, second)} - {"None"})
+        if value is not None and value not in known:
+            raise UsageProblem(
+                f"no record of {first} or {second} has --{what} {value}; known: {', '.join(known) or 'none'}"
+            )
+    found = [_candidates(name, results, records, head, prompts) for name in (first, second)]
     for harness in found[0]:
         if harness in found[1]:
             return found[0][harness], found[1][harness]
@@ -57,27 +64,34 @@ def find_pair(
 
 
 def find_subjects(name: str, results: Path) -> list[tuple[str, Subject]]:
-    """(prompt set, or the head without prompts, or a published table's name) -> the model so read; every one there is."""
+    """(head and prompt set, or a published table's name; the model so read), for every way it was measured, else published."""
     records = read_records(results) if results.is_dir() else []
     heads = dict.fromkeys((r.asked("head"), r.asked("prompts")) for r in records if _is(r, name))
     found = [
-        (str(prompts or head), subject)
+        (f"{head} {prompts or ''}".strip(), subject)
         for head, prompts in heads
-        if (subject := _measured(name, _kept(records, head, prompts, exactly=True))) is not None
+        if (
+            subject := _measured(name, [r for r in records if (r.asked("head"), r.asked("prompts")) == (head, prompts)])
+        )
     ]
-    return found or [(harness, subject) for harness, subject in _candidates(name, results, []).items()]
+    return found or [(harness, subject) for harness, subject in _candidates(name, results, records).items()]
 
 
-def _kept(records: Sequence[Record], head: str | None, prompts: str | None, exactly: bool = False) -> list[Record]:
-    kept = [r for r in records if head is None or r.asked("head") == head]
-    return [r for r in kept if (prompts is None and not exactly) or r.asked("prompts") == prompts]
+def _kept(records: Sequence[Record], name: str, head: str | None, prompts: str | None) -> list[Record]:
+    """A model's records read in this way, or all where none is: a supervised network has neither words nor choice."""
+    kept = [r for r in records if _is(r, name)]
+    for what, value in (("head", head), ("prompts", prompts)):
+        kept = [r for r in kept if value is None or r.asked(what) == value] or kept
+    return kept
 
 
 def _is(record: Record, name: str) -> bool:
-    return name in (record.asked("model"), record.content.get("model_asked"))
+    return name.removeprefix("measured:") in (record.asked("model"), record.content.get("model_asked"))
 
 
-def _candidates(name: str, results: Path, records: Sequence[Record]) -> dict[str, Subject]:
+def _candidates(
+    name: str, results: Path, records: Sequence[Record], head: str | None = None, prompts: str | None = None
+) -> dict[str, Subject]:
     """harness -> subject, records first, then published tables in their order."""
     found: dict[str, Subject] = {}
     prefix, _, rest = name.partition(":")
@@ -85,7 +99,10 @@ def _candidates(name: str, results: Path, records: Sequence[Record]) -> dict[str
         source = harness.removeprefix("published:")
         names = [name, rest] if rest and prefix in (source, source.replace("_", "-")) else [name]
         for wanted in names:
-            subject = _measured(wanted, records) if source == "measured" else _published(wanted, source)
+            if source == "measured":
+                subject = _measured(wanted, _kept(records, wanted, head, prompts))
+            else:
+                subject = _published(wanted, source)
             if subject is not None:
                 found.setdefault(harness, subject)
     if not found:

@@ -122,7 +122,8 @@ def multi_id(
     from effrob.robustness.baseline import baseline as find
 
     chosen = find(baseline)
-    chosen.require(shift)
+    for name in (shift, *(s for s in clean_sets if s not in ("imagenet", "full"))):
+        chosen.require(name)
     rows = []
     for member in chosen.members:
         xs = [member.clean_full if s in ("imagenet", "full") else member.accuracies.get(s) for s in clean_sets]

@@ -6,18 +6,22 @@ share of them in which the verdict survives.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import AXES, Baseline
+from effrob.robustness.baseline import AXES, Baseline, baseline_names, default_baseline, in_suite
 from effrob.robustness.baseline import baseline as find_baseline
+from effrob.robustness.compare import Subject, find_subjects, pairing_of
 from effrob.robustness.effective import Effective, assess
-from effrob.robustness.fit import fit
+from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.judging import line_without
 from effrob.robustness.scale import SCALES
 
 
@@ -43,7 +47,7 @@ class Analysis:
 
 @dataclass(frozen=True, eq=False)
 class Multiverse:
-    """analyses in the order asked; skipped: sentences for the choices that could not be made"""
+    """analyses in the order asked, each once; skipped: sentences for the choices that could not be made"""
 
     shift: str
     analyses: tuple[Analysis, ...]
@@ -64,10 +68,19 @@ class Multiverse:
         known = [value for value in found if value is not None]
         return min(known), max(known)
 
+    @property
+    def most_common(self) -> tuple[str, float]:
+        """The verdict most analyses reach, and the share of them in which it survives."""
+        verdict = max(self.verdicts, key=lambda name: self.verdicts[name])
+        return verdict, self.survives(verdict)
+
     def as_json(self) -> dict[str, Any]:
+        verdict, share = self.most_common
         return {
             "shift": self.shift,
             "span": list(self.span),
+            "verdict": verdict,
+            "survives": share,
             "verdicts": self.verdicts,
             "analyses": [{"prompts": a.prompts, **a.effective.as_json()} for a in self.analyses],
             "skipped": list(self.skipped),
@@ -85,20 +98,86 @@ def multiverse(
 
     Raises UsageProblem where no combination can be made; the reasons are in the sentence.
     """
-    made, skipped = [], []
+
+    def judged(line: RobustnessFit, prompts: str) -> Effective | None:
+        clean = counts[prompts].clean if line.axis == "clean" else counts[prompts].clean_full
+        return None if clean is None else assess(line, clean, counts[prompts].shift)
+
+    return _every(shift, tuple(counts), baselines, axes, scales, judged)
+
+
+def multiverse_of(
+    model: str, shifts: Sequence[str] = (), baselines: Sequence[str] = (), results: Path = Path("effrob-results")
+) -> list[Multiverse]:
+    """Every analysis of a model by name: all prompt sets and heads it was evaluated with, or its published rows.
+
+    shifts     those named, else all of the suite that it and a baseline have
+    baselines  those named, else every published and built one that has the shift
+    """
+    read = dict(find_subjects(model, results))
+    known = list(dict.fromkeys(shift for subject in read.values() for shift in subject.member.accuracies))
+    lacking = [shift for shift in shifts if shift not in known]
+    if lacking or not known:
+        raise UsageProblem(f"{model} has no accuracy on {', '.join(lacking) or 'any shift'}; known: {', '.join(known)}")
+    names = [name for name in baseline_names() if name != "measured"]
+    found = []
+    for shift in shifts or filter(in_suite, known):
+        chosen = list(baselines) or [name for name in names if shift in find_baseline(name).shifts]
+        here = {prompts: subject for prompts, subject in read.items() if shift in subject.member.accuracies}
+        if chosen or shifts:
+            wanted = chosen or [default_baseline(shift)]
+            found.append(
+                _every(shift, tuple(here), wanted, AXES, tuple(SCALES), functools.partial(_stand, here), results)
+            )
+    return found
+
+
+def _stand(subjects: Mapping[str, Subject], line: RobustnessFit, prompts: str) -> Effective | None:
+    subject = subjects[prompts]
+    point = subject.member.point(line.shift, line.axis)
+    if point is None:
+        return None
+    if subject.harness == "measured":
+        line = line_without(line, [subject.model])
+    return assess(line, *point, pairing_of(line, subject), subject.model)
+
+
+def _same(effective: Effective, before: Analysis) -> bool:
+    """Whether this is an analysis already made: on ImageNetV2 and -Sketch both axes are one, and count once."""
+    one, other = effective.fit, before.effective.fit
+    return (
+        one.baseline is other.baseline
+        and one.scale is other.scale
+        and effective.clean == before.effective.clean
+        and [(line.slope, line.intercept) for line in one.segments]
+        == [(line.slope, line.intercept) for line in other.segments]
+    )
+
+
+def _every(
+    shift: str,
+    prompt_sets: Sequence[str],
+    baselines: Sequence[str | Baseline],
+    axes: Sequence[str],
+    scales: Sequence[str],
+    judged: Callable[[RobustnessFit, str], Effective | None],
+    results: Path | None = None,
+) -> Multiverse:
+    made: list[Analysis] = []
+    skipped: list[str] = []
     for name, axis, scale in product(baselines, axes, scales):
-        chosen = find_baseline(name)
+        chosen = find_baseline(name, results)
         try:
             line = fit(shift, chosen, axis, scale)
         except UsageProblem as problem:
             skipped.append(str(problem))
             continue
-        for prompts, seen in counts.items():
-            clean = seen.clean if axis == "clean" else seen.clean_full
-            if clean is None:
+        for prompts in prompt_sets:
+            effective = judged(line, prompts)
+            if effective is None:
                 skipped.append(f"no {axis} clean accuracy is known with prompts {prompts}")
-                continue
-            made.append(Analysis(chosen.name, axis, scale, prompts, assess(line, clean, seen.shift)))
+            elif not any(_same(effective, before) for before in made if before.prompts == prompts):
+                made.append(Analysis(chosen.name, axis, scale, prompts, effective))
     reasons = tuple(dict.fromkeys(skipped))
     if not made:
         raise UsageProblem(f"no analysis of {shift} can be made: {'; '.join(reasons) or 'nothing was asked'}")

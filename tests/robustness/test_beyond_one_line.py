@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
+from stores import MODELS, ROBUST, fill
 from worlds import World
 
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
+from effrob.results.store import ResultStore
 from effrob.robustness.agreement import agreement_on_the_line, agreements
 from effrob.robustness.answers import Table
+from effrob.robustness.baseline import baseline
+from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.hierarchical import hierarchical_bootstrap, multinomial_weights
 from effrob.robustness.multi_id import fit_multi, multi_id, variance_inflation
-from effrob.robustness.multiverse import Counts, multiverse
+from effrob.robustness.multiverse import Counts, multiverse, multiverse_of
 from effrob.robustness.per_class import duplicate_names, per_class, prior_strength
 from effrob.writing import strict_json
 from model_zoo.published import published
@@ -38,6 +45,8 @@ def test_collinear_clean_sets_are_refused_unless_ridge_or_the_user_says_otherwis
         multi_id("imagenet-r", sets)
     ridged = multi_id("imagenet-r", sets, ridge=0.1)
     assert ridged.stable and ridged.weights[1] == pytest.approx(ridged.weights[2], rel=0.2)
+    with pytest.raises(UsageProblem, match="did you mean imagenet-sketch"):
+        multi_id("imagenet-r", ["imagenet", "imagenet-sketchy"])
     with pytest.raises(UsageProblem, match="one accuracy each on imagenet"):
         ridged.effective_robustness([0.7], 0.5)
 
@@ -190,6 +199,44 @@ def test_large_data_models_flip_their_sign_on_imagenet_a_with_the_axis() -> None
         )
         signs.add((found.effective_robustness or 0) > 0)
     assert signs == {True, False}
+
+
+def test_the_multiverse_of_a_published_model_holds_every_line_once() -> None:
+    by_shift = {found.shift: found for found in multiverse_of("testbed:vit_b_32_clip_zeroshot")}
+    assert list(by_shift) == ["imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"]
+    lines = ("testbed", "testbed-wide", "timm-in1k")
+    assert [(a.baseline, a.scale) for a in by_shift["imagenet-v2"].analyses] == [
+        (line, scale) for line in lines for scale in ("logit", "probit")
+    ]
+    assert {a.baseline for a in by_shift["objectnet"].analyses} == set(lines[:2])
+    assert by_shift["imagenet-r"].most_common == ("above", 1.0)
+    for found in by_shift.values():
+        for one in found.analyses:
+            assert one.effective.fit.baseline.name == one.baseline
+    (only,) = multiverse_of("resnet50", ["imagenet-r"], ["testbed"])
+    assert len(only.analyses) == 4 and only.as_json()["survives"] == 1.0
+    with pytest.raises(UsageProblem, match="has no accuracy on pocket-r"):
+        multiverse_of("resnet50", ["pocket-r"])
+
+
+def test_the_multiverse_of_a_measured_model_holds_every_prompt_set(tmp_path: Path) -> None:
+    root = fill(tmp_path)
+    for one in list(ResultStore(root)):
+        if one.record.asked.model == ROBUST:
+            for prompts in ("openai", "simple"):
+                asked = replace(one.record.asked, prompts=prompts, head_digest=prompts)
+                ResultStore(root).write(replace(one.record, asked=asked), one.predictions(), one.clean_predictions())
+    (found,) = multiverse_of(ROBUST, ["pocket-r"], ["measured"], root)
+    assert {a.prompts for a in found.analyses} == {"zero-shot", "zero-shot openai", "zero-shot simple"}
+    assert "conservative-interval" not in found.analyses[0].effective.flags
+    (member,) = multiverse_of(MODELS[2], ["pocket-r"], ["measured"], root)
+    assert all(a.effective.fit.left_out == (MODELS[2],) for a in member.analyses)
+    # A comparison of such a model wants one of them named.
+    with pytest.raises(UsageProblem, match="by --head and --prompts"):
+        compare(ROBUST, MODELS[2], ["pocket-r"], root, baseline=baseline("measured", root))
+    for prompts in ("openai", "simple"):
+        found_ = compare(ROBUST, MODELS[2], ["pocket-r"], root, baseline=baseline("measured", root), prompts=prompts)
+        assert found_.differences[0].paired
 
 
 def test_bootstrap_weights_have_the_covariance_of_sampling() -> None:

@@ -155,3 +155,24 @@ def test_what_was_not_asked_is_not_counted_and_nonsense_is_refused() -> None:
         adjust([0.1], "bonferroni")
     with pytest.raises(UsageProblem, match=r"\[0, 1\]"):
         adjust([1.5])
+
+
+@given(st.floats(0.6, 0.9), st.floats(0.2, 0.6), st.floats(-0.05, 0.05))
+def test_the_p_of_a_difference_and_its_interval_never_disagree(x: float, y: float, step: float) -> None:
+    line = fit("imagenet-sketch")
+    one = assess(line, Accuracy.of(x, 50000), Accuracy.of(y, 50889))
+    other = assess(line, Accuracy.of(0.75, 50000), Accuracy.of(y + step, 50889))
+    found = Difference(one, other)
+    assert found.p_value is not None
+    for level in (0.5, 0.9, 0.95, 0.999):
+        ends = found.interval(level)
+        assert ends is not None
+        if abs(found.p_value - (1 - level)) > 1e-9:
+            assert (ends[0] > 0 or ends[1] < 0) == (found.p_value < 1 - level)
+
+
+def test_a_head_nobody_has_is_one_sentence(results: Path) -> None:
+    with pytest.raises(UsageProblem, match="has --head knn; known: native, zero-shot"):
+        compare(ROBUST, MODELS[4], results=results, head="knn")
+    with pytest.raises(UsageProblem, match="did you mean openclip:tiny@x"):
+        compare("openclip:tiny@y", MODELS[4], results=results)

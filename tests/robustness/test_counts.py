@@ -51,6 +51,18 @@ def test_clopper_pearson_covers(p: float, n: int) -> None:
         assert covered <= 0.96
 
 
+def test_clopper_pearson_covers_exactly_95_to_96_percent_of_7500_images() -> None:
+    """No simulation: the binomial is summed. With fewer than 150 expected of either answer it is too coarse for 96 %."""
+    n = 7500
+    k = np.arange(n + 1)
+    ends = np.array([clopper_pearson(int(right), n) for right in k])
+    for p in np.random.default_rng(8).uniform(150 / n, 1 - 150 / n, 150):
+        inside = k[(ends[:, 0] <= p) & (p <= ends[:, 1])]
+        assert len(inside) == inside[-1] - inside[0] + 1
+        covered = stats.binom.cdf(inside[-1], n, p) - stats.binom.cdf(inside[0] - 1, n, p)
+        assert 0.95 <= covered <= 0.96
+
+
 def test_mcnemar_is_the_exact_binomial_test() -> None:
     for b, c in ((0, 0), (0, 5), (12, 30), (400, 390)):
         wanted = 1.0 if b + c == 0 else stats.binomtest(b, b + c, 0.5).pvalue

@@ -25,6 +25,7 @@ from effrob.robustness.scale import LOGIT
 DRAWS = 2000
 SHARED = World(shared=0.5, gaps=(0.3, 0.25), places=(1.0, 1.4))
 APART = World(shared=0.0, gaps=(0.3, 0.25), places=(1.0, 1.4))
+SISTERS = World(models=24, families=6, gaps=(0.3, 0.25), places=(1.0, 1.4))
 EMPTY = Baseline("simulated", (), "effrob", "effrob")
 
 
@@ -59,6 +60,7 @@ def one(draw: Draw, truth: tuple[float, float], margin: float) -> dict[str, bool
     return {
         "ci95": inside(first.ci95, truth[0]),
         "ci95 paired": inside(paired.ci95, truth[0]),
+        "ci95 paired, models taken for independent": inside(paired.interval(by="model"), truth[0]),
         "difference": inside(Difference(first, second).ci95, gap),
         "difference paired": inside(Difference(first, second, answers).ci95, gap),
         "equivalent at the margin": bool(equivalence(paired, margin).equivalent),
@@ -72,6 +74,13 @@ def inside(ends: tuple[float, float] | None, truth: float) -> bool:
 
 def test_ci95_with_images_shared_and_answers_at_hand() -> None:
     assert 0.94 <= rates(SHARED)["ci95 paired"] <= 0.96
+
+
+def test_ci95_where_the_models_of_a_family_miss_the_line_together() -> None:
+    assert 0.94 <= rates(SISTERS)["ci95 paired"] <= 0.96
+    assert rates(SISTERS)["ci95 paired, models taken for independent"] < 0.93
+    assert 0.94 <= rates(SISTERS)["difference paired"] <= 0.96
+    assert 0.04 <= rates(SISTERS)["equivalent at the margin"] <= 0.06
 
 
 def test_ci95_without_answers_is_exact_for_separate_images_and_conservative_for_shared_ones() -> None:
@@ -98,6 +107,7 @@ def test_equivalence_is_claimed_at_the_margin_in_one_case_of_twenty() -> None:
     [
         ("resampled", World(models=16, images=300, classes=25, by_class=0.4)),
         ("fixed", World(models=10, images=240, classes=1)),
+        ("fixed", World(models=24, images=240, classes=1, families=12)),
     ],
 )
 def test_the_hierarchical_bootstrap(classes: str, world: World) -> None:

@@ -116,6 +116,14 @@ def test_a_row_of_a_member_stands_on_the_line_without_it(results: Path, mine: Ba
     assert (row.robustness["left_out"], row.baseline) == ([MODELS[0]], "mine")
 
 
+def test_the_noise_floor_falls_where_images_are_shared(results: Path, mine: Baseline) -> None:
+    one, line = stored(results, ROBUST), fit("pocket-r", mine)
+    counts = one.record.clean.accuracy, one.record.counts.accuracy  # type: ignore[union-attr]
+    alone, paired = assess(line, *counts), judge(line, ROBUST, *counts, one.folder)
+    assert alone.noise_floor is not None and paired.noise_floor is not None
+    assert paired.noise_floor < 0.9 * alone.noise_floor
+
+
 def moved(one: Stored, folder: Path, **columns: np.ndarray) -> Stored:
     """A copy of a record whose answers on the shift differ in some columns."""
     rows = dataclasses.replace(one.predictions(), **columns)

@@ -32,8 +32,13 @@ def run(*words: str) -> Result:
         ["compare", "vit_b_32_clip_zeroshot", "resnet50", "--json"],
         ["compare", "openclip:ViT-B-32@openai", "openclip:RN50@openai", "--json"],
         ["baseline", "list", "--json"],
+        ["fit", "--baseline", "testbed-wide", "--json"],
+        ["fit", "--baseline", "pocket", "--json"],
+        ["fit", "--shift", "mean-of-four", "--json"],
+        ["fit", "--multiverse", "vit_b_32_clip_zeroshot", "--json"],
+        ["compare", "timm:resnet50.a1_in1k", "timm:vit_base_patch16_224.augreg_in1k", "--json"],
     ],
-    ids=lambda words: " ".join(words[:2]),
+    ids=lambda words: " ".join(words[:3]),
 )
 def test_answers_in_under_two_seconds_of_processor_time_without_torch(words: list[str], tmp_path: Path) -> None:
     code = (
@@ -64,9 +69,30 @@ def test_fit_json_is_a_list_with_the_promised_fields() -> None:
     ]
     for row in rows:
         assert set(row) >= FIT_FIELDS
+        for name in ("slope_ci95", "intercept_ci95", "slope_ci95_by_family"):
+            assert len(row[name]) == 2 and row[name][0] < row[name.split("_")[0]] < row[name][1]
         assert row["baseline"] == "testbed" and row["axis"] == "clean" and row["scale"] == "logit"
     assert rows[1]["slope"] == pytest.approx(0.636843984281646, abs=1e-9)
     assert rows[4]["dropped"] == ["resnet50"]
+
+
+def test_the_multiverse_as_a_table_and_as_json() -> None:
+    done = run("fit", "--multiverse", "vit_b_32_clip_zeroshot", "--shift", "imagenet-r")
+    assert "+37.50 to +47.03 points; above in 100% of 12 analyses" in done.stdout
+    (found,) = json.loads(
+        run("fit", "--multiverse", "resnet50", "--shift", "objectnet", "--baseline", "testbed", "--json").stdout
+    )
+    assert (found["verdict"], found["survives"], len(found["analyses"])) == ("on", 1.0, 4)
+    assert {one["baseline"] for one in found["analyses"]} == {"testbed"}
+    done = run("fit", "--multiverse", "resnet50", "--shift", "objectnet")
+    assert "testbed-wide" in done.stdout and "timm-in1k" not in done.stdout  # which has no ObjectNet
+
+
+def test_the_pocket_baseline_has_the_pocket_shifts() -> None:
+    rows = json.loads(run("fit", "--baseline", "pocket", "--json").stdout)
+    assert {row["shift"] for row in rows} == {f"pocket-{name}" for name in ("v2", "r", "sketch", "object", "a")}
+    (row,) = json.loads(run("fit", "--shift", "pocket-r", "--json").stdout)
+    assert row["baseline"] == "pocket"
 
 
 def test_mean_of_four_and_single_segments_are_fitted_when_asked() -> None:

@@ -22,6 +22,7 @@ class World:
     """slope, intercept, scatter: of the true line in logits. shared: share of difficulty common to models.
 
     by_class: share of that which is the class's, not the image's. gap: the targets' true distances in logits.
+    families: how many the models form, each of which misses the line as one; 0: every model for itself.
     """
 
     models: int = 20
@@ -47,7 +48,12 @@ class World:
         target = np.repeat(np.arange(self.classes), self.images // self.classes)
         for _ in range(count):
             x = rng.uniform(0.2, 1.8, self.models)
-            y = self.slope * x + self.intercept + self.scatter * rng.standard_normal(self.models)
+            groups = self.families or self.models
+            y = (
+                self.slope * x
+                + self.intercept
+                + self.scatter * rng.standard_normal(groups)[np.arange(self.models) % groups]
+            )
             x = np.append(x, self.places)
             y = np.append(y, self.slope * np.array(self.places) + self.intercept + np.array(self.gaps))
             shift, clean = (self.answer(rng, expit(t), target) for t in (y, x))
