@@ -16,8 +16,9 @@ from typing import Any
 
 from shifts import classes
 from shifts.caption_files import Pair, digest_ids, digest_pairs, new_folder, read_manifest, write_manifest
+from shifts.caption_records import RecordFile
 from shifts.caption_variants import Variant, variant
-from shifts.captions import Captions, draw, read_captions, statistics
+from shifts.captions import Captions, Report, draw, statistics
 from shifts.errors import DataError
 from shifts.tree import Tree
 
@@ -65,7 +66,8 @@ def read_build(folder: Path) -> tuple[Captions, dict[str, Any]]:
     """A build and its manifest, checked against its digests."""
     manifest = read_manifest(folder, "captions")
     table = classes.imagenet() if manifest["table"] == "imagenet" else classes.pocket()
-    captions = read_captions(folder / CAPTIONS, table)
+    report = Report(**{key: value for key, value in manifest["report"].items() if key != "uncaptioned"})
+    captions = Captions(table, tuple(read.record for read in RecordFile(folder / CAPTIONS)), report)
     if digest_ids(captions.ids) != manifest["ids"]:
         raise DataError(f"{folder} does not hold the images its manifest names; build it anew")
     return captions, manifest

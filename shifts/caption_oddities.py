@@ -55,7 +55,7 @@ _KINDS = (
     ("replacement-character", re.compile("\ufffd")),
     ("html-tag", re.compile(r"</?[a-zA-Z][^<>]{0,500}>")),
     ("html-entity", re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")),
-    ("e-mail", re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+")),
+    ("e-mail", re.compile(r"(?<=[\w.+-])@[\w-]{1,64}(?:\.[\w-]{1,64})+")),
 )  # fmt: skip
 _URL = re.compile(r"https?://|\bwww\.\w", re.IGNORECASE)
 
@@ -94,9 +94,14 @@ def of_texts(record: Record) -> list[str]:
     whole = "|".join(texts)
     if _ANY.search(whole):  # most have none of it: one look instead of ten
         odd += [name for name, kind in _KINDS if any(kind.search(text) for text in texts)]
-    if _URL.search(whole):
+    if ("://" in whole or "www." in whole or "WWW." in whole) and _URL.search(whole):
         odd.append("url")
     return odd
+
+
+def readable(text: str) -> str:
+    """The text as any terminal and any JSON can hold it: half surrogates and control characters written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:200])
 
 
 class Tally:
@@ -112,7 +117,7 @@ class Tally:
             self.counts[name] += 1
             if len(held := self.first.setdefault(name, [])) < EXAMPLES:
                 ABOUT[name]
-                held.append(f"record {number}: {id.encode('utf-8', 'backslashreplace').decode()}")
+                held.append(f"record {number}: {readable(id)}")
 
     def as_json(self) -> list[dict[str, Any]]:
         """Every oddity in the order of `ABOUT`, those that were not seen with a zero."""

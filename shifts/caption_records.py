@@ -78,7 +78,8 @@ class RecordFile:
         with _opened(self.path) as file:
             chunks = self._text(file)
             buffer, at, number = next(chunks, ""), 0, 0
-            at = _skip(buffer, at)
+            while (at := _skip(buffer, at)) == len(buffer) and (more := next(chunks, "")):
+                buffer += more
             if buffer[at : at + 1] != "[":
                 raise DataError(
                     f"{self.path} must hold a JSON list of records and does not start with '['; fetch it anew"
@@ -115,12 +116,17 @@ class RecordFile:
     def _text(self, file: IO[bytes]) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8-sig")()
         done = 0
-        while chunk := file.read(CHUNK):
+        while True:
+            chunk = file.read(CHUNK)
             self._hash.update(chunk)
             try:
-                yield decoder.decode(chunk)
+                text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 raise DataError(f"{self.path} is not UTF-8 near byte {done + error.start:,}; fetch it anew") from None
+            if text:  # a chunk may be less than a character
+                yield text
+            if not chunk:
+                return
             done += len(chunk)
 
     def _checked(self, number: int, value: object, shared: dict[str, str]) -> Read:

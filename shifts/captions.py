@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shifts.caption_oddities import LEFT_OUT, Tally, filename_wnid, of_texts, safe_filename
+from shifts.caption_oddities import LEFT_OUT, Tally, filename_wnid, of_texts, readable, safe_filename
 from shifts.caption_records import Record, RecordFile
 from shifts.classes import ClassTable
 from shifts.errors import DataError
@@ -108,7 +108,7 @@ def read_captions(
             reason = "unsafe-filename"
         elif record.wnid not in table.index:
             reason = "wnid-outside"
-            outside[record.wnid] += 1
+            outside[readable(record.wnid)] += 1
         elif id in kept:
             reason = "duplicate" if kept[id] == record else "duplicate-conflict"
         elif known is not None and id not in known:

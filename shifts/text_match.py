@@ -24,7 +24,9 @@ SEVERAL: Mapping[str, str] = {
 }
 KEY = 4  # characters that a name is looked up by; names of ImageNet have 2 and more
 _WORD = re.compile(r"[^\W_]+")
-_JOINTS = frozenset({" ", "-", "_", "'s ", "’s "})  # what may stand between the words of a name: "wall-clock"
+_JOINTS = frozenset(
+    {" ", "-", "_"}
+)  # what may stand between the words of a name, beside what it has itself: "wall-clock"
 
 
 class Hit(NamedTuple):
@@ -68,25 +70,38 @@ class WordMatcher:
     """Whole words in any case: each class has several lemmas, the words of one joined by a space, hyphen or underscore."""
 
     def __init__(self, lemmas: Sequence[Sequence[str]]) -> None:
-        self._by_first: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+        self._by_first: dict[str, list[tuple[tuple[str, ...], tuple[str, ...], int]]] = {}
         for label, own in enumerate(lemmas):
-            for lemma in {tuple(_WORD.findall(text.casefold())): None for text in own}:
-                if not lemma:
+            for words, joints in dict.fromkeys(_parted(_words(lemma), lemma) for lemma in own):
+                if not words:
                     raise DataError(f"class {label} has a lemma without a word; give every class names of letters")
-                self._by_first.setdefault(lemma[0], []).append((lemma, label))
+                self._by_first.setdefault(words[0], []).append((words, joints, label))
 
     def find(self, text: str) -> list[Hit]:
-        """Hits in order of their start."""
-        places = [(match[0].casefold(), match.start(), match.end()) for match in _WORD.finditer(text)]
-        found = []
+        """Hits in order of their start, a class once at each."""
+        places = _words(text)
+        found: set[Hit] = set()
         for at, (word, start, _) in enumerate(places):
-            for lemma, label in self._by_first.get(word, ()):
-                here = places[at : at + len(lemma)]
-                if tuple(place[0] for place in here) == lemma and all(
-                    text[a[2] : b[1]] in _JOINTS for a, b in pairwise(here)
-                ):
-                    found.append(Hit(label, start, here[-1][2]))
-        return sorted(found, key=lambda hit: (hit.start, hit.label))
+            for words, joints, label in self._by_first.get(word, ()):
+                here = places[at : at + len(words)]
+                if len(words) == 1:
+                    found.add(Hit(label, start, here[0][2]))
+                    continue
+                said, between = _parted(here, text)
+                if said == words and all(j in _JOINTS or j == own for j, own in zip(between, joints, strict=True)):
+                    found.add(Hit(label, start, here[-1][2]))
+        return sorted(found, key=lambda hit: (hit.start, hit.label, hit.end))
+
+
+def _words(text: str) -> list[tuple[str, int, int]]:
+    """The words of a text without their case, and where each begins and ends."""
+    return [(match[0].casefold(), match.start(), match.end()) for match in _WORD.finditer(text)]
+
+
+def _parted(places: Sequence[tuple[str, int, int]], text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Words, and what stands between them; both kinds of apostrophe are one."""
+    between = (text[a[2] : b[1]].replace("’", "'") for a, b in pairwise(places))
+    return tuple(place[0] for place in places), tuple(between)
 
 
 def matcher(rule: str, table: ClassTable) -> Matcher:

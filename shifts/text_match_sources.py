@@ -22,8 +22,8 @@ from shifts.tree import FileStat, Tree, checked_path
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-class ShardTree:
-    """A folder of WebDataset shards as one tree: an image's path is SHARD.tar/KEY.jpg. Shards are read in place."""
+class CaptionedShards:
+    """A folder of WebDataset shards as one tree: an image's path is SHARD.tar/KEY.jpg, no class is wanted."""
 
     def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
         if not folder.is_dir():
@@ -80,7 +80,7 @@ def open_images(images_in: Mapping[str, str], root: Path | None, beside: Path) -
             raise DataMissing(f"the images are those of {images_in['set']}; give --data DIR or set EFFROB_DATA")
         return open_set(images_in["set"], root)
     if "shards" in images_in:
-        return ShardTree(beside / images_in["shards"])
+        return CaptionedShards(beside / images_in["shards"])
     if "folder" in images_in:
         return FolderTree(beside / images_in["folder"])
     raise DataError(f"a list's images lie in a set, a folder or shards; found {', '.join(images_in)}")
@@ -101,7 +101,7 @@ def captioned(
     shards = _shards(source)
     if shards is not None:
         folder, names = shards
-        held_in = ShardTree(folder, names)
+        held_in = CaptionedShards(folder, names)
         return CaptionedImages(folder.name, {"shards": str(folder.resolve())}, held_in, _shard_rows(held_in))
     path = Path(source)
     if not path.is_file():
@@ -128,7 +128,7 @@ def _shards(source: str) -> tuple[Path, tuple[str, ...] | None] | None:
     return (path.parent, (path.name,)) if path.suffix == ".tar" else None
 
 
-def _shard_rows(tree: ShardTree) -> Iterator[tuple[str, str]]:
+def _shard_rows(tree: CaptionedShards) -> Iterator[tuple[str, str]]:
     """Images with the text of the same key; a key ends at the first dot of the file name, as webdataset has it."""
     for name in tree.names:
         shard = tree.shard(name)

@@ -99,20 +99,22 @@ def image_prefix(captions: Captions, data: Path | None, suite: str, out: Path, p
     from effrob.errors import UsageProblem
     from shifts.caption_export import copy_images
     from shifts.caption_files import new_folder
-    from shifts.layout import locate
+    from shifts.folder import FolderTree
 
     if copy:
         if not (out / "images").is_dir():
             with new_folder(out / "images") as folder:
                 copy_images(captions, tree_of(data, suite), folder)
+        lacking = next((id for id in captions.ids if not (out / "images" / id).is_file()), None)
+        if lacking is not None:
+            raise UsageProblem(f"{out / 'images'} is of another build and lacks {lacking}; give another --out")
         return prefix or str((out / "images").resolve())
     if prefix is not None:
         return prefix.rstrip("/")
-    tree_of(data, suite)
-    place = locate(f"{suite}-train", root_of(data, suite))
-    if place is None or not place.is_dir():
+    tree = tree_of(data, suite)
+    if not isinstance(tree, FolderTree):
         raise UsageProblem(
-            f"the training images lie in the archive {place}, which a CSV cannot point into: give --copy to write them out, "
+            f"the training images lie in {tree.where}, which a CSV cannot point into: give --copy to write them out, "
             f"or --format webdataset"
         )
-    return str(place.resolve())
+    return str(tree.root)

@@ -20,9 +20,8 @@ from effrob.cli.caption_places import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shifts.captions import Captions
+    from shifts.captions import Report
     from shifts.classes import ClassTable
-    from shifts.tree import Tree
 
 
 @click.group("captions")
@@ -63,14 +62,20 @@ def stats(file: Path | None, data: Path | None, suite: str, wnid: Literal["recor
     from shifts.captions import read_captions, statistics
 
     found = captions_file(file, data, suite)
+    images, notice = None, None
     try:
-        tree: Tree | None = tree_of(data, suite)
+        images = set(tree_of(data, suite).paths)
     except shifts.DataMissing as missing:
-        click.echo(f"not joined to images: {missing}", err=True)
-        tree = None
-    captions = read_captions(found, table_of(suite), None if tree is None else set(tree.paths), wnid)
-    facts = {"report": captions.report.as_json(), "statistics": statistics(captions), "per_class": captions.per_class()}
-    click.echo(strict_json(facts) if as_json else "\n".join(_report(captions, suite)), nl=not as_json)
+        notice = f"not joined to images: {missing}"
+    captions = read_captions(found, table_of(suite), images, wnid)
+    if notice is not None:
+        click.echo(notice, err=True)
+    facts = statistics(captions)
+    if as_json:
+        report = {"report": captions.report.as_json(), "statistics": facts, "per_class": captions.per_class()}
+        click.echo(strict_json(report), nl=False)
+        return
+    click.echo("\n".join(_report(captions.report, facts, suite)))
 
 
 @command.command("build")
@@ -110,7 +115,7 @@ def build(
     from effrob.writing import strict_json
     from shifts.caption_export import build_variants, with_text, write_build
     from shifts.caption_variants import PAPER
-    from shifts.captions import read_captions, select
+    from shifts.captions import read_captions, select, statistics
 
     asked = build_variants(variants or PAPER)
     found = captions_file(file, data, suite)
@@ -126,7 +131,7 @@ def build(
     if as_json:
         click.echo(strict_json(manifest), nl=False)
         return
-    for line in _report(read, suite):
+    for line in _report(read.report, statistics(read), suite):
         click.echo(line, err=True)
     for name, n in lacking.items():
         click.echo(f"{n:>9,} records have no {name}: left out", err=True)
@@ -262,11 +267,10 @@ def _matched(counts: Mapping[str, Any], table: ClassTable) -> list[str]:
     return [*lines, f"in {counts['out']}, content {counts['pairs'][:12]}"] if "out" in counts else lines
 
 
-def _report(captions: Captions, suite: str) -> list[str]:
+def _report(report: Report, facts: Mapping[str, Any], suite: str) -> list[str]:
     """What `stats` says to a person."""
-    from shifts.captions import OFFICIAL, statistics
+    from shifts.captions import OFFICIAL
 
-    report, facts = captions.report, statistics(captions)
     official = f", {OFFICIAL:,} in the published file" if suite == "imagenet" else ""
     lines = [
         f"{report.records:>9,} records in {report.file}{official}",
