@@ -11,7 +11,7 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Reported:
-    """One cause in a training run's report. `effect` and `ci95` are fractions, or logits where `scale_of_effect` says so."""
+    """One cause in a training run's report. `effect` and `ci95` are fractions, or logits where `scale_of_effect` says so.
+
+    extrapolated  whether an arm lies outside the range of the line's models; may be left out
+    """
 
     cause: str
     effect: float
@@ -62,6 +65,7 @@ class Reported:
     verdict: str
     contrast: str
     scale_of_effect: str
+    extrapolated: bool = False
 
     @property
     def text(self) -> str:
@@ -70,7 +74,8 @@ class Reported:
             size = f"{points(self.effect, 1)} {between(self.ci95, 1)}"
         else:
             size = "{:+.2f} [{:+.2f}, {:+.2f}] logits".format(self.effect, *self.ci95)
-        return f"{size}, {self.seeds} seeds: {self.verdict} ({self.contrast})"
+        beyond = ", beyond the range of the line's models" if self.extrapolated else ""
+        return f"{size}, {self.seeds} seeds{beyond}: {self.verdict} ({self.contrast})"
 
 
 def summarise(findings: Iterable[Finding]) -> list[Ranked]:
@@ -131,33 +136,30 @@ def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
 
 
 def _entry(entry: Any, where: str) -> Reported:
+    keys = [each.name for each in fields(Reported) if each.default is MISSING]
     if not isinstance(entry, Mapping):
-        raise UsageProblem(
-            f"{where} is not an object: it must hold {', '.join(each.name for each in fields(Reported))}"
-        )
-    values = {}
-    for each in fields(Reported):
-        if each.name not in entry:
-            raise UsageProblem(
-                f"{where} lacks {each.name!r}: it must hold {', '.join(f.name for f in fields(Reported))}"
-            )
-        value = values[each.name] = entry[each.name]
-        numbers = value if each.name == "ci95" and isinstance(value, list) and len(value) == 2 else [value]
-        text = each.type == "str"
-        if not all(_fits(v, text) for v in numbers) or (each.name == "ci95" and numbers is not value):
-            raise UsageProblem(f"{where}: {each.name} must be {'text' if text else 'finite'}; got {value!r}")
+        raise UsageProblem(f"{where} is not an object: it must hold {', '.join(keys)}")
+    lacking = [key for key in keys if key not in entry]
+    if lacking:
+        raise UsageProblem(f"{where} lacks {lacking[0]!r}: it must hold {', '.join(keys)}")
+    values = {key: entry[key] for key in keys}
+    for key in ("effect", "seeds"):
+        if not _is_number(values[key]):
+            raise UsageProblem(f"{where}: {key} must be a finite number; got {values[key]!r}")
+    ends = values["ci95"]
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
+        raise UsageProblem(f"{where}: ci95 must be two finite numbers; got {ends!r}")
+    if not isinstance(values["contrast"], str):
+        raise UsageProblem(f"{where}: contrast must be text; got {values['contrast']!r}")
     verdicts, scales = (MOVES, EQUIVALENT, UNKNOWN), ("logit", "points")
-    for name, known in (("cause", list(shipped())), ("verdict", verdicts), ("scale_of_effect", scales)):
-        if values[name] not in known:
-            raise UsageProblem(
-                f"{where}: {name} is {', '.join(known)}; got {values[name]!r}{near(values[name], known)}"
-            )
-    return Reported(**{**values, "ci95": tuple(values["ci95"])})
+    for key, known in (("cause", tuple(shipped())), ("verdict", verdicts), ("scale_of_effect", scales)):
+        if values[key] not in known:
+            said = near(str(values[key]), known)
+            raise UsageProblem(f"{where}: {key} is {', '.join(known)}; got {values[key]!r}{said}")
+    return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=bool(entry.get("extrapolated")))
 
 
-def _fits(value: Any, text: bool) -> bool:
-    if text:
-        return isinstance(value, str)
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -98,12 +98,14 @@ def summary(*words: str) -> Result:
 
 def test_a_runs_report_stands_beside_the_published_verdicts(tmp_path: Path) -> None:
     logit = {**ENTRY, "cause": "distribution", "effect": 0.51, "ci95": [0.4, 0.62], "scale_of_effect": "logit"}
+    logit = {**logit, "extrapolated": True, "further": "keys are left alone"}
     path = report_of(tmp_path / "report.json", ENTRY, logit, {**ENTRY, "contrast": "another"})
     lines = summary("--trained", str(path)).stdout.splitlines()
     rows = [line for line in lines if line.startswith("| ")]
     assert len({row.count("|") for row in rows}) == 1 and rows[0].endswith("| pocket run |")
     assert "| +1.2 [-0.4, +2.8], 5 seeds: cannot tell (captions instead of labels); +1.2" in rows[4]
-    assert rows[3].endswith("| +0.51 [+0.40, +0.62] logits, 5 seeds: cannot tell (captions instead of labels) |")
+    beyond = "5 seeds, beyond the range of the line's models: cannot tell (captions instead of labels)"
+    assert rows[3].endswith(f"| +0.51 [+0.40, +0.62] logits, {beyond} |")
     assert rows[2].endswith("| not in the report |")
     assert any(line.startswith("The pocket run trains small networks on twenty drawn classes") for line in lines)
     row = json.loads(summary("--trained", str(path), "--json").stdout)[2]
@@ -115,9 +117,11 @@ def test_a_runs_report_stands_beside_the_published_verdicts(tmp_path: Path) -> N
 WRONG: dict[str, tuple[Any, str]] = {
     "no object": ("x", "entry 2 is not an object"),
     "a key missing": ({k: v for k, v in ENTRY.items() if k != "seeds"}, "entry 2 lacks 'seeds'"),
-    "a number as text": ({**ENTRY, "effect": "large"}, "entry 2: effect must be finite"),
+    "a number as text": ({**ENTRY, "effect": "large"}, "entry 2: effect must be a finite number"),
     "no interval": ({**ENTRY, "ci95": [0.1]}, "entry 2: ci95 must be"),
     "an interval of text": ({**ENTRY, "ci95": ["a", "b"]}, "entry 2: ci95 must be"),
+    "a contrast that is no text": ({**ENTRY, "contrast": 3}, "entry 2: contrast must be text"),
+    "a cause that is a list": ({**ENTRY, "cause": ["size"]}, "entry 2: cause is size"),
     "an unknown cause": ({**ENTRY, "cause": "sise"}, "did you mean size"),
     "an unknown verdict": ({**ENTRY, "verdict": "moves"}, "did you mean moves it"),
     "an unknown scale": ({**ENTRY, "scale_of_effect": "percent"}, "scale_of_effect is logit, points"),
