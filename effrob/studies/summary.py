@@ -25,11 +25,11 @@ from effrob.writing import whole_file
 BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
 SHORT = {"imagenet-v2": "V2", "imagenet-r": "R", "imagenet-sketch": "Sketch", "objectnet": "ObjectNet"}
 POCKET = (
-    "The pocket run trains small networks on twenty drawn classes, several seeds an arm, changing one factor at a time, and "
-    "measures them with the same instrument. It can show whether a factor is able to move effective robustness, and which way, "
-    "where nothing else differs; for causes iii and iv no published pair does that. It cannot say how much the factor moved "
-    "CLIP: its pictures, captions and shifts are drawn by a program, its sets and networks are smaller by orders of magnitude, "
-    "and what appears only at scale does not appear in it."
+    "The pocket run trains small networks on twenty drawn classes, several seeds an arm, with arms made to differ in one factor; "
+    "its report says where they cannot. It measures them with the same instrument, so it can show whether a factor is able to "
+    "move effective robustness, and which way; for causes iii and iv no published pair can. It cannot say how much the factor "
+    "moved CLIP: its pictures, captions and shifts are drawn by a program, its sets and networks are smaller by orders of "
+    "magnitude, and what appears only at scale does not appear in it."
 )
 RULE = (
     "Effect: effective robustness of the study's headline contrast on the mean of V2, R, Sketch and ObjectNet (else shift by "
