@@ -25,7 +25,7 @@ from effrob.writing import whole_file
 BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
 SHORT = {"imagenet-v2": "V2", "imagenet-r": "R", "imagenet-sketch": "Sketch", "objectnet": "ObjectNet"}
 POCKET = (
-    "The pocket run trains small networks on twenty drawn classes, several seeds an arm, with arms made to differ in one factor; "
+    "The pocket run trains small networks on twenty drawn classes, several seeds an arm, arms made to differ in one factor; "
     "its report says where they cannot. It measures them with the same instrument, so it can show whether a factor is able to "
     "move effective robustness, and which way; for causes iii and iv no published pair can. It cannot say how much the factor "
     "moved CLIP: its pictures, captions and shifts are drawn by a program, its sets and networks are smaller by orders of "
