@@ -40,12 +40,12 @@ def command(
     A measured row is shown only after its record's digests were checked and its accuracies recomputed from the
     predictions, so --results also takes folders that others sent.
     """
-    from effrob.leaderboard.gather import gather
+    from effrob.leaderboard.gather import gather, uncollected
     from effrob.leaderboard.write import write_board
     from effrob.rows import Line
 
-    gathered, line = gather(results, published), Line(baseline, axis, scale)
-    text = write_board(gathered, line, form, out, top)
+    with uncollected():
+        text = write_board(gather(results, published), Line(baseline, axis, scale), form, out, top)
     if text is not None:
         click.echo(text, nl=False)
     else:

@@ -62,8 +62,8 @@ def _analysis(gathered: Gathered, suite: str, line: Line) -> Analysis:
 def survival(cells: Sequence[Cell | None]) -> Mapping[str, int]:
     """Verdict -> number of analyses that give it. An analysis counts once: a row without the clean axis has one axis."""
     distinct = {
-        (cell.baseline, cell.axis, cell.scale): cell.robustness["verdict"]
+        (cell.baseline, cell.axis, cell.scale): cell.effective.verdict
         for cell in cells
         if cell is not None and cell.effective is not None
     }
-    return Counter(distinct.values())
+    return Counter(verdict for verdict in distinct.values() if verdict is not None)

@@ -127,7 +127,7 @@ def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
         for curve in curves(each.fit, low, high):
             axis.fill_between(curve.x, curve.low, curve.high, color="#D55E00", alpha=0.15, linewidth=0)
             axis.plot(curve.x, curve.y, color="#D55E00", linewidth=1.2)
-    for group, (_, colour, marker) in GROUPS.items():
+    for group, (_, colour, _, marker) in GROUPS.items():
         for measured in (False, True):
             chosen = [p for p in each.points if p.group == group and p.row.measured == measured]
             axis.scatter(
@@ -174,7 +174,7 @@ def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:
         return Line2D([], [], linestyle="none", markeredgewidth=0.8, label=label, **look)
 
     seen = {p.group for each in panels for p in each.points}
-    entries = [dot(marker, colour, name) for key, (name, colour, marker) in GROUPS.items() if key in seen]
+    entries = [dot(look.marker, look.colour, look.name) for key, look in GROUPS.items() if key in seen]
     if any(p.row.measured for each in panels for p in each.points):
         entries.append(dot("o", "#111827", "measured (filled)", filled=True))
     fits = [each.fit for each in panels if isinstance(each.fit, RobustnessFit)]

@@ -12,9 +12,10 @@ from typing import Any
 from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
 from effrob.leaderboard.cell import Cell, Lines
 from effrob.leaderboard.points import GROUPS, card_of, curves, group_of, line_of
-from effrob.leaderboard.render import READING, RULE, SHORT
+from effrob.leaderboard.render import RULE, SHORT
 from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
 from effrob.results.accuracy import mean_accuracy
+from effrob.results.store import slug
 from effrob.robustness.baseline import MEANS
 from effrob.rows import FOUR
 
@@ -38,27 +39,38 @@ def mean_of(suite: str) -> str | None:
 def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
     """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
     return {
-        "groups": {
-            key: {"name": name, "colour": colour, "marker": marker} for key, (name, colour, marker) in GROUPS.items()
-        },
+        "groups": {key: look._asdict() for key, look in GROUPS.items()},
         "verdicts": list(VERDICTS),
         "reaches": list(REACHES),
         "rule": RULE,
-        "reading": READING,
         "suites": {suite: _suite(suite, list(each), pages) for suite, each in found.items()},
     }
 
 
+def analysis_file(key: str) -> str:
+    """The file of an analysis: its key as a file name."""
+    return f"{slug(key.replace('|', '.'))}.js"
+
+
+def shifts_of(analysis: Analysis) -> list[str]:
+    """The four, the diagnostic set, then every other shift that a row has."""
+    known = [*FOUR[analysis.suite], DIAGNOSTIC[analysis.suite]]
+    present = {shift for row in analysis.rows for shift in row.cells}
+    return [*known, *sorted(present - {*known})]
+
+
 def _suite(suite: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
     first = found[0]
-    shifts = [*FOUR[suite], DIAGNOSTIC[suite]]
+    shifts = shifts_of(first)
     named = mean_of(suite)
+    labels = {shift: SHORT.get(shift, shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
     return {
         "shifts": shifts,
         "four": list(FOUR[suite]),
+        "diagnostic": DIAGNOSTIC[suite],
         "mean": named,
-        "labels": {**{shift: SHORT[shift] for shift in shifts}, **({named: "Mean of the four"} if named else {})},
-        "analyses": [analysis.key for analysis in found],
+        "labels": labels,
+        "files": {analysis.key: analysis_file(analysis.key) for analysis in found},
         "rows": [_row(row, [a.rows[i] for a in found], shifts, pages) for i, row in enumerate(first.rows)],
     }
 
@@ -101,9 +113,7 @@ def _accuracy(cell: Cell, everywhere: Sequence[Cell]) -> list[Any]:
 
 def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
     """The numbers of one analysis, by row: means, ranks, cells; and the lines to draw."""
-    suite = analysis.suite
-    shifts = [*FOUR[suite], DIAGNOSTIC[suite]]
-    named = mean_of(suite)
+    shifts, named = shifts_of(analysis), mean_of(analysis.suite)
     return {
         "key": analysis.key,
         "rows": [_judged(analysis, row) for row in analysis.rows],
@@ -126,13 +136,12 @@ def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
 
 def _cell(cell: Cell | None) -> list[Any] | int:
     """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated]; 0 for none."""
-    if cell is None or cell.effective is None:
+    if cell is None or cell.effective is None or cell.effective.verdict is None:
         return 0
-    facts = cell.robustness
-    ends = [*pair(facts["effective_robustness_ci95"]), *pair(facts["effective_robustness_pi95"])]
-    verdict = VERDICTS.index(facts["verdict"])
-    logit = rounded(facts["effective_robustness_logit"])
-    return [rounded(facts["effective_robustness"]), *ends, logit, verdict, int(facts["extrapolated"])]
+    found = cell.effective
+    ends, logit = [*pair(found.ci95), *pair(found.pi95)], rounded(found.effective_robustness_logit)
+    verdict, extrapolated = VERDICTS.index(str(found.verdict)), int(bool(found.extrapolated))
+    return [rounded(found.effective_robustness), *ends, logit, verdict, extrapolated]
 
 
 def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:

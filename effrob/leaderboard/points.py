@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -23,14 +24,24 @@ from model_zoo.registration import saved
 
 GRID = 60  # points a segment is drawn with
 
+
+class Look(NamedTuple):
+    """A group's name, its colour on a light and on a dark ground, and its marker, by matplotlib's letter."""
+
+    name: str
+    colour: str
+    on_dark: str
+    marker: str
+
+
 # Okabe and Ito's palette, told apart under the common colour-vision deficiencies; the marker says the same again.
 GROUPS = {
-    "labels": ("ImageNet-1k alone", "#6b7280", "o"),
-    "robust": ("ImageNet-1k, made robust", "#E69F00", "s"),
-    "more labels": ("more labelled data", "#009E73", "^"),
-    "captions": ("image-text pairs", "#0072B2", "D"),
-    "captions, then labels": ("image-text, then ImageNet", "#CC79A7", "v"),
-    "unknown": ("training not stated", "#8c564b", "X"),
+    "labels": Look("ImageNet-1k alone", "#6b7280", "#a8b0bd", "o"),
+    "robust": Look("ImageNet-1k, made robust", "#E69F00", "#f5b731", "s"),
+    "more labels": Look("more labelled data", "#009E73", "#2fcf9f", "^"),
+    "captions": Look("image-text pairs", "#0072B2", "#56B4E9", "D"),
+    "captions, then labels": Look("image-text, then ImageNet", "#CC79A7", "#e79cc5", "v"),
+    "unknown": Look("training not stated", "#8c564b", "#c99a8d", "X"),
 }
 
 

@@ -20,6 +20,9 @@ SHORT = {
     "imagenet-sketch": "Sketch",
     "objectnet": "ObjectNet",
     "imagenet-a": "-A (diagnostic)",
+    "imagenet-v2-threshold-0.7": "V2, threshold 0.7",
+    "imagenet-v2-top-images": "V2, top images",
+    "imagenet-real": "ReaL",
     "pocket-v2": "pocket-v2",
     "pocket-r": "pocket-r",
     "pocket-sketch": "pocket-sketch",
@@ -221,8 +224,9 @@ def _value(accuracy: Accuracy | None) -> float | None:
 
 def json_text(found: Board) -> str:
     """Strict JSON, keys sorted, a line a row: that reads well in a diff, and indenting a board costs seconds."""
-    rows = (json.dumps(row, allow_nan=False, sort_keys=True, ensure_ascii=False) for row in as_json(found))
-    return "[\n" + ",\n".join(rows) + "\n]\n"
+    rows = (row_json(found, row) for row in found.rows)
+    lines = (json.dumps(row, allow_nan=False, sort_keys=True, ensure_ascii=False) for row in rows)
+    return "[\n" + ",\n".join(lines) + "\n]\n"
 
 
 PLAIN = (

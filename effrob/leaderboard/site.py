@@ -11,20 +11,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from effrob.errors import UsageProblem
 from effrob.leaderboard.analyses import Analysis, analyses, survival
 from effrob.leaderboard.gather import Gathered
-from effrob.leaderboard.page_data import analysis_data, board_data, script
+from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
 from effrob.leaderboard.points import GROUPS, card_of, group_of
-from effrob.leaderboard.render import SHORT, how, interval, percent
-from effrob.leaderboard.table import BoardRow
+from effrob.leaderboard.render import SHORT, csv_text, how, interval, percent
+from effrob.leaderboard.table import BoardRow, board
 from effrob.results.store import slug
 from effrob.rows import Line
 from effrob.writing import temporary
+from model_zoo.published import source
 
 MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
-OURS = ("board.css", "data.js", "state.js", "chart.js", "table.js", "main.js", "theme.js")
+SCRIPTS = ("theme", "data", "state", "rows", "place", "chart", "table", "picked", "controls", "main")
+OURS = ("board.css", *(f"{name}.js" for name in SCRIPTS))
 
 
 def write_site(gathered: Gathered, line: Line, out: Path) -> int:
@@ -67,18 +70,15 @@ def _write(
         for analysis in each:
             text = script("analysis", analysis_data(analysis, gathered.lines(analysis.line)))
             (folder / "data" / analysis_file(analysis.key)).write_text(text, encoding="utf-8")
+    chosen = board([row for each in found.values() for row in each[0].rows])
+    (folder / "board.csv").write_text(csv_text(chosen), encoding="utf-8")
     context = {"suites": list(found), "first": {suite: analysis_file(each[0].key) for suite, each in found.items()}}
     index = templates.get_template("index.html").render(problems=gathered.problems, **context)
     (folder / "index.html").write_text(index, encoding="utf-8")
     template = templates.get_template("model.html")
     for model, rows in _by_model(found).items():
-        facts = _model_facts(model, rows)
+        facts = _model_facts(model, rows, next(iter(found)))
         (folder / "models" / pages[model]).write_text(template.render(**facts), encoding="utf-8")
-
-
-def analysis_file(key: str) -> str:
-    """The file of an analysis: its key as a file name."""
-    return f"{slug(key.replace('|', '.'))}.js"
 
 
 def page_names(models: Iterable[str]) -> dict[str, str]:
@@ -95,11 +95,13 @@ def _by_model(found: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardR
     return grouped
 
 
-def _model_facts(model: str, rows: Sequence[list[BoardRow]]) -> dict[str, Any]:
+def _model_facts(model: str, rows: Sequence[list[BoardRow]], suite: str) -> dict[str, Any]:
+    """What a model's page shows; `suite` is the one the board opens with."""
     first = rows[0][0]
     card = card_of(first)
-    facts = card.as_json() | {"group": GROUPS[group_of(card)][0]}
-    return {"model": model, "card": facts, "rows": [_row_facts(judged) for judged in rows]}
+    facts = card.as_json() | {"group": GROUPS[group_of(card)].name}
+    link = urlencode({"model": model} if first.suite == suite else {"suite": first.suite, "model": model})
+    return {"model": model, "card": facts, "rows": [_row_facts(judged) for judged in rows], "link": link}
 
 
 def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
@@ -116,6 +118,7 @@ def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
         "mean_logit": "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}",
         "shifts": [_shift_facts(judged, shift) for shift in row.cells],
         "details": row.details,
+        "origin": None if row.measured else source(row.source.removeprefix("published:")).title,
     }
 
 
@@ -128,7 +131,8 @@ def _shift_facts(judged: Sequence[BoardRow], shift: str) -> dict[str, Any]:
     known = [value for value in points if value is not None]
     return {
         "name": SHORT.get(shift, shift),
-        "accuracy": percent(cell.accuracy.value) + interval(cell.accuracy_ci95),
+        "accuracy": percent(cell.accuracy.value),
+        "accuracy_ci": interval(cell.accuracy_ci95),
         "n": round(cell.accuracy.n),
         "partial": cell.partial,
         "clean": "-" if cell.clean is None else percent(cell.clean.value),

@@ -59,7 +59,8 @@ def test_ticks_are_round_and_apart() -> None:
 
 
 def test_groups_differ_in_colour_and_in_marker() -> None:
-    assert len({colour for _, colour, _ in GROUPS.values()}) == len({m for _, _, m in GROUPS.values()}) == len(GROUPS)
+    for what in ("colour", "on_dark", "marker"):
+        assert len({getattr(look, what) for look in GROUPS.values()}) == len(GROUPS)
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

@@ -1,102 +1,199 @@
-// The picture: one shift, both axes on the line's scale, drawn by plotly from this folder.
+// The picture: one shift, both axes on the line's scale, drawn by plotly from this folder. Holds no state of the view.
 "use strict";
 effrob.chart = (() => {
-  const { J, C, A } = effrob;
-  const SYMBOL = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x" };
-  const TICKS = [0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6, 0.95, 0.05, 0.98, 0.02, 0.001, 0.999, 0.003, 0.995];
+  const { J, C, A, place } = effrob;
+  const SYMBOLS = {
+    o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", X: "x",
+  };
+  const LOWEST = 0.2; // clean accuracy a row must have to widen the first view
+  const FEW = 50;     // unless so few rows are shown that each of them matters
+  const CONFIG = { displayModeBar: false, displaylogo: false, doubleClick: false, responsive: true, scrollZoom: false };
   const box = document.getElementById("chart");
+
+  let ids = [];    // per trace, the places in the data of its points
+  let ranges = {}; // what is shown now, on the scale
+
   // plotly reads a little HTML in its texts: names are escaped so that they stay names.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  let drawn = null;   // { ids per trace }
+  const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const isDark = () => getComputedStyle(document.documentElement).colorScheme.includes("dark");
 
-  function place(row, view, facts) {
-    if (view.shift === facts.mean) return [row.clean[0], row.mean];
-    const cell = row.shifts[view.shift];
-    if (!cell) return [null, null];
-    return [view.axis === "clean" ? cell[A.clean] : row.clean[0], cell[A.accuracy]];
+  function hoverOfMean(row, judged) {
+    const { percent, points, logits, between } = effrob;
+    return [
+      `mean of the four ${percent(row.mean)} %, clean ${percent(row.clean[0])} %`,
+      `effective robustness of the mean ${points(judged[J.ofMean])}`,
+      `mean effective robustness ${points(judged[J.mean])} ${between(judged[J.meanLow], judged[J.meanHigh], points)}`,
+      `logit mean ${logits(judged[J.logit])}`,
+    ];
   }
 
-  function hover(row, i, numbers, view, facts) {
-    const lines = [`<b>${plain(row.model)}</b>${row.size && row.source !== "measured" ? ` (${row.size} px)` : ""}`];
-    const judged = numbers.rows[i];
-    if (view.shift === facts.mean) {
-      lines.push(`mean of four ${effrob.percent(row.mean)} %, clean ${effrob.percent(row.clean[0])} %`, `effective robustness of the mean ${effrob.points(judged[J.ofMean])}`, `mean effective robustness ${effrob.points(judged[J.mean])} ${effrob.between(judged[J.meanLow], judged[J.meanHigh], 1, effrob.points)}`, `logit mean ${effrob.signed(judged[J.logit])}`);
-    } else {
-      const cell = row.shifts[view.shift], score = numbers.cells[view.shift][i];
-      const clean = view.axis === "clean" ? cell[A.clean] : row.clean[0];
-      lines.push(`${plain(facts.labels[view.shift])} ${effrob.percent(cell[A.accuracy])} % ${effrob.between(cell[A.low], cell[A.high])}, clean ${effrob.percent(clean)} %`);
-      if (score) lines.push(`effective robustness ${effrob.points(score[C.points])} ${effrob.between(score[C.low], score[C.high], 1, effrob.points)}`, `${effrob.data.verdicts[score[C.verdict]]}, in ${cell[A.votes][score[C.verdict]]} of ${cell[A.votes].reduce((a, b) => a + b)} analyses${score[C.extrapolated] ? "; extrapolated" : ""}`);
+  function hoverOfShift(row, i, numbers, view, facts) {
+    const { percent, points, between, survival } = effrob;
+    const cell = row.shifts[view.shift], score = numbers.cells[view.shift][i];
+    const [clean] = place.accuracies(row, view.shift, view.axis, facts);
+    const label = plain(facts.labels[view.shift]);
+    const lines = [
+      `${label} ${percent(cell[A.accuracy])} % ${between(cell[A.low], cell[A.high])}, clean ${percent(clean)} %`,
+    ];
+    if (score) {
+      const { word, kept, all } = survival(row, view.shift, score);
+      const beyond = score[C.extrapolated] ? "; extrapolated" : "";
+      lines.push(`effective robustness ${points(score[C.points])} ${between(score[C.low], score[C.high], points)}`);
+      lines.push(`${word.replace("-", " ")}, in ${kept} of ${all} analyses${beyond}`);
     }
-    lines.push(`${plain(row.trained_on ?? "training not stated")}`, `${plain(row.source)}; ${plain(row.head)}${row.prompts ? `, ${plain(row.prompts)}` : ""}; ${plain(row.protocol)}${row.partial ? "; partial" : ""}`);
-    return lines.join("<br>");
+    return lines;
   }
 
-  function ticks(to, low, high, most) {
-    const apart = (high - low) / most, kept = [];
-    for (const tick of TICKS) if (to(tick) >= low && to(tick) <= high && kept.every((other) => Math.abs(to(other) - to(tick)) >= apart)) kept.push(tick);
-    kept.sort((a, b) => a - b);
-    return { tickvals: kept.map(to), ticktext: kept.map((tick) => String(+(100 * tick).toPrecision(4))) };
+  function hover({ row, i }, numbers, view, facts) {
+    const size = row.size && row.source !== "measured" ? `, ${row.size} px` : "";
+    const lines = view.shift === facts.mean
+      ? hoverOfMean(row, numbers.rows[i])
+      : hoverOfShift(row, i, numbers, view, facts);
+    const how = row.prompts ? `${row.head}, ${row.prompts}` : row.head;
+    return [
+      `<b>${plain(row.model)}</b>${size}`,
+      ...lines,
+      plain(row.trained_on ? `trained on ${row.trained_on}` : "training not stated"),
+      plain(`${row.source}; ${how}; protocol ${row.protocol}${row.partial ? "; partial" : ""}`),
+    ].join("<br>");
   }
 
-  function lineTraces(numbers, view, facts, to) {
-    const line = numbers.lines[`${view.shift}|${view.axis}`] ?? {}, traces = [];
-    for (const [i, curve] of (line.curves ?? []).entries()) {
-      const x = curve.x.map(to), shared = { x, mode: "lines", hoverinfo: "skip", legendgroup: "line" };
-      traces.push({ ...shared, y: curve.low.map(to), line: { width: 0 }, showlegend: false });
-      traces.push({ ...shared, y: curve.high.map(to), line: { width: 0 }, fill: "tonexty", fillcolor: "rgba(217,95,14,0.16)", name: "95 % of baseline models", showlegend: i === 0 });
-      traces.push({ ...shared, y: curve.y.map(to), line: { color: colour("--line-colour"), width: 2.5 }, name: `line of ${view.baseline}`, showlegend: i === 0 });
-    }
-    return { traces, why: line.why };
+  function lineTraces(line, view, to) {
+    const traces = [];
+    (line.curves ?? []).forEach((curve, i) => {
+      const shared = { x: curve.x.map(to), mode: "lines", hoverinfo: "skip", showlegend: false };
+      const edge = { ...shared, line: { width: 0 } };
+      traces.push({ ...edge, y: curve.low.map(to) });
+      traces.push({ ...edge, y: curve.high.map(to), fill: "tonexty", fillcolor: ink("--band") });
+      traces.push({ ...shared, y: curve.y.map(to), line: { color: ink("--line-colour"), width: 2.5 }, name: `line ${i}` });
+    });
+    return traces;
   }
 
-  function draw(rows, numbers, view, facts) {
-    const to = effrob.onScale(view.scale), traces = [], ids = [], xs = [], ys = [];
-    const line = lineTraces(numbers, view, facts, to);
-    let left = 0;
-    const groups = {};
-    for (const { row, i } of rows) {
-      const [x, y] = place(row, view, facts);
-      if (y === null) continue;
-      if (x === null) { left += 1; continue; }
-      if (to(x) === null || to(y) === null) continue;
-      const key = `${row.source === "measured" ? 1 : 0}|${row.group}`;
-      (groups[key] ??= []).push({ x: to(x), y: to(y), clean: x, row, i });
-      if (x > 0.2 || rows.length < 50) { xs.push(to(x)); ys.push(to(y)); }
-    }
-    const ground = colour("--ground"), ink = colour("--ink");
+  // One trace a family and source kind: hollow published, filled measured.
+  function pointTraces(spots, numbers, view, facts, brush) {
+    const groups = {}, dark = isDark(), ground = ink("--ground"), edge = ink("--ink"), found = [];
+    for (const spot of spots) (groups[`${spot.row.source === "measured" ? 1 : 0}|${spot.row.group}`] ??= []).push(spot);
     for (const key of Object.keys(groups).sort()) {
-      const [measured, name] = key.split("|"), look = effrob.data.groups[name], these = groups[key];
-      ids[traces.length] = these.map((each) => each.i);
-      const symbol = SYMBOL[look.marker] + (measured === "1" ? "" : "-open");
-      traces.push({
-        type: "scatter", mode: "markers", name: measured === "1" ? `${look.name}, measured` : look.name, x: these.map((p) => p.x), y: these.map((p) => p.y),
-        text: these.map((p) => hover(p.row, p.i, numbers, view, facts)), hovertemplate: "%{text}<extra></extra>",
-        marker: { symbol, color: look.colour, size: these.map((p) => (p.row.model === view.model ? 17 : measured === "1" ? 11 : 7)), line: { width: measured === "1" ? 1 : 1.3, color: measured === "1" ? ink : look.colour } },
-        selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.18 } },
+      const filled = key[0] === "1", these = groups[key], look = effrob.data.groups[key.slice(2)];
+      const colour = dark ? look.on_dark : look.colour;
+      found.push({
+        ids: these.map(({ i }) => i),
+        trace: {
+          type: "scatter", mode: "markers", showlegend: false, name: look.name,
+          x: these.map(({ x }) => x), y: these.map(({ y }) => y),
+          text: these.map((each) => hover(each, numbers, view, facts)),
+          hovertemplate: "%{text}<extra></extra>",
+          marker: {
+            symbol: SYMBOLS[look.marker] + (filled ? "" : "-open"), color: colour, size: filled ? 12 : 7.5,
+            line: { width: filled ? 1.5 : 1.4, color: filled ? edge : colour },
+          },
+          hoverlabel: { bordercolor: colour, bgcolor: ground, font: { color: edge } },
+          selectedpoints: brush ? these.flatMap(({ i }, at) => (brush.has(i) ? [at] : [])) : null,
+          selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.15 } },
+        },
       });
     }
-    const span = (values) => (values.length ? [Math.min(...values) - 0.15, Math.max(...values) + 0.15] : [-2, 2]);
-    const [xr, yr] = [span(xs), span(ys)], low = Math.max(xr[0], yr[0]), high = Math.min(xr[1], yr[1]);
-    const under = line.traces.length, diagonal = { x: [-9, 9], y: [-9, 9], mode: "lines", hoverinfo: "skip", line: { dash: "dash", width: 1, color: ink }, name: "y = x", showlegend: low < high };
-    const narrow = box.clientWidth < 640, classes = view.shift === facts.mean || view.axis === "full" ? "all classes" : "the shift's classes";
-    const axis = (range, title, most) => ({ range, title: { text: title, font: { size: 13 } }, ...ticks(to, range[0], range[1], most), gridcolor: colour("--line"), zeroline: false, linecolor: colour("--line"), color: ink });
-    const layout = {
-      xaxis: axis(xr, `clean accuracy, ${classes} (%)`, narrow ? 6 : 10), yaxis: axis(yr, `${facts.labels[view.shift]} (%)`, 10), paper_bgcolor: ground, plot_bgcolor: ground, font: { family: "system-ui, sans-serif", color: ink },
-      margin: { l: 56, r: 12, t: 12, b: narrow ? 44 : 48 }, hovermode: "closest", dragmode: "zoom", hoverlabel: { bgcolor: ground, bordercolor: colour("--line"), font: { color: ink, size: 12.5 }, align: "left" },
-      legend: narrow ? { orientation: "h", y: -0.16, font: { size: 11 } } : { x: 0.01, y: 0.99, bgcolor: "rgba(0,0,0,0)", font: { size: 12 } }, uirevision: [view.suite, view.shift, view.axis, view.scale].join(),
+    return found;
+  }
+
+  // A ring around the chosen model's points, and its name at the first.
+  function chosen(spots, view) {
+    const these = view.model ? spots.filter(({ row }) => row.model === view.model) : [];
+    if (!these.length) return { traces: [], annotations: [] };
+    const ring = {
+      x: these.map(({ x }) => x), y: these.map(({ y }) => y), mode: "markers", hoverinfo: "skip", showlegend: false,
+      marker: { symbol: "circle-open", size: 20, color: ink("--ink"), line: { width: 2 } },
     };
-    drawn = { ids: [...Array(under + 1), ...ids], shown: traces.reduce((sum, each) => sum + each.x.length, 0), left, why: line.why };
-    Plotly.react(box, [...line.traces, diagonal, ...traces], layout, { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtonsToRemove: ["toImage", "autoScale2d"], modeBarButtonsToAdd: ["select2d", "lasso2d"] });
-    return drawn;
+    const label = {
+      x: these[0].x, y: these[0].y, text: plain(view.model), showarrow: true, arrowhead: 0, ax: -46, ay: -34,
+      standoff: 10, font: { color: ink("--ink"), size: 12.5 },
+      bgcolor: ink("--ground"), bordercolor: ink("--ink"), borderpad: 3,
+    };
+    return { traces: [ring], annotations: [label] };
   }
 
-  function listen(onBrush, onPick) {
-    const idsOf = (event) => event.points.map((point) => drawn.ids[point.curveNumber]?.[point.pointNumber]).filter((id) => id !== undefined);
-    box.on("plotly_selected", (event) => { if (event) onBrush(new Set(idsOf(event))); });
-    box.on("plotly_deselect", () => onBrush(null));
-    box.on("plotly_click", (event) => { const [id] = idsOf(event); if (id !== undefined) onPick(id); });
+  function outline(view, facts) {
+    const brush = view.brush ? place.brushOf(view.brush, facts) : null;
+    if (!brush || brush.shift !== view.shift || brush.axis !== view.axis || brush.scale !== view.scale) return [];
+    const path = `M${brush.corners.map((corner) => corner.join()).join("L")}Z`;
+    return [{ type: "path", path, line: { color: ink("--accent"), width: 1.5, dash: "dot" }, layer: "above" }];
   }
 
-  return { draw, listen, get drawn() { return drawn; } };
+  function layout(to, view, facts, tool) {
+    const narrow = box.clientWidth < 640, edge = ink("--ink"), grid = ink("--grid");
+    const mean = view.shift === facts.mean, own = !mean && view.axis === "clean";
+    const up = mean ? "Mean accuracy on the four shifts" : `Accuracy on ${facts.labels[view.shift]}`;
+    const axis = (range, title, most) => ({
+      range, ...place.ticks(to, range, most), gridcolor: grid, zeroline: false, linecolor: ink("--line"), color: edge,
+      title: { text: title, font: { size: 13 }, standoff: 8 }, tickfont: { size: narrow ? 11 : 12 },
+    });
+    return {
+      xaxis: axis(ranges.x, `Clean accuracy, ${own ? "the shift's classes" : "all classes"}, %`, narrow ? 7 : 14),
+      yaxis: axis(ranges.y, `${up}, %`, 14),
+      paper_bgcolor: ink("--ground"), plot_bgcolor: ink("--ground"), font: { family: "system-ui, sans-serif", color: edge },
+      margin: { l: narrow ? 46 : 58, r: 10, t: 10, b: 48 }, hovermode: "closest", dragmode: tool, selections: [],
+      hoverlabel: { font: { size: 12.5 }, align: "left" },
+    };
+  }
+
+  // Draw the rows; says how many points there are, how many rows lack the axis, and why there is no line.
+  function draw(rows, numbers, view, facts, brush, tool) {
+    const to = place.onScale(view.scale), spots = [];
+    let left = 0;
+    for (const { row, i } of rows) {
+      const [clean, accuracy] = place.accuracies(row, view.shift, view.axis, facts);
+      if (accuracy === null) continue;
+      if (clean === null) left += 1;
+      else if (to(clean) !== null && to(accuracy) !== null) spots.push({ row, i, clean, x: to(clean), y: to(accuracy) });
+    }
+    const wide = spots.filter(({ clean }) => clean > LOWEST || spots.length < FEW);
+    const whole = { x: place.range(wide.map(({ x }) => x)), y: place.range(wide.map(({ y }) => y)) };
+    ranges = (view.zoom && place.zoomOf(view.zoom)) || whole;
+    const line = numbers.lines[`${view.shift}|${view.axis}`] ?? {}, under = lineTraces(line, view, to);
+    under.push({
+      x: [-9, 9], y: [-9, 9], mode: "lines", hoverinfo: "skip", showlegend: false,
+      line: { dash: "dash", width: 1.2, color: ink("--soft") },
+    });
+    const points = pointTraces(spots, numbers, view, facts, brush), pick = chosen(spots, view);
+    ids = [...under.map(() => []), ...points.map((each) => each.ids)];
+    const made = layout(to, view, facts, tool);
+    Object.assign(made, { annotations: pick.annotations, shapes: outline(view, facts) });
+    Plotly.react(box, [...under, ...points.map(({ trace }) => trace), ...pick.traces], made, CONFIG);
+    return { shown: spots.map(({ row }) => row), left, why: line.why };
+  }
+
+  // What the reader does in the picture: zoom to a range, brush a polygon, pick a point; null for undone.
+  function listen({ zoom, brush, pick }) {
+    box.on("plotly_relayout", (change) => {
+      if (!Object.keys(change).some((key) => /^[xy]axis\.range/.test(key))) return;
+      zoom([...box.layout.xaxis.range, ...box.layout.yaxis.range]);
+    });
+    box.on("plotly_doubleclick", () => zoom(null));
+    box.on("plotly_selected", (event) => {
+      if (event?.range) {
+        const { x: [x0, x1], y: [y0, y1] } = event.range;
+        brush([x0, y0, x1, y0, x1, y1, x0, y1]);
+      } else if (event?.lassoPoints) {
+        brush(event.lassoPoints.x.flatMap((x, i) => [x, event.lassoPoints.y[i]]));
+      }
+    });
+    box.on("plotly_deselect", () => brush(null));
+    box.on("plotly_click", (event) => {
+      const found = event.points.map((point) => ids[point.curveNumber]?.[point.pointNumber]);
+      const known = found.filter((id) => id !== undefined);
+      if (known.length) pick(known[0]);
+    });
+  }
+
+  // The ranges a step of zooming in (below 1) or out would show.
+  function zoomed(factor) {
+    return [ranges.x, ranges.y].flatMap(([low, high]) => {
+      const middle = (low + high) / 2, half = ((high - low) / 2) * factor;
+      return [middle - half, middle + half];
+    });
+  }
+
+  return { draw, listen, zoomed, isDark };
 })();
