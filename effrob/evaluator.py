@@ -157,7 +157,8 @@ class Evaluation:
             readout = head.fit(load_encoder(cell.identity.asked, device_of(self.request)), labels, None)
         else:
             readout = head.fit(None, labels, self._training(cell, cell.train))
-        save_readout(path, readout)
+        if readout.kept:
+            save_readout(path, readout)
         return readout
 
     def _training(self, cell: Cell, train: Shift) -> Training:

@@ -21,10 +21,14 @@ TABLE = {
     "native": "effrob.heads.native:Native",
     "zero-shot": "effrob.heads.zeroshot:ZeroShot",
     "linear-probe": "effrob.heads.probe:Probe",
+    "few-shot": "effrob.heads.fewshot:FewShot",
+    "ridge": "effrob.heads.ridge:RidgeHead",
+    "knn": "effrob.heads.knn:Knn",
 }
 WITHOUT_TRAINING = ("native", "zero-shot")
 VERSION = 1  # of what the learning heads do: a change gives records a new key
 _STRENGTH = re.compile(r"linear-probe@(?P<C>\S+)")
+_SHOTS = re.compile(r"few-shot-(?P<shots>[1-9]\d*)(@(?P<seed>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ def _offered(find: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...
 
 
 def names() -> list[str]:
-    """Every head that can be asked for; `linear-probe@C` fixes the strength, `few-shot-K` takes a number for K."""
-    return sorted({*TABLE, *(entry.name for entry in _offered(entry_points))})
+    """Every head that can be asked for; K of `few-shot-K` is a number. `linear-probe@C` and `few-shot-K@SEED` go further."""
+    shipped = (f"{name}-K" if name == "few-shot" else name for name in TABLE)
+    return sorted({*shipped, *(entry.name for entry in entry_points(group="effrob.heads"))})
 
 
 def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
@@ -82,7 +87,12 @@ def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
 
 
 def _taken_apart(name: str) -> tuple[str, dict[str, Any]]:
-    """Family and options of a head's name: `linear-probe@0.1` is a linear-probe with C = 0.1."""
+    """Family and options of a head's name: `linear-probe@0.1` is a linear-probe with C = 0.1. The family may be unknown."""
+    if name == "few-shot":
+        raise UsageProblem("a few-shot head says how many shots a class: few-shot-1, few-shot-4, few-shot-16, ...")
+    shots = _SHOTS.fullmatch(name)
+    if shots is not None:
+        return "few-shot", {"shots": int(shots["shots"]), "seed": int(shots["seed"] or 0)}
     found = _STRENGTH.fullmatch(name)
     if found is None:
         return name, {}
@@ -102,7 +112,8 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
     """
     chosen: list[HeadChoice] = []
     for name in asked or (("zero-shot",) if has_text else ("native",)):
-        if _taken_apart(name)[0] not in names():
+        family = _taken_apart(name)[0]
+        if family not in TABLE and family not in names():
             raise UsageProblem(f"no head is called {name!r}{near(name, names())}")
         if name == "zero-shot":
             chosen += [HeadChoice(name, prompt_set(which)) for which in prompts]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class Readout:
     normalise: bool
     own: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    kept: ClassVar[bool] = True  # False: made anew each time, there is nothing that a file would save
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:
         """(B, D) float32 -> (B, C) float32."""

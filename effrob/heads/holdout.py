@@ -5,7 +5,9 @@ Also where a head's training rows are checked. Knows no solver.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,10 +100,13 @@ def usable(train: Training | None, head: str) -> Training:
     )
 
 
+def train_facts(train: Training) -> dict[str, Any]:
+    """What a record says of the set a head learned from."""
+    return {"name": train.name, "rows": len(train.rows), "classes": train.n_classes, "digest": digest_of(train)}
+
+
 def digest_of(train: Training) -> str:
     """SHA-256 of a training set's rows and classes and of the features there: what a record calls the train digest."""
-    import hashlib
-
     hashed = hashlib.sha256(f"{train.model} {train.array.shape} {train.n_classes}".encode())
     hashed.update(np.ascontiguousarray(train.rows).tobytes() + np.ascontiguousarray(train.targets).tobytes())
     for start in range(0, len(train.rows), 65536):

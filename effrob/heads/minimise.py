@@ -17,15 +17,19 @@ from typing import Literal, Protocol
 
 import torch
 
-from effrob.heads.metric import ClassMetric
+from effrob.heads.metric import ClassMetric, Measure, Metric
 from effrob.heads.softmax import Evaluation, Moments
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
 LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
-WINDOW = 4  # accepted steps in each of the two falls that are compared
+WINDOW = 4  # accepted steps, at least, in each of the two falls that are compared
+SHARE = 8  # ... and this part of all steps: where many were needed, a few of them tell too little of the rate
 REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
 FAR = 1e3  # "much": the estimated gap is this many times what is asked
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
+
+SHORTEST = 1e-7  # step, of a whole one, at which a direction is given up
+RESCUES = 2  # times a problem may start again from where it stands, with no memory and a cautious metric
 
 Reason = Literal["gap", "rounding", "cap"]
 
@@ -58,18 +62,19 @@ class _Run:
     theta: torch.Tensor
     value: torch.Tensor
     gradient: torch.Tensor
-    metric: ClassMetric
+    metric: Metric
     slope: torch.Tensor
     direction: torch.Tensor
     step: torch.Tensor
     best: torch.Tensor  # the least decrement seen, and the rounds since
     idle: torch.Tensor
+    rescues: torch.Tensor
     falls: list[torch.Tensor] = field(default_factory=list)
     pairs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
     def keep(self, kept: torch.Tensor) -> None:
         """Drop the finished problems."""
-        for name in ("ids", "theta", "value", "gradient", "slope", "direction", "step", "best", "idle"):
+        for name in ("ids", "theta", "value", "gradient", "slope", "direction", "step", "best", "idle", "rescues"):
             setattr(self, name, getattr(self, name)[kept])
         self.metric = self.metric.part(kept)
         self.falls = [f[kept] for f in self.falls]
@@ -104,8 +109,9 @@ def _gap(run: _Run, penalty: torch.Tensor) -> torch.Tensor:
     size = run.value.abs().clamp_min(torch.finfo(torch.float64).tiny)
     steep = run.gradient[..., :-1].square().sum((1, 2)) / (2 * penalty[run.ids])
     gap = torch.maximum(-SAFETY * run.slope / 2, steep / LOOSE) / size
-    if len(run.falls) > 2 * WINDOW:
-        before, now = run.falls[-1 - 2 * WINDOW] - run.falls[-1 - WINDOW], run.falls[-1 - WINDOW] - run.value
+    window = max(WINDOW, (len(run.falls) - 1) // SHARE)
+    if len(run.falls) > 2 * window:
+        before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value
         rate = torch.where(before > 0, now / before, 0.0).clamp(0.0, 0.95)
         gap = torch.maximum(gap, now.clamp_min(0) * rate / (1 - rate) / size)
     return gap
@@ -114,15 +120,16 @@ def _gap(run: _Run, penalty: torch.Tensor) -> torch.Tensor:
 def minimise(
     objective: Objective,
     start: torch.Tensor,
-    metric: ClassMetric | None,
+    metric: Metric | None,
     penalty: torch.Tensor,
     *,
     tol: float,
     max_evaluations: int,
     dtype: torch.dtype,
     memory: int = 10,
+    measure: Measure = ClassMetric.of,
     watch: Callable[[int, float], None] = lambda evaluations, gap: None,
-) -> tuple[list[Minimum], ClassMetric]:
+) -> tuple[list[Minimum], Metric]:
     """Minimise P problems from `start` (P, K, D + 1) float64; `metric` None is measured at the start.
 
     Returns the minima in order and the last metric. `watch` hears evaluations so far and the largest gap.
@@ -130,9 +137,9 @@ def minimise(
     ids = torch.arange(len(start), device=start.device)
     value, gradient = objective.evaluate(start, ids)
     if metric is None:
-        metric = ClassMetric.of(objective.moments(start, ids), penalty, dtype)
+        metric = measure(objective.moments(start, ids), penalty, dtype)
     one = torch.ones_like(value)
-    run = _Run(ids, start.clone(), value, gradient, metric, -one, gradient, one, torch.inf * one, 0 * one)
+    run = _Run(ids, start.clone(), value, gradient, metric, -one, gradient, one, torch.inf * one, 0 * one, 0 * one)
     run.direction = _direction(run, dtype)
     run.slope = (run.gradient * run.direction).sum((1, 2))
     run.falls.append(run.value)
@@ -146,7 +153,11 @@ def minimise(
         run.idle = torch.where(better, 0.0, run.idle + 1)
         run.best = torch.where(better, -run.slope, run.best)
         flat = run.falls[max(0, len(run.falls) - 1 - 2 * WINDOW)] - run.value <= noise * run.value
-        stuck = ((run.idle > 3 * WINDOW) & flat) | (run.step < 1e-7) | ~(run.slope < 0)
+        lost = (run.step < SHORTEST) | ~(run.slope < 0)
+        if bool((lost & (run.rescues < RESCUES) & (gap > tol)).any()):
+            _rescue(run, lost & (run.rescues < RESCUES) & (gap > tol), dtype)
+            lost = ~(run.slope < 0)
+        stuck = ((run.idle > 3 * WINDOW) & flat) | lost
         done = (gap <= tol) | stuck | torch.tensor(evaluations >= max_evaluations, device=gap.device)
         for place in done.nonzero()[:, 0].tolist():
             reason: Reason = "gap" if gap[place] <= tol else "rounding" if stuck[place] else "cap"
@@ -167,7 +178,7 @@ def minimise(
             _accept(run, ok, trial, value, gradient, memory, dtype)
             accepted += 1
             if accepted in REFRESH and bool((_gap(run, penalty) > FAR * tol).any()):
-                run.metric = ClassMetric.of(objective.moments(run.theta, run.ids), penalty[run.ids], dtype)
+                run.metric = measure(objective.moments(run.theta, run.ids), penalty[run.ids], dtype)
                 last = run.metric if len(run.ids) == len(start) else last
             fresh = _direction(run, dtype)
             run.direction = torch.where(ok[:, None, None], fresh, run.direction)
@@ -175,6 +186,17 @@ def minimise(
         curve = (fall + run.step * run.slope).neg()  # f(trial) - f - t f', for the parabola through the failed trial
         shorter = (-run.slope * run.step / (2 * curve)).nan_to_num(0.1).clamp(0.1, 0.5)
         run.step = torch.where(ok, 1.0, run.step * shorter)
+
+
+def _rescue(run: _Run, lost: torch.Tensor, dtype: torch.dtype) -> None:
+    """Let the problems `lost` forget their pairs and go on with a cautious metric."""
+    run.metric = run.metric.cautious(lost)
+    run.pairs = [(s, y, torch.where(lost, 0.0, r)) for s, y, r in run.pairs]
+    fresh = _direction(run, dtype)
+    run.direction = torch.where(lost[:, None, None], fresh, run.direction)
+    run.slope = (run.gradient * run.direction).sum((1, 2))
+    run.step = torch.where(lost, 1.0, run.step)
+    run.rescues = run.rescues + lost
 
 
 def _accept(
@@ -198,4 +220,3 @@ def _accept(
     run.gradient = torch.where(ok[:, None, None], gradient, run.gradient)
     run.value = torch.where(ok, value, run.value)
     run.falls.append(run.value)
-    del run.falls[: -2 * WINDOW - 1]

@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
-from effrob.heads.metric import ClassMetric
+from effrob.heads.head import Readout
+from effrob.heads.metric import Metric
 from effrob.heads.minimise import Minimum, Reason, minimise
 from effrob.heads.softmax import Batch, SoftmaxLoss, stream
 
 MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 TOL = 5e-7
+ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
+STRIDE = 10.0  # factor between them
+SURE = 100.0  # x 1 / (rows x summed variance): the strength up to which a start from nothing is safe
 SAMPLE = (8, 32)  # curvature is measured on this many rows a feature, or a class, whichever is more
 
 
@@ -60,6 +64,11 @@ class ProbePoint:
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     report: SolverReport
+
+    def readout(self, facts: dict[str, Any]) -> Readout:
+        """The readout that scores with it."""
+        weight, bias = torch.from_numpy(self.coef).float(), torch.from_numpy(self.intercept).float()
+        return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
 
 
 def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) -> int:
@@ -114,7 +123,8 @@ def fit_path(
     """Fit every strength C to a relative gap of `tol`; points in the order of `strengths`.
 
     labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach `tol` are finished in float64.
-    `start` warms the first strength. `max_evaluations` (a strength) is a safety: reached, it warns. ValueError: `check_labels`.
+    `start` warms the first strength. `max_evaluations` (a strength) is a safety: reached with a gap above TOL, it warns.
+    Raises ValueError as `check_labels` does.
     """
     walked = walk_path(
         features,
@@ -152,16 +162,36 @@ def walk_path(
     last: list[tuple[float, torch.Tensor]] = []
     with tqdm(order, desc="probe", unit="C", disable=not progress) as bar:
         for c in bar:
+            spent = 0
+            before = last[-1][0] if last else None if start is None else c
+            for led in lead_in(c, walk.mass * walk.blocks.spread, before):
+                theta = _ahead(last, led) if last else walk.origin(start)
+                walk.metric = None
+                done = walk.solve(theta, led, ROUGH, max_evaluations, bar)
+                last, spent = [*last[-1:], (led, done.theta.unsqueeze(0))], spent + done.evaluations
             theta = _ahead(last, c) if last else walk.origin(start)
-            done = walk.solve(theta, c, tol, max_evaluations, bar)
-            if done.reason == "cap":
+            if spent:
+                walk.metric = None
+            done = walk.solve(theta, c, tol, max_evaluations, bar, spent)
+            if done.reason != "gap" and done.gap > max(tol, TOL):
                 warnings.warn(
-                    f"the probe at C = {c:g} stopped at {max_evaluations} evaluations with a relative gap near {done.gap:.1e}",
+                    f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}",
                     _convergence_warning(),
                     stacklevel=3,
                 )
             last = [*last[-1:], (c, done.theta.unsqueeze(0))]
             yield walk.point(done, c)
+
+
+def lead_in(c: float, size: float, before: float | None = None) -> list[float]:
+    """Strengths to pass through, roughly, on the way to c from `before`, or from nothing where that is None.
+
+    A cold start at a weak penalty meets rows that are all sure, and curvature there misleads. size: rows x summed variance.
+    """
+    begin = before if before is not None else SURE / size if size > 0 else c
+    steps = math.ceil(math.log(c / begin) / math.log(STRIDE) - 1e-9) if c > begin else 0
+    led = [c * STRIDE ** -(steps - i) for i in range(steps)]
+    return led if before is None else led[1:]
 
 
 def _convergence_warning() -> type[Warning]:
@@ -197,7 +227,7 @@ class _Walk:
         self.w = None if weights is None else torch.from_numpy(weights).to(device)
         self.mass = float(len(labels)) if weights is None else float(weights.sum())
         self.prior = np.bincount(labels, weights, minlength=n_classes) / self.mass
-        self.metric: ClassMetric | None = None
+        self.metric: Metric | None = None
         wanted = max(SAMPLE[0] * self.blocks.dimension, SAMPLE[1] * n_classes)
         self.sampled: NDArray[np.int64] | None = None
         if round(len(labels) / wanted) > 1:
@@ -212,9 +242,13 @@ class _Walk:
             theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
         return torch.from_numpy(theta).to(self.blocks.device)
 
-    def solve(self, theta: torch.Tensor, c: float, tol: float, max_evaluations: int, bar: tqdm[float]) -> Minimum:
-        """One strength, from `theta`; in float64 from here on where float32 reached its rounding floor first."""
-        spent = 0
+    def solve(
+        self, theta: torch.Tensor, c: float, tol: float, max_evaluations: int, bar: tqdm[float], spent: int = 0
+    ) -> Minimum:
+        """One strength, from `theta`; in float64 from here on where float32 reached its rounding floor first.
+
+        `spent` evaluations led here, and count.
+        """
         while True:
             loss = self._loss(c)
             metric = None if self.metric is None else self.metric.with_penalty(loss.penalty)
@@ -224,7 +258,7 @@ class _Walk:
                 metric,
                 loss.penalty,
                 tol=tol,
-                max_evaluations=max_evaluations - spent,
+                max_evaluations=max(1, max_evaluations - spent),
                 dtype=self.blocks.dtype,
                 memory=MEMORY,
                 watch=lambda n, gap: bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
@@ -234,10 +268,6 @@ class _Walk:
                 return minimum
             spent = minimum.evaluations
             self.blocks, self.metric, theta = self.blocks.in_dtype(torch.float64), None, minimum.theta.unsqueeze(0)
-
-    def _strength(self, c: float) -> float:
-        """Of the softmax form: two classes share one penalised vector, ¼ ||w||² in softmax's terms."""
-        return c / 2 if self.n_classes == 2 else c
 
     def _loss(self, c: float) -> SoftmaxLoss:
         blocks = self.blocks
@@ -250,7 +280,7 @@ class _Walk:
                 sampled = torch.full_like(mass, len(self.sampled))
             else:
                 sampled = self.w[torch.from_numpy(self.sampled).to(blocks.device)].sum().clamp_min(1e-300).reshape(1)
-        penalty = 1.0 / (self._strength(c) * mass * blocks.unit**2)
+        penalty = 1.0 / (softmax_strength(c, self.n_classes) * mass * blocks.unit**2)
         return SoftmaxLoss(rows, sample, mass, sampled, penalty, blocks.scale.unsqueeze(0), blocks.dtype)
 
     def _sample(self) -> Iterator[Batch]:
@@ -266,18 +296,31 @@ class _Walk:
 
     def point(self, done: Minimum, c: float) -> ProbePoint:
         """The minimum as coefficients on the features as they were given."""
-        theta = done.theta.cpu().numpy()
-        coef, intercept = self.space.outward(theta[:, :-1], theta[:, -1])
-        scaled = self._strength(c) * self.mass
-        steep = float(done.gradient[:, :-1].square().sum()) * (scaled * self.blocks.unit) ** 2
-        report = SolverReport(
-            C=c,
-            objective=done.value * c * self.mass,
-            gap=done.gap,
-            gap_bound=steep / 2 / (scaled * done.value),
-            evaluations=done.evaluations,
-            reason=done.reason,
-            precision=str(self.blocks.dtype).removeprefix("torch."),
-            memory=memory_bound(self.blocks, self.n_classes),
-        )
-        return ProbePoint(coef, intercept, report)
+        bound = memory_bound(self.blocks, self.n_classes)
+        return point_of(done, self.space, c, self.n_classes, self.mass, self.blocks.dtype, bound)
+
+
+def point_of(
+    done: Minimum, space: RowSpace, c: float, n_classes: int, mass: float, dtype: torch.dtype, memory: int
+) -> ProbePoint:
+    """A minimum of the mean loss in a row space as coefficients on the features as they were given; mass: summed weights."""
+    theta = done.theta.cpu().numpy()
+    coef, intercept = space.outward(theta[:, :-1], theta[:, -1])
+    scaled = softmax_strength(c, n_classes) * mass
+    steep = float(done.gradient[:, :-1].square().sum()) * (scaled * space.blocks.unit) ** 2
+    report = SolverReport(
+        C=c,
+        objective=done.value * c * mass,
+        gap=done.gap,
+        gap_bound=steep / 2 / (scaled * done.value),
+        evaluations=done.evaluations,
+        reason=done.reason,
+        precision=str(dtype).removeprefix("torch."),
+        memory=memory,
+    )
+    return ProbePoint(coef, intercept, report)
+
+
+def softmax_strength(c: float, n_classes: int) -> float:
+    """Of the softmax form: two classes share one penalised vector, ¼ ||w||² in softmax's terms."""
+    return c / 2 if n_classes == 2 else c

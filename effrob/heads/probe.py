@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.head import Readout, Training
-from effrob.heads.holdout import FRACTION, digest_of, split, usable
+from effrob.heads.holdout import FRACTION, split, train_facts, usable
 from effrob.heads.linear import choose, judged
 from effrob.heads.path import ProbePoint, fit_path, walk_path
 from model_zoo.encoder import Encoder
@@ -49,7 +49,7 @@ class Probe:
         (point,) = fit_path(
             whole, train.targets, train.n_classes, [chosen], start=start, progress=self.progress, seed=self.seed
         )
-        return readout_of(point, {"probe": facts | point.report.facts()})
+        return point.readout({"probe": facts | point.report.facts()})
 
     def _sweep(
         self, train: Training, whole: FeatureBlocks
@@ -85,19 +85,8 @@ def _idle(sweep: list[dict[str, Any]]) -> int:
     return len(sweep) - 1 - max(accuracy, loss)
 
 
-def features_of(train: Training, places: np.ndarray[Any, np.dtype[np.int64]] | None = None) -> FeatureBlocks:
+def features_of(train: Training, places: NDArray[np.int64] | None = None) -> FeatureBlocks:
     """The training rows, or those at `places`, as solvers read them: held in memory where they are few."""
     rows = train.rows if places is None else train.rows[places]
     small = len(rows) * train.array.shape[1] * 4 <= RESIDENT
     return FeatureBlocks.measure(train.array, rows, device=train.device, resident=small)
-
-
-def train_facts(train: Training) -> dict[str, Any]:
-    """What a record says of the set a head learned from."""
-    return {"name": train.name, "rows": len(train.rows), "classes": train.n_classes, "digest": digest_of(train)}
-
-
-def readout_of(point: ProbePoint, facts: dict[str, Any]) -> Readout:
-    """A fitted point as the readout that scores."""
-    weight, bias = torch.from_numpy(point.coef).float(), torch.from_numpy(point.intercept).float()
-    return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)

@@ -1,0 +1,168 @@
+"""Few-shot probes: logistic regression on K training rows of every class, several counts and seeds in one call.
+
+Draws of one count have one shape, so their seeds are one stack of problems, solved in step. A seed's smaller draws lie inside
+its larger ones, and nothing but training rows is drawn. The strength is fixed: K rows leave none to choose one by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from effrob.heads.blocks import FeatureBlocks, RowSpace, Source
+from effrob.heads.head import Readout, Training
+from effrob.heads.holdout import draw_shots, train_facts, usable
+from effrob.heads.metric import PooledMetric
+from effrob.heads.minimise import Minimum, minimise
+from effrob.heads.path import (
+    ROUGH,
+    STRIDE,
+    ProbePoint,
+    check_strengths,
+    lead_in,
+    memory_bound,
+    point_of,
+    softmax_strength,
+)
+from effrob.heads.softmax import Batch, SoftmaxLoss
+from model_zoo.encoder import Encoder
+from shifts.labels import LabelSpace
+
+SHARE = 1e-2  # penalty / (rows x summed variance of the features)
+TOL = 2e-7  # relative gap: few rows cost little, and their curvature is a poorer guide
+CAP = 1000  # evaluations, a safety
+
+
+class Draw(NamedTuple):
+    """One few-shot problem: `shots` of every class, drawn with `seed`."""
+
+    shots: int
+    seed: int
+
+
+class Drawn(NamedTuple):
+    """What a draw came to: its fitted point and the (shots x K,) rows it was fitted on, ascending places of `labels`."""
+
+    point: ProbePoint
+    places: NDArray[np.int64]
+
+
+def fit_few_shot(
+    source: Source,
+    labels: NDArray[np.int64],
+    n_classes: int,
+    draws: Sequence[Draw],
+    *,
+    strength: float | None = None,
+    rows: NDArray[np.int64] | None = None,
+    tol: float = TOL,
+    device: str = "cpu",
+) -> dict[Draw, Drawn]:
+    """Fit every draw; `labels` (N,) belong to `rows` of `source` (M, D), or to all of it.
+
+    `strength` None is 1 / (SHARE x rows x summed variance), a draw's own. Raises ValueError naming a class with too few rows.
+    """
+    every = np.arange(len(labels)) if rows is None else rows
+    found: dict[Draw, Drawn] = {}
+    for shots in sorted({draw.shots for draw in draws}):
+        if shots < 1:
+            raise ValueError(f"a few-shot probe needs at least 1 shot, and {shots} were asked")
+        same = [draw for draw in dict.fromkeys(draws) if draw.shots == shots]
+        places = [draw_shots(labels, n_classes, shots, draw.seed) for draw in same]
+        measured = [FeatureBlocks.measure(source, every[some], device=device, resident=True) for some in places]
+        strengths = [strength or 1.0 / (SHARE * len(one) * (one.spread or 1.0)) for one in measured]
+        stack = _Stack([RowSpace.of(one) for one in measured], [labels[some] for some in places], n_classes)
+        points = stack.solve(check_strengths(strengths), tol)
+        found |= {draw: Drawn(point, some) for draw, point, some in zip(same, points, places)}
+    return found
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Problems of one shape: P row spaces of the same N and d, with (N,) labels each."""
+
+    spaces: Sequence[RowSpace]
+    labels: Sequence[NDArray[np.int64]]
+    n_classes: int
+
+    def solve(self, strengths: Sequence[float], tol: float) -> list[ProbePoint]:
+        """All in step; those that float32 cannot bring to `tol` once more in float64, from where they stand."""
+        kept = [space.blocks for space in self.spaces]
+        theta = torch.zeros(
+            len(kept), self.n_classes, kept[0].dimension + 1, dtype=torch.float64, device=kept[0].device
+        )
+        ways = [lead_in(c, len(one) * one.spread) for c, one in zip(strengths, kept)]
+        for stage in range(max(map(len, ways)), 0, -1):
+            led = [way[-stage] if len(way) >= stage else c / STRIDE**stage for way, c in zip(ways, strengths)]
+            theta = torch.stack([minimum.theta for minimum in self._minimise(theta, led, ROUGH, kept)])
+        minima = self._minimise(theta, strengths, tol, kept)
+        again = [i for i, minimum in enumerate(minima) if minimum.reason == "rounding"]
+        if again:
+            finer = [kept[i].in_dtype(torch.float64) for i in again]
+            part = _Stack([self.spaces[i] for i in again], [self.labels[i] for i in again], self.n_classes)
+            theta = torch.stack([minima[i].theta for i in again])
+            for i, blocks, minimum in zip(
+                again, finer, part._minimise(theta, [strengths[i] for i in again], tol, finer)
+            ):
+                minima[i], kept[i] = minimum, blocks
+        return [
+            point_of(
+                minimum, space, c, self.n_classes, float(len(y)), blocks.dtype, memory_bound(blocks, self.n_classes)
+            )
+            for minimum, space, c, y, blocks in zip(minima, self.spaces, strengths, self.labels, kept)
+        ]
+
+    def _minimise(
+        self, start: torch.Tensor, strengths: Sequence[float], tol: float, blocks: Sequence[FeatureBlocks]
+    ) -> list[Minimum]:
+        first = blocks[0]
+        x = torch.stack([one.take(slice(0, len(one))) for one in blocks])
+        y = torch.stack([torch.from_numpy(labels) for labels in self.labels]).to(first.device)
+        step = max(64, first.block_rows // len(blocks))
+
+        def batches() -> Iterator[Batch]:
+            for a in range(0, x.shape[1], step):
+                yield Batch(x[:, a : a + step], y[:, a : a + step], None)
+
+        mass = torch.full((len(blocks),), float(x.shape[1]), dtype=torch.float64, device=first.device)
+        unit = torch.tensor([one.unit for one in blocks], dtype=torch.float64, device=first.device)
+        softmax = [softmax_strength(c, self.n_classes) for c in strengths]
+        strength = torch.tensor(softmax, dtype=torch.float64, device=first.device)
+        penalty = 1.0 / (strength * mass * unit**2)
+        scale = torch.stack([one.scale for one in blocks])
+        loss = SoftmaxLoss(batches, batches, mass, mass, penalty, scale, first.dtype)
+        return minimise(
+            loss,
+            start,
+            None,
+            penalty,
+            tol=tol,
+            max_evaluations=CAP,
+            dtype=first.dtype,
+            measure=PooledMetric.of,
+        )[0]
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """The head `few-shot-K` (seed 0) or `few-shot-K@SEED`."""
+
+    shots: int
+    seed: int = 0
+    name: str = "few-shot"
+
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout:
+        """Raises UsageProblem for a training set that cannot teach, ValueError where a class has too few rows."""
+        name = f"{self.name}-{self.shots}"
+        train = usable(train, name)
+        draw = Draw(self.shots, self.seed)
+        drawn = fit_few_shot(train.array, train.targets, train.n_classes, [draw], rows=train.rows, device=train.device)[
+            draw
+        ]
+        facts = {"shots": self.shots, "seed": self.seed, "train": train_facts(train), **drawn.point.report.facts()}
+        return drawn.point.readout({"few_shot": facts})
