@@ -5,6 +5,7 @@ Work is shared: models that lack features of the same source go through one deco
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,22 +35,19 @@ class Need:
 class Plan:
     """Jobs, and what they amount to: images decoded, and forward passes.
 
-    Jobs of one group of models stand together, so that a model is loaded once whatever the number of sources.
+    Jobs of one group of models stand together, so that a model is loaded once whatever the number of sources; `groups` says
+    how many jobs each group has.
     """
 
     jobs: tuple[Job, ...]
     decodes: int
     forwards: int
+    groups: tuple[int, ...] = ()
 
     def waves(self) -> list[tuple[Job, ...]]:
         """The jobs, one tuple a group of models."""
-        waves: dict[int, list[Job]] = {}
-        numbers: dict[str, int] = {}
-        for job in self.jobs:
-            number = min((numbers[model] for model in job.models if model in numbers), default=len(waves))
-            numbers.update(dict.fromkeys(job.models, number))
-            waves.setdefault(number, []).append(job)
-        return [tuple(jobs) for jobs in waves.values()]
+        ends = list(itertools.accumulate(self.groups))
+        return [self.jobs[end - size : end] for size, end in zip(self.groups, ends, strict=True)]
 
 
 def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chunk: int | None = None) -> Plan:
@@ -60,8 +58,10 @@ def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chun
     """
     waiting = [need for need in needs if need.rows]
     jobs: list[Job] = []
+    sizes: list[int] = []
     decodes = forwards = 0
     for models in _groups(waiting, group, weights):
+        before = len(jobs)
         by_source: dict[str, list[Need]] = {}
         for need in waiting:
             if need.model in models:
@@ -77,7 +77,8 @@ def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chun
                 stop = min(start + step, last)
                 if any(a < stop and b > start for a, b in parts):
                     jobs.append(Job(source, names, max(start, first), stop))
-    return Plan(tuple(jobs), decodes, forwards)
+        sizes.append(len(jobs) - before)
+    return Plan(tuple(jobs), decodes, forwards, tuple(sizes))
 
 
 def _groups(needs: Sequence[Need], most: int, weights: int) -> list[set[str]]:
