@@ -185,19 +185,20 @@ class Line:
     def bootstrap(self) -> Floats:
         """(1000, 2) intercepts and slopes over resampled models, drawn in the baseline's order with the stated seed."""
         draws = np.random.RandomState(SEED).randint(0, self.n, size=(DRAWS, self.n))
-        return _ols_many(self.tx[draws], self.ty[draws], np.ones(draws.shape))
+        return _ols_many(self.tx[draws], self.ty[draws])
 
     @functools.cached_property
     def bootstrap_by_family(self) -> Floats:
         """(1000, 2) intercepts and slopes over resampled families, each with all its models."""
         groups = list(self._family_rows.values())
         drawn = np.random.RandomState(SEED).multinomial(len(groups), [1 / len(groups)] * len(groups), size=DRAWS)
-        weights = np.empty((DRAWS, self.n))
-        for column, rows in enumerate(groups):
-            weights[:, rows] = drawn[:, [column]]
-        x = np.broadcast_to(self.tx, weights.shape)
-        y = np.broadcast_to(self.ty, weights.shape)
-        return _ols_many(x, y, weights)
+        dx, dy = self.tx - self.x_mean, self.ty - self.ty.mean()
+        sums = np.array([[len(g), dx[g].sum(), dy[g].sum(), dx[g] @ dx[g], dx[g] @ dy[g]] for g in groups])
+        n, x, y, xx, xy = (drawn @ sums).T
+        sxx = xx - x * x / n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = np.where(sxx > 1e-12, (xy - x * y / n) / sxx, np.nan)
+        return np.column_stack([self.ty.mean() + y / n - slope * (self.x_mean + x / n), slope])
 
     def interval(self, coefficient: str, by: str = "model") -> tuple[float, float]:
         """95 % percentile interval of `slope` or `intercept`, over models or over families."""
@@ -248,13 +249,11 @@ def _ols(x: Floats, y: Floats) -> tuple[float, float, float, float]:
     return slope, float(y.mean()) - slope * x_mean, x_mean, sxx
 
 
-def _ols_many(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """(D, 2) intercepts and slopes of D weighted fits; NaN where a draw's clean accuracies are all alike."""
-    total = weights.sum(axis=1)
-    x_mean = (weights * x).sum(axis=1) / total
-    y_mean = (weights * y).sum(axis=1) / total
+def _ols_many(x: Floats, y: Floats) -> Floats:
+    """(D, 2) intercepts and slopes of D fits; NaN where a draw's clean accuracies are all alike."""
+    x_mean, y_mean = x.mean(axis=1), y.mean(axis=1)
     dx = x - x_mean[:, None]
-    sxx = (weights * dx * dx).sum(axis=1)
+    sxx = (dx * dx).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        slope = np.where(sxx > 1e-12, (weights * dx * (y - y_mean[:, None])).sum(axis=1) / sxx, np.nan)
+        slope = np.where(sxx > 1e-12, (dx * (y - y_mean[:, None])).sum(axis=1) / sxx, np.nan)
     return np.column_stack([y_mean - slope * x_mean, slope])
