@@ -25,15 +25,17 @@ assert not heavy, f"loaded {{heavy}}"
 """
 
 
-def cpu_seconds(args: list[str]) -> float:
-    """The least of three runs' CPU seconds: start-up work, not the neighbours' noise."""
+def cpu_seconds(args: list[str], enough: float) -> float:
+    """The least CPU seconds of up to five runs, none after one under `enough`: start-up work, not the neighbours' noise."""
     best = float("inf")
-    for _ in range(3):
+    for _ in range(5):
         before = os.times()
         done = subprocess.run([sys.executable, "-c", PROGRAM.format(args=args)], capture_output=True, text=True)
         after = os.times()
         assert done.returncode == 0, done.stderr
         best = min(best, after.children_user + after.children_system - before.children_user - before.children_system)
+        if best < enough:
+            break
     return best
 
 
@@ -52,7 +54,7 @@ def cpu_seconds(args: list[str]) -> float:
 def test_numbers_are_read_in_a_moment_and_without_torch(args: list[str], limit: float, tmp_path: Path) -> None:
     if args[0] == "leaderboard":
         args = [*args, "--results", str(tmp_path)]
-    assert cpu_seconds(args) < limit
+    assert cpu_seconds(args, enough=limit) < limit
 
 
 def test_the_check_for_torch_can_fail() -> None:

@@ -34,6 +34,7 @@ ARGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
+TIMEOUT = 120_000  # ms: a machine busy with other tests is slow, and only a page that hangs should fail for it
 AXE = {"resultTypes": ["violations"], "preload": False}  # preloading would ask for our own style sheet by a request
 SHOW = """hash => new Promise(done => {
   if (location.hash === hash) return done();
@@ -91,6 +92,7 @@ class Watched(NamedTuple):
 def _open(browser: Any, url: str, **options: Any) -> Watched:
     """A page that may ask for nothing but files; what it asks beside them, and what it complains of, is kept."""
     context = browser.new_context(offline=True, **{"viewport": {"width": 1400, "height": 900}, **options})
+    context.set_default_timeout(TIMEOUT)
     page, wrong = context.new_page(), []
 
     def asked(request: Any) -> None:
@@ -103,7 +105,7 @@ def _open(browser: Any, url: str, **options: Any) -> Watched:
     page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
     page.goto(url)
     if "/models/" not in url:
-        page.wait_for_function(IS_SHOWN, timeout=60000)
+        page.wait_for_function(IS_SHOWN)
     return Watched(page, wrong)
 
 
@@ -124,7 +126,7 @@ def page(opened: Watched) -> Iterator[Any]:
 
 def show(page: Any, hash_: str) -> None:
     page.evaluate(SHOW, f"#{hash_}" if hash_ else "")
-    page.wait_for_function(IS_SHOWN, timeout=60000)
+    page.wait_for_function(IS_SHOWN)
 
 
 def listed(page: Any) -> list[str]:
