@@ -118,7 +118,24 @@ def load(folder: Path) -> Baseline:
         raise UsageProblem(
             f"the digest of {folder}/baseline.json does not match its members: it was edited; build it again"
         )
+    _bear_out(made, folder)
     return made
+
+
+def _bear_out(made: Baseline, folder: Path) -> None:
+    """Raises UsageProblem where a member's counts are not those of its answers."""
+    if made.answers is None:
+        return
+    for prefix, tables in (("answers", made.answers.shift), ("clean", made.answers.clean)):
+        for shift, table in tables.items():
+            right = dict(zip(table.models, table.correct.sum(axis=1).tolist()))
+            for member in made.members:
+                counts = (member.accuracies if prefix == "answers" else member.clean).get(shift)
+                if counts is not None and (right.get(member.model), len(table.ids)) != (counts.n_correct, counts.n):
+                    raise UsageProblem(
+                        f"{folder}/{prefix}-{shift}.npz does not bear out what baseline.json says of {member.model}: one of "
+                        "the two was edited; build it again"
+                    )
 
 
 def _member_from(value: Mapping[str, Any]) -> Member:
@@ -213,6 +230,7 @@ def build_baseline(
             f"a baseline's name is lower-case letters, digits, dots and dashes, and not a shipped one; got {name!r}"
         )
     folder = (out or user_folder()) / name
+    load.cache_clear()
     if (folder / "baseline.json").exists():
         raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
     families = read_specs(models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from stores import IMAGES, MODELS, ROBUST, SHIFTS
 import effrob
 from effrob.errors import UsageProblem
 from effrob.robustness import built
+from effrob.robustness.answers import Answers
 from effrob.robustness.baseline import Baseline, baseline, baseline_names
 from effrob.robustness.built import build_baseline, load, read_specs, save
 from effrob.robustness.effective import assess
@@ -70,6 +72,19 @@ def test_swapped_answers_are_refused(made: Baseline, tmp_path: Path) -> None:
     (folder / "answers-pocket-r.npz").write_bytes((folder / "answers-pocket-v2.npz").read_bytes())
     with pytest.raises(UsageProblem, match=r"answers-pocket-r.npz does not match"):
         load(folder)
+
+
+def test_answers_that_do_not_bear_out_the_counts_are_refused(made: Baseline, tmp_path: Path) -> None:
+    assert made.answers is not None
+    table = made.answers.clean["pocket-r"]
+    flipped = table.correct.copy()
+    flipped[2, 5] = ~flipped[2, 5]
+    edited = Answers(
+        made.answers.shift, {**made.answers.clean, "pocket-r": dataclasses.replace(table, correct=flipped)}
+    )
+    save(dataclasses.replace(made, answers=edited), tmp_path / "flipped")
+    with pytest.raises(UsageProblem, match=f"clean-pocket-r.npz does not bear out .* of {MODELS[2]}"):
+        load(tmp_path / "flipped")
 
 
 def test_a_torn_baseline_and_a_taken_name_are_refused(made: Baseline, tmp_path: Path) -> None:
