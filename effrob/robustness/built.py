@@ -25,7 +25,7 @@ from effrob.results.accuracy import Accuracy
 from effrob.robustness.answers import Answers, Table
 from effrob.robustness.baseline import PUBLISHED, Baseline, Member
 from effrob.robustness.line import FEWEST
-from effrob.robustness.records import Record, from_records, read_npz
+from effrob.robustness.records import CLEAN_SETS, Record, from_records, read_npz
 from effrob.writing import strict_json, whole_file, whole_folder
 from model_zoo.published import DATA, family_of
 
@@ -236,6 +236,11 @@ def build_baseline(
     families = read_specs(models)
     if len(families) < FEWEST:
         raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(families)} were named")
+    shifts = options.get("shifts")
+    if shifts and set(shifts) <= set(CLEAN_SETS):
+        raise UsageProblem(
+            f"a baseline wants a shifted set beside the clean one; only {', '.join(shifts)} was named: name more"
+        )
     from effrob import evaluate
 
     records = []
@@ -244,5 +249,7 @@ def build_baseline(
         records.append(Record(content, Path(row.record)))
         families[str(content["asked"]["model"])] = families.get(str(content["model_asked"]), row.model)
     made = from_records(name, records, families)
+    if not made.shifts:
+        raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
     save(made, folder)
     return folder, load(folder)

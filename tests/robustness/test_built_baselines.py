@@ -199,6 +199,19 @@ def test_building_evaluates_in_one_go_and_keeps_what_came(
         build_baseline("mine", MODELS, out=tmp_path)
 
 
+def test_a_baseline_of_clean_accuracies_alone_is_refused(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageProblem, match="a shifted set beside the clean one; only pocket was named"):
+        build_baseline("mine", MODELS, out=tmp_path, suite="pocket", shifts=["pocket"])
+    clean = [r for r in native(results) if r.asked("shift") == "pocket"]
+    found = [SimpleNamespace(model=r.asked("model"), record=str(r.folder)) for r in clean]
+    monkeypatch.setitem(vars(effrob), "evaluate", lambda models, **options: found)
+    with pytest.raises(UsageProblem, match="no shifted set was found"):
+        build_baseline("mine", MODELS, out=tmp_path, suite="pocket")
+    assert not (tmp_path / "mine").exists()
+
+
 def test_spec_files_name_families_in_comments(tmp_path: Path) -> None:
     path = tmp_path / "specs.txt"
     path.write_text("timm:resnet50.a1_in1k\n# a remark\n# family: odd\ntorchvision:vgg16\n\npocket:one\n")
