@@ -13,7 +13,7 @@ from typing import Any
 
 from effrob.errors import UsageProblem, near
 from effrob.leaderboard.cell import Lines
-from effrob.leaderboard.points import GROUPS, Point, curves, line_of, points, ticks
+from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
 from effrob.leaderboard.render import SHORT
 from effrob.leaderboard.table import Board
 from effrob.robustness.fit import RobustnessFit
@@ -174,7 +174,8 @@ def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:
         return Line2D([], [], linestyle="none", markeredgewidth=0.8, label=label, **look)
 
     seen = {p.group for each in panels for p in each.points}
-    entries = [dot(look.marker, look.colour, look.name) for key, look in GROUPS.items() if key in seen]
+    suite = panels[0].points[0].row.suite if panels and panels[0].points else "imagenet"
+    entries = [dot(look.marker, look.colour, family(key, suite)) for key, look in GROUPS.items() if key in seen]
     if any(p.row.measured for each in panels for p in each.points):
         entries.append(dot("o", "#111827", "measured (filled)", filled=True))
     fits = [each.fit for each in panels if isinstance(each.fit, RobustnessFit)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
 from effrob.leaderboard.cell import Cell, Lines
-from effrob.leaderboard.points import GROUPS, card_of, curves, group_of, line_of
+from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE, SHORT
 from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
 from effrob.results.accuracy import mean_accuracy
@@ -69,6 +69,7 @@ def _suite(suite: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[
         "four": list(FOUR[suite]),
         "diagnostic": DIAGNOSTIC[suite],
         "mean": named,
+        "families": {key: family(key, suite) for key in GROUPS},
         "labels": labels,
         "files": {analysis.key: analysis_file(analysis.key) for analysis in found},
         "rows": [_row(row, [a.rows[i] for a in found], shifts, pages) for i, row in enumerate(first.rows)],

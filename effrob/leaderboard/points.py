@@ -5,6 +5,7 @@ Figures and the page draw the same points. Knows no drawing library.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -57,6 +58,12 @@ def group_of(card: ModelCard) -> str:
     if card.lineage == "labels" and card.robust:
         return "robust"
     return card.lineage if card.lineage in GROUPS else "unknown"
+
+
+def family(key: str, suite: str) -> str:
+    """A group's name in a suite: the pocket sets have a narrow training set of their own."""
+    name = GROUPS[key].name
+    return re.sub("ImageNet(-1k)?", "pocket-train", name) if suite == "pocket" else name
 
 
 @dataclass(frozen=True)

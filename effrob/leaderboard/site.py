@@ -17,7 +17,7 @@ from effrob.errors import UsageProblem
 from effrob.leaderboard.analyses import Analysis, analyses, survival
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
-from effrob.leaderboard.points import GROUPS, card_of, group_of
+from effrob.leaderboard.points import card_of, family, group_of
 from effrob.leaderboard.render import SHORT, csv_text, how, interval, percent
 from effrob.leaderboard.table import BoardRow, board
 from effrob.results.store import slug
@@ -99,7 +99,7 @@ def _model_facts(model: str, rows: Sequence[list[BoardRow]], suite: str) -> dict
     """What a model's page shows; `suite` is the one the board opens with."""
     first = rows[0][0]
     card = card_of(first)
-    facts = card.as_json() | {"group": GROUPS[group_of(card)].name}
+    facts = card.as_json() | {"group": family(group_of(card), first.suite)}
     link = urlencode({"model": model} if first.suite == suite else {"suite": first.suite, "model": model})
     return {"model": model, "card": facts, "rows": [_row_facts(judged) for judged in rows], "link": link}
 
@@ -109,7 +109,7 @@ def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
     return {
         "source": row.source,
         "measured": row.measured,
-        "how": how(row),
+        "how": how(row).removesuffix(row.protocol) + f"protocol {row.protocol}",
         "img_size": row.img_size,
         "axis": row.axis,
         "clean": "-" if row.clean_full is None else percent(row.clean_full.value),

@@ -11,7 +11,7 @@ from effrob.cli import main
 from effrob.errors import UsageProblem
 from effrob.leaderboard.figure import draw, panel
 from effrob.leaderboard.gather import gather
-from effrob.leaderboard.points import GROUPS, curves, ticks
+from effrob.leaderboard.points import GROUPS, curves, family, ticks
 from effrob.leaderboard.table import Board
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.scale import LOGIT
@@ -61,6 +61,7 @@ def test_ticks_are_round_and_apart() -> None:
 def test_groups_differ_in_colour_and_in_marker() -> None:
     for what in ("colour", "on_dark", "marker"):
         assert len({getattr(look, what) for look in GROUPS.values()}) == len(GROUPS)
+    assert family("labels", "imagenet") == "ImageNet-1k alone" and family("labels", "pocket") == "pocket-train alone"
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

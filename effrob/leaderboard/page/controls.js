@@ -67,8 +67,8 @@ effrob.controls = (() => {
   function legend(now, facts, counts) {
     const focused = document.activeElement?.dataset?.group, pressed = view.groups();
     const present = new Set(facts.rows.map((row) => row.group));
-    const families = Object.entries(effrob.data.groups).filter(([key]) => present.has(key));
-    byId("legend").replaceChildren(...families.map(([key, { name }]) => {
+    const families = Object.entries(facts.families).filter(([key]) => present.has(key));
+    byId("legend").replaceChildren(...families.map(([key, name]) => {
       const state = { "aria-pressed": String(pressed.has(key)), "data-group": key };
       const count = make("small", {}, String(counts[key] ?? 0));
       return make("button", { type: "button", ...state }, effrob.glyph(key, false), `${name} `, count);

@@ -70,7 +70,7 @@ effrob.table = (() => {
       made.push({ id, head, up, text: up, value, cell });
     };
     plain("training", "training", "Training", true, (row) => row.group,
-      (row) => effrob.data.groups[row.group].name, (row) => row.trained_on);
+      (row) => facts.families[row.group], (row) => row.trained_on);
     plain("images", "images", "Training images", false, (row) => row.images,
       (row) => (row.images === null ? "–" : effrob.count(row.images)));
     plain("size", "size", "Pixels", false, (row) => row.size, (row) => String(row.size ?? "–"));
