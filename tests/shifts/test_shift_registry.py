@@ -72,9 +72,11 @@ def test_entry_points_add_names_and_clash_loudly(monkeypatch: pytest.MonkeyPatch
     offered = [entry("theirs", "test_shift_registry:own_loader")]
     monkeypatch.setattr(registry, "entry_points", lambda group: offered)
     assert shifts.load("theirs", root=tmp_path)[0] == "loaded"
+    registry._offered.cache_clear()  # what is installed does not change while a program runs
     offered[:] = [entry("theirs", "nowhere_at_all:loader")]
     with pytest.raises(shifts.DataError, match="nowhere_at_all"):
         shifts.load("theirs", root=tmp_path)
+    registry._offered.cache_clear()
     offered[:] = [entry("objectnet", "test_shift_registry:own_loader")]
     with pytest.raises(shifts.DataError, match="two packages offer a shift 'objectnet'"):
         shifts.names()
