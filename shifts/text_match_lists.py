@@ -18,6 +18,7 @@ from shifts.classes import ClassTable
 from shifts.errors import DataError
 from shifts.text_match import labels, matcher
 from shifts.text_match_sources import CaptionedImages
+from shifts.tree import checked_path
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def write_list(
     """
     if not matched.pairs:
         raise DataError(f"no caption of {source.name} names a class by the rule {matched.rule!r}; try the other rule")
+    for pair in matched.pairs:
+        checked_path(pair.id, source.name)
     with new_folder(out) as folder:
         write_labels(folder / "labels.csv", matched.pairs)
         if copy:

@@ -232,6 +232,9 @@ def test_bad_sources_get_a_sentence(write, tmp_path: Path, sources: dict[str, st
     ):  # fmt: skip
         with pytest.raises(shifts.DataMissing, match=said):
             captioned(source)
+    images = captioned(str(write("filepath\ttitle\n../a.jpg\ta mug\n", "e.csv")))
+    with pytest.raises(shifts.DataError, match=r"'\.\./a\.jpg', which would lie outside it"):
+        write_list(match(images, POCKET, "words"), images, tmp_path / "out", "train")
     images = captioned(str(write("filepath\ttitle\na.jpg\tnothing\n", "d.csv")))
     with pytest.raises(shifts.DataError, match="names a class by the rule 'words'"):
         write_list(match(images, POCKET, "words"), images, tmp_path / "out", "train")
