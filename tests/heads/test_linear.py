@@ -6,12 +6,18 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
+from effrob.heads.blocks import FeatureBlocks
+from effrob.heads.holdout import split
 from effrob.heads.linear import LinearProbe
+from effrob.heads.path import fit_path
+from effrob.heads.softmax import SoftmaxLoss, stream
 
 
 def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,3 +72,135 @@ def test_it_clones_pickles_and_is_searched_over() -> None:
     assert np.array_equal(back.predict_proba(x), probe.predict_proba(x))
     found = GridSearchCV(LinearProbe(), {"C": [1e-4, 1.0]}, cv=3).fit(x, y)
     assert found.best_params_ == {"C": 1.0} and found.best_score_ > 0.5
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    """In the solver's own coordinates, with weights, in several blocks, at a random place."""
+    x, y = drawn(60, 7, 4)
+    w = torch.from_numpy(np.random.default_rng(2).uniform(0.2, 2, 60))
+    blocks = FeatureBlocks.measure(x, weights=w.numpy(), dtype=torch.float64, block_rows=17)
+    rows = stream(blocks, torch.from_numpy(y), w)
+    one, none = torch.ones(1, dtype=torch.float64), torch.arange(1)
+    loss = SoftmaxLoss(rows, rows, w.sum() * one, w.sum() * one, 0.03 * one, blocks.scale.unsqueeze(0), torch.float64)
+    theta = torch.randn(1, 4, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value, gradient = loss.evaluate(theta, none)
+    step = 1e-6
+    for place in np.ndindex(4, 8):
+        there, back = theta.clone(), theta.clone()
+        there[0][place] += step
+        back[0][place] -= step
+        slope = (loss.evaluate(there, none).value - loss.evaluate(back, none).value) / (2 * step)
+        assert float(gradient[0][place]) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
+    scaled = blocks.take(slice(0, 60)).numpy() * blocks.scale.numpy()
+    wanted = objective(1.0, theta[0, :, :-1].numpy(), theta[0, :, -1].numpy(), scaled, y, w.numpy())
+    weight = float(theta[..., :-1].square().sum())
+    assert float(value) == pytest.approx((wanted - weight / 2) / float(w.sum()) + 0.03 / 2 * weight, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(300, 12, 5), (300, 12, 2), (30, 60, 4)])
+@pytest.mark.parametrize("c", [1e-2, 1.0, 100.0])
+def test_the_optimum_meets_the_first_order_condition(n: int, d: int, k: int, c: float) -> None:
+    """C x (p - onehot)ᵀ x + W = 0 and no pull on the intercept: to 1e-6 of ||W||."""
+    x, y = drawn(n, d, k)
+    probe = LinearProbe(C=c).fit(x, y)
+    apart = probe.predict_proba(x) - np.eye(k)[y]
+    coef = probe.coef_
+    if k == 2:
+        apart = apart[:, 1:]
+    pull = c * apart.T @ x + coef - c * apart.sum(axis=0)[:, None] * x.mean(axis=0)
+    assert np.linalg.norm(pull) <= 1e-6 * np.linalg.norm(coef)
+    assert np.abs(apart.sum(axis=0)).max() <= 1e-6 * n
+    if k > 2:
+        assert np.abs(probe.coef_.sum(axis=0)).max() < 1e-12 * n and abs(probe.intercept_.sum()) < 1e-9
+
+
+def test_a_path_is_in_the_order_asked_and_equal_to_single_fits() -> None:
+    x, y = drawn(400, 10, 4)
+    strengths = [10.0, 0.01, 1.0, 10.0]
+    path = LinearProbe(Cs=strengths).path(x, y)
+    assert len(path) == 4 and path[0][0].shape == (4, 10) and path[0][1].shape == (4,)
+    for c, (coef, intercept) in zip(strengths, path):
+        alone = LinearProbe(C=c).fit(x, y)
+        assert np.allclose(coef, alone.coef_, atol=1e-4 * np.abs(alone.coef_).max())
+        assert np.allclose(coef @ x.T + intercept[:, None], alone.decision_function(x).T, atol=1e-3)
+
+
+def test_the_choice_is_the_best_of_the_held_out_rows_and_is_fitted_on_all() -> None:
+    x, y = drawn(300, 30, 4, apart=0.4)
+    strengths = [1e-4, 1e-2, 1.0, 100.0]
+    probe = LinearProbe(Cs=strengths, held_out=0.2, random_state=5).fit(x, y)
+    parts = split(y, 0.2, 5)
+    right = [reference(c, x[parts.kept], y[parts.kept]).score(x[parts.held_out], y[parts.held_out]) for c in strengths]
+    assert [one["held_out_accuracy"] for one in probe.sweep_] == pytest.approx(right)
+    assert right[strengths.index(probe.C_)] == max(right)
+    assert np.allclose(probe.coef_, reference(probe.C_, x, y).coef_, atol=1e-3 * np.abs(probe.coef_).max())
+
+
+def test_a_memory_map_is_streamed_and_gives_the_same(tmp_path) -> None:
+    x, y = drawn(500, 9, 3)
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    a, b = LinearProbe().fit(mapped, y), LinearProbe().fit(np.array(mapped), y)
+    assert np.allclose(a.coef_, b.coef_, atol=1e-6)
+    blocks = FeatureBlocks.measure(mapped, block_rows=64)
+    assert blocks.resident is None and len(list(blocks.blocks())) == 8
+
+
+def test_a_large_fit_in_float32_is_as_close_to_the_optimum_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("effrob.heads.linear.SMALL", 0)
+    x, y = drawn(1500, 40, 8)
+    x = x.astype(np.float32)
+    for c in (0.01, 1.0, 1000.0):
+        probe, best = LinearProbe(C=c).fit(x, y), LinearProbe(C=c, tol=1e-11).fit(x.astype(np.float64), y)
+        apart = probe.objective_ / objective(c, best.coef_, best.intercept_, x.astype(np.float64), y) - 1
+        assert probe.report_.precision == "float32" and -1e-7 <= apart <= 2e-6
+        assert probe.gap_ <= 5e-7 and probe.report_.reason == "gap"
+
+
+def test_awkward_data() -> None:
+    x, y = drawn(120, 6, 3)
+    separable = x.copy()
+    separable[:, 0] += 100 * y
+    constant = np.concatenate([x, np.full((120, 2), 7.0)], axis=1)
+    huge = x * np.array([1e8, 1e-8, 1, 1, 1, 1])
+    for c in (1e-3, 1.0, 1e4):
+        for rows in (separable, constant):
+            ours, theirs = LinearProbe(C=c).fit(rows, y), reference(c, rows - rows.mean(axis=0), y)
+            mine = objective(c, ours.coef_, ours.intercept_, rows, y)
+            assert mine <= objective(c, theirs.coef_, theirs.intercept_, rows - rows.mean(axis=0), y) * (1 + 1e-6)
+        assert LinearProbe(C=c).fit(separable, y).score(separable, y) == 1.0
+        assert np.allclose(ours.coef_[:, 6:], 0)
+    probe = LinearProbe().fit(huge, y)
+    assert np.isfinite(probe.coef_).all() and probe.score(huge, y) > 0.5
+    twice = LinearProbe(C=0.5).fit(np.concatenate([x, x]), np.concatenate([y, y]))
+    assert np.allclose(twice.coef_, LinearProbe(C=1.0).fit(x, y).coef_, atol=1e-6)
+    far = LinearProbe().fit(x + 1e6, y)
+    assert np.allclose(far.coef_, LinearProbe().fit(x, y).coef_, atol=1e-4)
+    in_order = np.argsort(y, kind="stable")  # blocks of one class each
+    assert np.allclose(LinearProbe().fit(x[in_order], y[in_order]).coef_, LinearProbe().fit(x, y).coef_, atol=1e-6)
+
+
+def test_what_cannot_be_fitted_is_said_in_a_sentence() -> None:
+    x, y = drawn(30, 4, 3)
+    for wrong, told in (
+        (lambda: LinearProbe().fit(np.where(x > 3, np.nan, x), y), "NaN"),
+        (lambda: LinearProbe().fit(x, np.zeros(30)), "at least 2 classes, and there is 1 class"),
+        (lambda: LinearProbe().fit(x, y[:-1]), "inconsistent numbers of samples"),
+        (lambda: LinearProbe().fit(x, y).predict(x[:, :3]), "3 features"),
+        (lambda: LinearProbe(C=0).fit(x, y), "finite and above 0"),
+        (lambda: LinearProbe(Cs=[]).fit(x, y), "empty list"),
+        (lambda: LinearProbe(Cs=[1.0, 2.0], held_out=1.5).fit(x, y), "between 0 and 1"),
+        (lambda: LinearProbe().fit(x, y, -np.ones(30)), "Negative"),
+        (lambda: fit_path(FeatureBlocks.measure(x), y, 5, [1.0]), "2 of 5 classes have no training row"),
+        (lambda: fit_path(FeatureBlocks.measure(x), y[:-1], 3, [1.0]), "30 rows of features and 29 labels"),
+        (lambda: FeatureBlocks.measure(x[:0]), "at least one row"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            wrong()
+
+
+def test_a_fit_that_was_cut_short_warns_and_says_so() -> None:
+    x, y = drawn(300, 40, 5)
+    with pytest.warns(ConvergenceWarning, match="C = 1000 stopped after"):
+        probe = LinearProbe(C=1000.0, max_iter=5).fit(x, y)
+    assert probe.report_.reason == "cap" and probe.gap_ > 1e-6
