@@ -44,10 +44,11 @@ class Fits:
         self.line = line
         self._made: dict[tuple[str, Path | None], RobustnessFit | str] = {}
 
-    def at(self, shift: str, results: Path) -> RobustnessFit | str:
-        """The fit a shift's rows stand on, or a sentence why there is none."""
+    def at(self, shift: str, record: Path) -> RobustnessFit | str:
+        """The fit a shift's rows stand on, or a sentence why there is none. record: the folder of the one judged."""
         name = self.line.baseline_for(shift)
-        key = shift, results if name == "measured" else None
+        results = record.absolute().parents[2] if name == "measured" else None
+        key = shift, results
         if key not in self._made:
             try:
                 self._made[key] = fit(shift, baseline(name, results), self.line.axis, self.line.scale)
@@ -127,7 +128,7 @@ def robustness_of(stored: Stored, fits: Fits) -> tuple[Effective | None, str | N
         return None, f"{record.asked.shift} is a clean set, or its clean set was not at hand"
     if shift is None or clean is None:
         return None, "no image of the clean set shows one of the shift's classes"
-    against = fits.at(record.asked.shift, stored.folder.parents[2])
+    against = fits.at(record.asked.shift, stored.folder)
     if isinstance(against, str):
         return None, against
     return judge(against, record.asked.model, clean, shift, stored.folder), None

@@ -134,4 +134,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     ]
     widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
     text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in [names, *cells]]
-    return [f"baseline {rows[0]['baseline']}, scale {rows[0]['scale']}", *text] if rows else ["no shift was asked for"]
+    if not rows:
+        return ["this baseline has no shift of either suite: name one by --shift"]
+    bases = dict.fromkeys(row["baseline"] for row in rows)
+    return [f"baseline {' and '.join(bases)}, scale {rows[0]['scale']}", *text]

@@ -133,6 +133,8 @@ def test_tables_and_warnings_for_people() -> None:
     assert "imagenet-sketch" in done.stdout and "resnet50-vtab-semi-exemplar alone moves the line" in done.stderr
     done = run("compare", "testbed:resnet101", "testbed:resnet101")
     assert "not more than noise" in done.stdout and "[not paired: conservative]" in done.stdout
+    done = run("fit", "--shift", "pocket-r", "--shift", "imagenet-r")
+    assert done.stdout.startswith("baseline pocket and testbed, scale logit")
     assert "840 models" in run("baseline", "list").stdout
     shown = run("baseline", "show", "testbed")
     assert "85 models of" in shown.stdout and "efficientnet-b7-randaug" in shown.stdout
