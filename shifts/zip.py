@@ -89,6 +89,8 @@ class ZipTree:
                 f"{self.where} is encrypted and cannot be read in place; unpack it beside itself with "
                 f"`unzip {self.archive.name}`, which asks for the password given with the terms"
             )
+        if member.header_offset < 0:  # zipfile takes it to be relative to a start that was cut off
+            raise DataError(f"{self.where} lacks its beginning; fetch it anew")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise DataError(f"{self.where} holds a link or a device, {member.filename!r}; nothing was read")
