@@ -11,9 +11,9 @@ from pathlib import Path
 ALL = {  # name -> module:function, and how many rounds
     "one-prompt": ("zero_shot:one_prompt", 5),
     "six-sets": ("zero_shot:six_sets", 2),
-    "image-loop": ("image_loop:against_its_parts", 7),
-    "several-models": ("image_loop:three_models", 7),
-    "pixel-cache": ("image_loop:from_the_pixel_cache", 7),
+    "image-loop": ("image_loop:against_its_parts", 5),
+    "several-models": ("image_loop:three_models", 5),
+    "pixel-cache": ("image_loop:from_the_pixel_cache", 5),
     "memory": ("memory:flat", 3),
     "decode": ("decode:against_pillow", 9),
     "flips": ("flips:on_real_networks", 1),

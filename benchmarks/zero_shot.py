@@ -15,6 +15,8 @@ from benchmarks.pictures import six, validation
 
 PROMPT = "a photo of a {}."
 WORKERS = (0, 2)  # CLIP_benchmark's data loader workers: the better of the two in each round is the reference
+ONE = (2,)  # for six sets, where its time goes into text
+ONE = (2,)  # for six sets, where its time goes into text
 
 
 def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
@@ -46,7 +48,15 @@ def one_prompt(work: Path, repeats: int) -> list[Finding]:
     theirs.write_text(json.dumps({"imagenet1k": [PROMPT.replace("{}", "{c}")]}))
     options = ["--model", spec, "--data", str(data), "--shift", "imagenet", "--partial", "--prompts", str(prompts)]
     return _against(
-        work, repeats, options, ("imagenet1k-unverified",), str(data / "imagenet"), theirs, "one prompt", 1.6, 1.4
+        work,
+        repeats,
+        options,
+        ("imagenet1k-unverified",),
+        str(data / "imagenet"),
+        theirs,
+        "one prompt",
+        (1.6, 1.4),
+        WORKERS,
     )
 
 
@@ -55,7 +65,9 @@ def six_sets(work: Path, repeats: int) -> list[Finding]:
     (ours, theirs), spec = six(work / "six", 500), small_clip(work / "small-clip")
     options = ["--model", spec, "--data", str(ours), "--partial", "--prompts", "openai"]
     root = str(theirs / "{dataset}")
-    return _against(work, repeats, options, clip_benchmark.DATASETS, root, None, "80 prompts, six sets", 5.0, 5.0)
+    return _against(
+        work, repeats, options, clip_benchmark.DATASETS, root, None, "80 prompts, six sets", (5.0, 0.0), ONE
+    )
 
 
 def _against(
@@ -66,25 +78,25 @@ def _against(
     root: str,
     templates: Path | None,
     what: str,
-    wall: float,
-    cpu: float,
+    wanted: tuple[float, float],
+    workers: tuple[int, ...],
 ) -> list[Finding]:
     python = clip_benchmark.environment(work / "clip-benchmark")
     found: dict[str, dict[str, float]] = {}
 
-    def reference(workers: int) -> Callable[[], Cost]:
+    def reference(number: int) -> Callable[[], Cost]:
         def run() -> Cost:
-            out = work / "runs" / f"clip-benchmark-{len(datasets)}-{workers}"
+            out = work / "runs" / f"clip-benchmark-{len(datasets)}-{number}"
             cost, found["theirs"] = clip_benchmark.evaluate(
-                python, work / "small-clip", datasets, root, out, workers, templates
+                python, work / "small-clip", datasets, root, out, number, templates
             )
             return cost
 
         return run
 
     paths = {path: effrob(work, f"{len(datasets)}-{path}", *options, "--pixels", path) for path in ("exact", "fast")}
-    costs = interleaved({**paths, **{f"workers {n}": reference(n) for n in WORKERS}}, repeats)
-    rounds = zip(*(costs[f"workers {n}"] for n in WORKERS))
+    costs = interleaved({**paths, **{f"workers {n}": reference(n) for n in workers}}, repeats)
+    rounds = zip(*(costs[f"workers {n}"] for n in workers))
     best = [Cost(min(c.wall for c in each), min(c.cpu for c in each)) for each in rounds]
     findings = []
     for path in paths:
@@ -94,10 +106,10 @@ def _against(
             Finding(
                 f"zero-shot, {what}, {path} pixels",
                 f"whole process: {median(costs[path], 'wall'):.1f} s wall, {median(costs[path]):.1f} s CPU",
-                f"CLIP_benchmark 1.6.2, the better of {WORKERS} workers: {median(best, 'wall'):.1f} s, {median(best):.1f} s",
+                f"CLIP_benchmark 1.6.2, the best of {workers} workers: {median(best, 'wall'):.1f} s, {median(best):.1f} s",
                 f"wall {by_wall}, CPU {by_cpu}",
-                f"wall ≥ {wall}" + (f", CPU ≥ {cpu}" if len(datasets) == 1 else ""),
-                by_wall.median >= wall and (by_cpu.median >= cpu or len(datasets) > 1),
+                f"wall ≥ {wanted[0]}" + (f", CPU ≥ {wanted[1]}" if wanted[1] else ""),
+                by_wall.median >= wanted[0] and by_cpu.median >= wanted[1],
                 detail,
             )
         )
