@@ -131,7 +131,7 @@ def main() -> None:
             decode = rate(len(source), decoding(source, path, size, lane), device)
             reached = rate(len(source), whole(source, encoder, path, size, asked.precision), device)
             bound = "decoding" if decode < limit else "the network"
-            cells = [arch, path, f"{reached:.0f}", f"{decode:.0f}", f"{limit:.0f}"]
+            cells = [arch, path, f"{reached:.1f}", f"{decode:.1f}", f"{limit:.1f}"]
             cells += [f"{reached / decode:.2f}", f"{reached / limit:.2f}", bound]
             print("| " + " | ".join(cells) + " |", flush=True)
             rows.append(dict(zip(("model", "pixels", "img/s", "decode", "forward"), cells[:5])))

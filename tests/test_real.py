@@ -43,7 +43,19 @@ def test_four_real_networks_answer_as_an_independent_script_did(real: Path, tmp_
         effrob(*command)
     models = [word for name in NETWORKS for word in ("--model", name)]
     folders = ["--data", str(real), "--results", str(tmp_path / "r"), "--cache", str(tmp_path / "c")]
-    done = effrob("eval", *models, "--shift", "imagenet", "--partial", "--batch-size", "8", *folders, "--json")
+    done = effrob(
+        "eval",
+        *models,
+        "--shift",
+        "imagenet",
+        "--partial",
+        "--batch-size",
+        "8",
+        "--pixels",
+        "exact",
+        *folders,
+        "--json",
+    )
     rows = {row["model"]: row for row in json.loads(done.stdout)}
     for stored in ResultStore(tmp_path / "r"):
         name = stored.record.asked.model
@@ -68,7 +80,14 @@ def test_a_clip_on_real_photographs_scores_as_open_clip_does(real: Path, tiny_cl
     from effrob.request import Request
 
     paths = {"results": tmp_path / "r", "cache": tmp_path / "c"}
-    options = {"shifts": ("imagenet",), "data": real, "partial": True, "limit": 100, "prompts": ("simple",)}
+    options = {
+        "shifts": ("imagenet",),
+        "data": real,
+        "partial": True,
+        "limit": 100,
+        "prompts": ("simple",),
+        "pixels": "exact",
+    }
     evaluation = Evaluation(Request(models=(tiny_clip,), **options, **paths, progress=False))
     assert not evaluation.run().failures
     cell = evaluation.cells[0]
@@ -113,7 +132,14 @@ def test_vit_b_32_scores_as_open_clip_does(real: Path, tmp_path: Path) -> None:
     torch.save({"epoch": 1, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "epoch_1.pt")
     spec = f"openclip:ViT-B-32@{tmp_path / 'epoch_1.pt'}"
     paths = {"results": tmp_path / "r", "cache": tmp_path / "c"}
-    options = {"shifts": ("imagenet",), "data": real, "partial": True, "limit": 50, "prompts": ("simple",)}
+    options = {
+        "shifts": ("imagenet",),
+        "data": real,
+        "partial": True,
+        "limit": 50,
+        "prompts": ("simple",),
+        "pixels": "exact",
+    }
     evaluation = Evaluation(Request(models=(spec,), **options, **paths, progress=False))
     assert not evaluation.run().failures
     cell = evaluation.cells[0]
