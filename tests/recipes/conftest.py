@@ -1,0 +1,42 @@
+"""A small data folder: the pocket test sets as drawn, and a few pictures of the two training sets with their texts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+TRAIN_EACH, WEB = 6, 120
+
+
+@pytest.fixture(scope="session")
+def few_pictures(pocket_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TRAIN_EACH pictures a class of pocket-train, the first WEB of pocket-web."""
+    from shifts.classes import pocket
+    from shifts.pocket_draw import CAPTIONS, FOLDERS, TEST_SETS, encode, pictures
+    from shifts.pocket_words import with_article
+
+    root = tmp_path_factory.mktemp("few")
+    for name in TEST_SETS:
+        place = root / FOLDERS[name]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(pocket_data / FOLDERS[name])
+    names, records = pocket().names, []
+    for drawn in pictures("pocket-train"):
+        wnid, _, filename = drawn.path.partition("/")
+        if int(filename.rpartition("_")[2].partition(".")[0]) < TRAIN_EACH:
+            file = root / FOLDERS["pocket-train"] / drawn.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(drawn.draw(), file.suffix))
+            title = f"a photo of {with_article(names[drawn.label])}"
+            records.append({"filename": filename, "title": title, "tags": [], "description": "", "wnid": wnid})
+    (root / CAPTIONS).write_text(json.dumps(records), encoding="utf-8")
+    web = root / FOLDERS["pocket-web"]
+    (web / "images").mkdir(parents=True)
+    lines = ["filepath\ttitle"]
+    for number, drawn in enumerate(pictures("pocket-web")[:WEB]):
+        (web / drawn.path).write_bytes(encode(drawn.draw(), ".jpg"))
+        lines.append(f"{drawn.path}\t{'IMG_1' if number % 8 == 0 else names[drawn.label].title() + ' for sale'}")
+    (web / "captions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
