@@ -16,6 +16,7 @@ import shifts
 from effrob.errors import UsageProblem
 from effrob.heads.choice import HeadChoice, choose
 from effrob.heads.head import Question
+from effrob.heads.shared import PREFIX, Imported
 from effrob.request import Request
 from effrob.results.record import Asked
 from effrob.worker import shift_of, source_digest
@@ -107,6 +108,8 @@ class Layout:
             clean = self._clean(shift)
             for head in choose(self.request.heads, self.request.prompts, identity.has_text):
                 lacking = _lacking(identity, head, len(shift.labels.parent_ids))
+                if head.name.startswith(PREFIX):
+                    lacking = Imported(head.name).lacking(identity, self.request.pixels, self.request.precision)
                 if lacking is not None:
                     self._note(f"{identity.spec}: {lacking}")
                     continue

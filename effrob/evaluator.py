@@ -18,6 +18,7 @@ from effrob.engines.local import LocalEngine
 from effrob.errors import EffrobError, told
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.heads.head import Question, Readout, Training, load_readout, predict, save_readout
+from effrob.heads.shared import trained_path
 from effrob.needs import needs_of, pending
 from effrob.plan import Plan, plan
 from effrob.request import Request
@@ -141,15 +142,11 @@ class Evaluation:
         """The cell's readout, from the cache or made now; the text of one model is embedded once for all sets."""
         labels = cell.shift.labels
         names = labels.class_names if labels.own_text else labels.parent_names
-        about: list[object] = [
-            cell.identity.digest,
-            cell.identity.layer,
-            self.request.precision,
-            cell.asked.head_digest,
-        ]
-        about += [cell.identity.pixels.digest(), self.request.pixels] if cell.train is not None else [list(names)]
+        about = [cell.identity.digest, cell.identity.layer, self.request.precision, cell.asked.head_digest, list(names)]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         path = self.request.cache / "readouts" / digest[:2] / f"{digest}.safetensors"
+        if cell.train is not None:
+            path = trained_path(self.request.cache, cell.asked)
         if path.is_file():
             return load_readout(path)
         head = cell.head.make(self.request.progress)

@@ -17,6 +17,7 @@ from effrob.errors import EffrobError, near, told
 VERBS = {
     "eval": ("effrob.cli.evaluate:command", "Evaluate models: accuracy and effective robustness on each shift."),
     "register": ("effrob.cli.register:command", "Give a checkpoint or a loader a name that every command knows."),
+    "probe": ("effrob.cli.probe:probe", "Share a trained head, or make a shared one known."),
     "fit": ("effrob.cli.fit:fit", "Fit the line ordinary ImageNet models fall on, shift by shift."),
     "baseline": ("effrob.cli.baseline:baseline", "List, show or build the sets of models a line is fitted to."),
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effrob.errors import UsageProblem, near
 from effrob.heads.prompts import PromptSet, prompt_set
+from effrob.heads.shared import PREFIX, Imported
 
 if TYPE_CHECKING:
     from effrob.heads.head import Head
@@ -40,17 +41,21 @@ class HeadChoice:
 
     @property
     def trains(self) -> bool:
-        return self.name not in WITHOUT_TRAINING
+        return self.name not in WITHOUT_TRAINING and not self.name.startswith(PREFIX)
 
     @property
     def digest(self) -> str:
         """Covers the templates; a prompt set's name does not count."""
         if self.prompts is not None:
             return f"{self.name}:{self.prompts.digest}"
+        if self.name.startswith(PREFIX):
+            return Imported(self.name).digest
         return f"{self.name}:{VERSION}" if self.trains else self.name
 
     def make(self, progress: bool = False) -> Head:
         """The head itself."""
+        if self.name.startswith(PREFIX):
+            return Imported(self.name)
         made, options = _resolve(self.name)
         head: Head
         if self.prompts is not None:
@@ -112,6 +117,9 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
     """
     chosen: list[HeadChoice] = []
     for name in asked or (("zero-shot",) if has_text else ("native",)):
+        if name.startswith(PREFIX):
+            chosen.append(HeadChoice(Imported(name).name))
+            continue
         family = _taken_apart(name)[0]
         if family not in TABLE and family not in names():
             raise UsageProblem(f"no head is called {name!r}{near(name, names())}")

@@ -86,7 +86,8 @@ class Training:
 class Head(Protocol):
     """Makes a readout. `encoder` is None for heads that learn, `train` for those that do not."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout: ...
 

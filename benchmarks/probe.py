@@ -1,0 +1,225 @@
+"""The linear probe against scikit-learn's LogisticRegression(lbfgs): processor seconds and objectives, on the same arrays.
+
+Features are drawn twice over: `rectified` as a network's last layer gives them (not negative, far from centred, correlated),
+and `centred` with a falling spectrum. Both solvers get float32, and both objectives are recomputed in float64.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.measure import Cost, Finding, call
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+EIGHT = tuple(float(c) for c in np.logspace(-2, 3, 8).round(4))
+SHAPE = (50_000, 512, 1000)  # rows, features and classes: an ImageNet of 50 images a class
+FOUR = (1.0, 100.0, 0.1, 10.0)
+
+
+def features(kind: str, n: int, d: int, k: int, seed: int = 0) -> tuple[Floats, Labels]:
+    """(n, d) float32 features of k classes, and labels; every class has a row."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, k, n)
+    y[:k] = np.arange(k)
+    if kind == "centred":
+        spectrum = (1 + np.arange(d)) ** -0.5
+        turned = np.linalg.qr(rng.normal(size=(d, d)))[0]
+        return (((rng.normal(size=(n, d)) + 0.7 * rng.normal(size=(k, d))[y]) * spectrum) @ turned).astype(
+            np.float32
+        ), y
+    hidden = min(d // 4, 128)
+    latent = (rng.normal(size=(n, hidden)) + rng.normal(size=(k, hidden))[y]) * (1 + np.arange(hidden)) ** -0.5
+    drive = latent.astype(np.float32) @ rng.normal(size=(hidden, d)).astype(np.float32)
+    return np.maximum(drive + 0.3 * rng.normal(size=(n, d)).astype(np.float32) - 0.5, 0), y
+
+
+def objective(c: float, coef: Any, intercept: Any, x: Floats, y: Labels) -> float:
+    """C x Σ loss + ½ ||W||², in float64, a block at a time."""
+    loss = 0.0
+    for start in range(0, len(x), 4096):
+        scores = x[start : start + 4096].astype(np.float64) @ coef.T + intercept
+        top = scores.max(axis=1)
+        right = scores[np.arange(len(scores)), y[start : start + 4096]]
+        loss += float((top + np.log(np.exp(scores - top[:, None]).sum(axis=1)) - right).sum())
+    return c * loss + 0.5 * float((np.asarray(coef, dtype=np.float64) ** 2).sum())
+
+
+def theirs(c: float, x: Floats, y: Labels, **options: Any) -> tuple[Cost, LogisticRegression]:
+    """One strength of scikit-learn's; its warnings of not having converged are what is being measured."""
+    made: list[LogisticRegression] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cost = call(lambda: made.append(LogisticRegression(C=c, **options).fit(x, y)))
+    return cost, made[0]
+
+
+def path(work: Path, repeats: int) -> list[Finding]:
+    """8 strengths, N = 8000, D = 512, K = 100: the whole path against one fit a strength."""
+    from effrob.heads.linear import LinearProbe
+
+    found = []
+    for kind in ("rectified", "centred"):
+        x, y = features(kind, 8000, 512, 100)
+        LinearProbe().fit(x[:500], y[:500])  # what the first call of a library costs is no one's speed
+        points: list[Any] = []
+        run = partial(LinearProbe(Cs=EIGHT).path, x, y)
+        ours = [call(lambda run=run, points=points: points.append(run())) for _ in range(repeats)]
+        cpu = min(cost.cpu for cost in ours)
+        mine = [objective(c, *point, x, y) for c, point in zip(EIGHT, points[0])]
+        tight = [theirs(c, x, y, tol=1e-6, max_iter=10_000) for c in EIGHT]
+        loose = [theirs(c, x, y) for c in EIGHT]
+        best = [
+            min(objective(c, m.coef_, m.intercept_, x, y) for m in both)
+            for c, *both in zip(EIGHT, [m for _, m in tight], [m for _, m in loose])
+        ]
+        above = max(a / b - 1 for a, b in zip(mine, best))
+        short = max(
+            objective(c, m.coef_, m.intercept_, x, y) / min(a, b) - 1
+            for c, (_, m), a, b in zip(EIGHT, loose, mine, best)
+        )
+        detail = {"ours": mine, "best of scikit-learn": best, "strengths": EIGHT, "ours, cpu": [c.cpu for c in ours]}
+        for name, runs, wanted in (("tol 1e-6", tight, 5.0), ("its default tol", loose, 2.0)):
+            seconds = sum(cost.cpu for cost, _ in runs)
+            found.append(
+                Finding(
+                    f"probe path, {kind}, N 8000, D 512, K 100, 8 strengths",
+                    f"{cpu:.1f} s CPU; objective at most {above:.1e} above scikit-learn's best",
+                    f"scikit-learn at {name}: {seconds:.1f} s CPU, {sum(int(m.n_iter_[0]) for _, m in runs)} iterations"
+                    + (f", up to {short:.1e} above the optimum" if runs is loose else ""),
+                    f"{seconds / cpu:.1f}",
+                    f"≥ {wanted:g}, objective ≤ 1e-6 above",
+                    seconds / cpu >= wanted and above <= 1e-6,
+                    {**detail, "theirs, cpu": [cost.cpu for cost, _ in runs]},
+                )
+            )
+    return found
+
+
+def few_shot(work: Path, repeats: int) -> list[Finding]:
+    """5 shot counts x 3 seeds, K = 100, D = 512, C = 10: one call against a loop."""
+    from effrob.heads.fewshot import Draw, fit_few_shot
+
+    found = []
+    draws = [Draw(shots, seed) for shots in (1, 2, 4, 8, 16) for seed in range(3)]
+    for kind in ("rectified", "centred"):
+        x, y = features(kind, 4000, 512, 100)
+        fit_few_shot(x, y, 100, draws[:1], strength=10.0)
+        points: list[Any] = []
+        run = partial(fit_few_shot, x, y, 100, draws, strength=10.0)
+        ours = [call(lambda run=run, points=points: points.append(run())) for _ in range(repeats)]
+        cpu = min(cost.cpu for cost in ours)
+        for tol in (1e-6, 1e-8):
+            seconds, above, below = 0.0, 0.0, 0.0
+            for point, places in points[0].values():
+                cost, model = theirs(10.0, x[places], y[places], tol=tol, max_iter=10_000)
+                seconds += cost.cpu
+                mine = objective(10.0, point.coef, point.intercept, x[places], y[places])
+                other = objective(10.0, model.coef_, model.intercept_, x[places], y[places])
+                above, below = max(above, mine / other - 1), max(below, other / mine - 1)
+            found.append(
+                Finding(
+                    f"few-shot, {kind}, K 100, D 512, 1 to 16 shots x 3 seeds",
+                    f"{cpu:.1f} s CPU; objective at most {above:.1e} above",
+                    f"scikit-learn's loop at tol {tol:g}: {seconds:.1f} s CPU, up to {below:.1e} above ours",
+                    f"{seconds / cpu:.1f}",
+                    "≥ 5, objective ≤ 1e-6 above",
+                    seconds / cpu >= 5 and above <= 1e-6,
+                )
+            )
+    return found
+
+
+def shape_of_imagenet(work: Path, repeats: int, n: int = SHAPE[0], strengths: Sequence[float] = FOUR) -> list[Finding]:
+    """N = 50,000, D = 512, K = 1000: a path of 4 strengths, converged, against scikit-learn's default, and peak memory."""
+    told = child(n, strengths)
+    x, y = features("rectified", n, *SHAPE[1:])
+    seconds, done, above, short = 0.0, 0, 0.0, 0.0
+    for c, mine in zip(strengths, told["objectives"]):
+        cost, model = theirs(c, x, y)
+        other = objective(c, model.coef_, model.intercept_, x, y)
+        seconds, done = seconds + cost.cpu, done + int(model.n_iter_[0])
+        above, short = max(above, mine / other - 1), max(short, other / mine - 1)
+        print(
+            f"C {c:g}: scikit-learn {cost.cpu:.0f} s, {model.n_iter_[0]} iterations, {other / mine - 1:+.1e}",
+            file=sys.stderr,
+        )
+    cpu, peak, bound = told["cpu"], told["peak"], told["bound"]
+    name = f"probe path, rectified, N {n}, D 512, K 1000, {len(strengths)} strengths"
+    return [
+        Finding(
+            name,
+            f"{cpu:.0f} s CPU, converged; objective at most {above:.1e} above",
+            f"scikit-learn's default: {seconds:.0f} s CPU, {done} iterations, up to {short:.1e} above ours",
+            f"{seconds / cpu:.1f}",
+            "≥ 5",
+            seconds / cpu >= 5 and above <= 1e-6,
+            told,
+        ),
+        Finding(
+            name,
+            f"peak {peak / 2**20:.0f} MB beside the features",
+            f"the stated formula: {bound / 2**20:.0f} MB; N x K in float64 would be {8 * n * 1000 / 2**20:.0f} MB",
+            f"{peak / bound:.2f}",
+            "≤ 1",
+            peak <= bound,
+        ),
+    ]
+
+
+def child(n: int, strengths: Sequence[float]) -> dict[str, Any]:
+    """Our path in a process of its own, so that its peak is its own."""
+    command = [sys.executable, "-m", "benchmarks.probe", str(n), *map(str, strengths)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def _resident(what: str) -> int:
+    """Bytes of this process: VmRSS now or VmHWM at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
+
+
+def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
+    from effrob.heads.blocks import FeatureBlocks
+    from effrob.heads.path import fit_path
+
+    x, y = features("rectified", n, *SHAPE[1:])
+    fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _resident("VmRSS")
+    points: list[Any] = []
+
+    def fit() -> None:
+        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, progress=True))
+
+    cost = call(fit)
+    peak = _resident("VmHWM") - before
+    return {
+        "cpu": cost.cpu,
+        "wall": cost.wall,
+        "peak": peak,
+        "bound": max(point.report.memory for point in points),
+        "strengths": list(strengths),
+        "evaluations": [point.report.evaluations for point in points],
+        "gaps": [point.report.gap for point in points],
+        "objectives": [objective(point.report.C, point.coef, point.intercept, x, y) for point in points],
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(_ours(int(sys.argv[1]), [float(c) for c in sys.argv[2:]])))

@@ -1,0 +1,181 @@
+"""The learning heads in a whole evaluation: what they may see, what is recorded, and probes that are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
+
+from effrob import worker
+from effrob.cli import main
+from effrob.errors import UsageProblem
+from effrob.evaluator import Evaluation
+from effrob.heads.choice import choose
+from effrob.heads.head import Training, load_readout
+from effrob.heads.holdout import split
+from effrob.heads.probe import Probe, features_of
+from effrob.heads.shared import trained_path
+from effrob.request import Request
+from shifts.labels import LabelSpace
+
+HEADS = ("linear-probe", "few-shot-2", "ridge", "knn")
+
+
+@pytest.fixture(scope="module")
+def request_of(tmp_path_factory: pytest.TempPathFactory, pocket_data: Path):
+    """One cache for the module: features are extracted once."""
+    cache = tmp_path_factory.mktemp("probe")
+
+    def make(**changes: object) -> Request:
+        request = Request(
+            models=("pocket:clip",),
+            shifts=("pocket", "pocket-r"),
+            suite="pocket",
+            data=pocket_data,
+            heads=("linear-probe",),
+            results=cache / "results",
+            cache=cache / "cache",
+            limit=200,
+            train_limit=12,
+            progress=False,
+        )
+        return replace(request, **changes)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / "config"))
+    yield
+    worker.load_shift.cache_clear()
+    worker.load_encoder.cache_clear()
+
+
+def test_every_head_learns_scores_and_records_from_what(request_of) -> None:
+    report = Evaluation(request_of(heads=HEADS)).run()
+    assert not report.failures and len(report.stored) == 2 * len(HEADS)
+    for stored in report.stored:
+        resolved, head = stored.record.resolved, stored.record.asked.head
+        kept = resolved["probe" if head == "linear-probe" else "few_shot" if head == "few-shot-2" else head]
+        assert kept["train"] == {**kept["train"], "name": "pocket-train", "rows": 240, "classes": 20}
+        assert len(kept["train"]["digest"]) == 64
+        if stored.record.asked.shift == "pocket":
+            assert stored.record.counts.accuracy.value > 0.2  # of 20 classes, from 12 images each
+    probe = report.stored[0].record.resolved["probe"]
+    assert probe["C"] in [one["C"] for one in probe["sweep"]] and probe["reason"] == "gap"
+    best = max(one["held_out_accuracy"] for one in probe["sweep"])
+    assert next(one for one in probe["sweep"] if one["C"] == probe["C"])["held_out_accuracy"] == best
+    assert probe["held_out"] == {"part": 0.1, "rows": 20, "seed": 0} and probe["objective"] > 0
+
+
+def test_the_probe_answers_as_a_converged_reference_does(request_of) -> None:
+    evaluation = Evaluation(request_of())
+    report = evaluation.run()
+    cell = evaluation.cells[0]
+    train = evaluation._training(cell, cell.train)
+    c = report.stored[0].record.resolved["probe"]["C"]
+    reference = LogisticRegression(C=c, tol=1e-8, max_iter=10_000)
+    reference.fit(train.array[train.rows].astype(np.float64), train.targets)
+    for cell, stored in zip(evaluation.cells, report.stored):
+        features = evaluation._features(cell, cell.shift).array[cell.shift.rows].astype(np.float64)
+        scores = features @ reference.coef_.T + reference.intercept_
+        wanted = cell.shift.labels.project(scores).argmax(axis=1)
+        assert (wanted == cell.shift.targets).mean() == pytest.approx(stored.record.counts.accuracy.value, abs=0.0051)
+
+
+def test_a_warm_rerun_trains_nothing(request_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Evaluation(request_of()).run()
+    monkeypatch.setattr(Probe, "fit", lambda *_: pytest.fail("a probe was fitted again"))
+    report = Evaluation(request_of(results=tmp_path / "again")).run()
+    assert not report.failures and len(report.stored) == 2
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_no_fit_sees_rows_that_are_not_its_own(head: str) -> None:
+    """A feature that is the label in every row but the training rows, where it is nothing: who used it would be found out."""
+    rng = np.random.default_rng(0)
+    targets = np.concatenate([np.arange(4), rng.integers(0, 4, 396)])
+    mine = np.sort(rng.permutation(400)[:200])
+    mine = np.union1d(mine, np.arange(4))
+    array = rng.normal(size=(400, 8)).astype(np.float32)
+    array[:, :2] += targets[:, None]
+    planted = array.copy()
+    others = np.setdiff1d(np.arange(400), mine)
+    planted[others, 2:6] = 50 * np.eye(4, dtype=np.float32)[targets[others]]
+    ids = ("a", "b", "c", "d")
+    space = LabelSpace("test", ids, ids, ((0,), (1,), (2,), (3,)), ids, ids)
+    found = []
+    for features in (array, planted):
+        train = Training("set", "m", features, mine, targets[mine], 4, "penultimate")
+        readout = choose((head,), (), False)[0].make().fit(None, space, train)
+        found.append(readout.scores(torch.from_numpy(array)).numpy())
+    assert np.array_equal(*found)
+
+
+def test_what_is_held_out_moves_the_choice_and_never_the_path() -> None:
+    """A signal in the held-out rows alone is in no coefficient of the path the strength is chosen from."""
+    rng = np.random.default_rng(1)
+    targets = np.repeat(np.arange(3), 60)
+    array = rng.normal(size=(180, 6)).astype(np.float32)
+    array[:, 0] += 0.5 * targets
+    planted = array.copy()
+    held = split(targets, 0.1, 0).held_out
+    planted[held, 3:] = 50 * np.eye(3, dtype=np.float32)[targets[held]]
+    paths = []
+    for features in (array, planted):
+        probe, train = Probe(), Training("s", "m", features, np.arange(180), targets, 3, "penultimate")
+        sweep, points, _ = probe._sweep(train, features_of(Training("s", "m", array, np.arange(180), targets, 3, "x")))
+        paths.append((points, sweep))
+    for a, b in zip(paths[0][0], paths[1][0]):
+        assert np.array_equal(a.coef, b.coef) and np.array_equal(a.intercept, b.intercept)
+    assert paths[0][1][0]["held_out_loss"] != paths[1][1][0]["held_out_loss"]
+
+
+def test_any_labelled_set_trains_a_head_and_is_part_of_the_key(request_of) -> None:
+    first = Evaluation(request_of(shifts=("pocket",))).cells[0]
+    other = Evaluation(request_of(shifts=("pocket",), train="pocket-v2")).cells[0]
+    assert other.train.name == "pocket-v2" and first.asked.key() != other.asked.key()
+    assert trained_path(Path(), first.asked) != trained_path(Path(), other.asked)
+
+
+def test_a_probe_is_exported_imported_and_scores_the_same(request_of, tmp_path: Path) -> None:
+    request = request_of()
+    stored = Evaluation(request).run().stored
+    runner, out = CliRunner(), tmp_path / "mine.safetensors"
+    options = ["--out", str(out), "--cache", str(request.cache)]
+    wrote = runner.invoke(main, ["probe", "export", str(stored[0].folder), *options])
+    assert wrote.exit_code == 0 and "20 classes" in wrote.output, wrote.output
+    assert load_readout(out).facts["probe_of"]["model"] == "pocket:clip"
+    took = runner.invoke(main, ["probe", "import", str(out), "--name", "shared"])
+    assert took.exit_code == 0 and "--head probe:shared" in took.output, took.output
+    assert "linear-probe of pocket:clip" in runner.invoke(main, ["probe", "list"]).output
+    again = Evaluation(replace(request, heads=("probe:shared",), results=tmp_path / "results")).run()
+    assert not again.failures
+    for a, b in zip(stored, again.stored):
+        assert np.array_equal(a.predictions().predicted, b.predictions().predicted)
+    with pytest.raises(UsageProblem, match="trained on features of pocket:clip, which differ here in model"):
+        Evaluation(replace(request, heads=("probe:shared",), models=("pocket:lenet",)))
+
+
+def test_what_is_no_probe_is_said_in_a_sentence(request_of, tmp_path: Path) -> None:
+    request = request_of(heads=("zero-shot",), shifts=("pocket",))
+    folder = Evaluation(request).run().stored[0].folder
+    (tmp_path / "x.safetensors").write_bytes(b"torn")
+    runner = CliRunner()
+    for arguments, told in (
+        (["export", str(tmp_path), "--out", "y"], "is no record's folder"),
+        (["export", str(folder), "--out", "y"], "learned nothing here"),
+        (["import", str(tmp_path / "none")], "there is no probe"),
+        (["import", str(tmp_path / "x.safetensors")], "is not a probe"),
+        (["import", str(tmp_path / "x.safetensors"), "--name", "a/b"], "letters, digits"),
+    ):
+        result = runner.invoke(main, ["probe", *arguments])
+        assert result.exit_code == 2 and told in result.output, result.output
+    with pytest.raises(UsageProblem, match="no probe is called 'nope'"):
+        Evaluation(request_of(heads=("probe:nope",)))
