@@ -44,7 +44,7 @@ class Request:
     pixel_cache: Path | None = None
     device: str = "auto"
     precision: str = "fp32"
-    pixels: Literal["exact", "fast"] = "fast"
+    pixels: Literal["exact", "fast"] = "exact"
     batch_size: int = 64
     limit: int | None = None
     partial: bool = False

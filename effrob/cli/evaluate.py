@@ -56,9 +56,9 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16.")
 @click.option(
     "--pixels",
-    default="fast",
+    default="exact",
     show_default=True,
-    help="fast: JPEGs resized on tensors, a level off in some pixels; exact: the model's own transform bit for bit.",
+    help="exact: the model's own transform bit for bit; fast: JPEGs resized on tensors, a level off in some pixels.",
 )
 @click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
 @click.option(
