@@ -412,6 +412,20 @@ def test_filters_keep_the_rows_they_name(page: Any, site: Site) -> None:
     assert page.inner_text("#count") == f"{len(rows)} of {len(rows)} rows"
 
 
+def test_columns_go_and_come_back_with_the_address(page: Any) -> None:
+    page.click(".columns summary")
+    page.uncheck("#columns [value=mean]")
+    page.check("#columns [value=images]")
+    assert (
+        page.locator('#table [data-sort="logit"]').count() == 0
+        and page.locator('#table [data-sort="images"]').count() == 1
+    )
+    assert "columns=" in page.url
+    page.uncheck("#columns [value=intervals]")
+    assert page.locator("#table td.rank .ci").count() == 0
+    page.click(".columns summary")
+
+
 def test_a_permalink_brings_back_the_view(page: Any, browser: Any, site: Site) -> None:
     page.click('#shifts [data-shift="imagenet-sketch"]')
     page.select_option("[name=axis]", "full")
@@ -530,7 +544,7 @@ def test_axe_finds_nothing_serious_in_light_dark_or_on_a_phone(browser: Any, sit
     axe = _axe()
     models = page_files(site)
     phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-    view = f"#shift=imagenet-r&model={NAMED}&group=captions&axis=full"
+    view = f"#shift=imagenet-r&model={NAMED}&group=captions&axis=full&per=12"
     for url, options in (
         (site.url + view, {"color_scheme": "light"}),
         (f"{site.url}{view}&q=clip_zeroshot", {"color_scheme": "dark"}),
