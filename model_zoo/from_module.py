@@ -7,6 +7,7 @@ keeps its logits as features. Knows nothing of where the module came from.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,6 +19,11 @@ from model_zoo.pixels import PixelSpec
 Embed = Callable[[torch.Tensor], torch.Tensor]
 
 TOLERANCE = 1e-4  # of the largest logit: what float32 summation order may change
+POOLINGS = (
+    "cls",
+    "mean",
+    "cls+mean",
+)  # of a tower's last tokens: the class token, the mean of the others, both side by side
 _CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
@@ -103,6 +109,8 @@ def at_layer(module: nn.Module, identity: Identity, device: torch.device) -> Enc
     (N, C, H, W) and (N, H, W, C) averaged over the picture.
     """
     module = module.eval().requires_grad_(False).to(device)
+    if identity.layer in POOLINGS:
+        return at_tokens(module, identity, device)
     layers = dict(module.named_modules())
     layer = layers.get(identity.layer)
     if layer is None or not identity.layer:
@@ -131,6 +139,34 @@ def at_layer(module: nn.Module, identity: Identity, device: torch.device) -> Enc
 
     layer.register_forward_hook(keep)
     features = try_out(embed, identity.pixels, device, f"the layer {identity.layer} of {identity.asked}")
+    return Encoder(identity, device, _float(embed), "penultimate", features.shape[1], module=module)
+
+
+def at_tokens(module: nn.Module, identity: Identity, device: torch.device) -> Encoder:
+    """An encoder of a timm tower's last tokens under the pooling `identity.layer`, one of POOLINGS. It has no classifier.
+
+    Tokens are (N, prefix + T, D), the class token first; registers and a distillation token take no part in the mean. Maps
+    (N, H, W, D) have a mean alone.
+    """
+    wanted, tower = identity.layer, cast(Any, module)
+    if not hasattr(tower, "forward_features"):
+        raise ModelError(f"{identity.asked} gives no tokens to take {wanted} of: name one of its layers")
+    prefix, class_token = int(getattr(tower, "num_prefix_tokens", 0)), getattr(tower, "cls_token", None) is not None
+    if "cls" in wanted and not class_token:
+        raise ModelError(f"{identity.asked} has no class token, so no features {wanted}: say mean")
+
+    def embed(pictures: torch.Tensor) -> torch.Tensor:
+        tokens: torch.Tensor = tower.forward_features(pictures)
+        if tokens.ndim == 4:
+            return pooled(tokens, False)
+        if tokens.ndim != 3:
+            raise ModelError(
+                f"{identity.asked} gives features of shape {tuple(tokens.shape)}, not tokens: leave {wanted} out"
+            )
+        mean = tokens[:, prefix:].mean(dim=1)
+        return {"cls": tokens[:, 0], "mean": mean, "cls+mean": torch.cat([tokens[:, 0], mean], dim=1)}[wanted]
+
+    features = try_out(embed, identity.pixels, device, identity.asked)
     return Encoder(identity, device, _float(embed), "penultimate", features.shape[1], module=module)
 
 

@@ -1,6 +1,7 @@
-"""`timm:NAME[@file]`: any image network of timm, with its published weights or a file.
+"""`timm:NAME[#FEATURES][@file]`: any image network of timm, with its published weights or a file.
 
-NAME is an architecture, alone or with a tag (`resnet50.a1_in1k`); no tag: timm's default, named in the identity.
+NAME is an architecture, alone or with a tag (`resnet50.a1_in1k`); no tag: timm's default, named in the identity. FEATURES is
+what a probe reads in place of timm's pre-logits: `cls`, `mean`, `cls+mean` of a tower's tokens, or a layer's name.
 Preprocessing is what timm itself resolves for evaluation from the configuration of those weights.
 """
 
@@ -21,11 +22,22 @@ from torch import nn
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel, listed, near
 from model_zoo.from_checkpoint import existing, file_digest, fit_state, read_state, weights_from_network
-from model_zoo.from_module import at_layer, linear_over, only_logits, penultimate, try_out
+from model_zoo.from_module import POOLINGS, at_layer, linear_over, only_logits, penultimate, try_out
 from model_zoo.pixels import PixelSpec, Resize
 from model_zoo.spec import ModelSpec
 
 _MODES: dict[str, Resize] = {"center": "shortest", "squash": "squash", "border": "longest"}
+
+
+FEATURES = "#"
+
+
+def _without_features(spec: ModelSpec) -> tuple[ModelSpec, str | None]:
+    """A spec's model, and the features it names after the #, or None. Raises ModelError where nothing follows."""
+    name, mark, layer = spec.name.partition(FEATURES)
+    if mark and not layer:
+        raise ModelError(f"nothing follows the {FEATURES} in {spec}: say {', '.join(POOLINGS)} or a layer's name")
+    return ModelSpec(spec.scheme, name, spec.weights), layer or None
 
 
 class TimmProvider:
@@ -35,6 +47,7 @@ class TimmProvider:
         return sorted({*timm.list_models(), *timm.list_pretrained()})
 
     def identify(self, spec: ModelSpec) -> Identity:
+        asked, (spec, layer) = spec, _without_features(spec)
         config = self._config(spec)
         full = config["architecture"] + (f".{config['tag']}" if config.get("tag") else "")
         n_classes = int(config.get("num_classes", 0))
@@ -54,17 +67,21 @@ class TimmProvider:
                 f"pictures are of {config['input_size'][-1]} pixels, the training size; timm's own results use {tested[-1]}"
             )
         about = json.dumps(["timm", config["architecture"], n_classes, source], sort_keys=True)
+        if layer is not None:
+            notes.append(f"features are taken at {layer}, so its own classifier is left aside")
         return Identity(
-            spec=ModelSpec("timm", full, spec.weights),
-            asked=str(spec),
+            spec=ModelSpec("timm", full if layer is None else f"{full}{FEATURES}{layer}", spec.weights),
+            asked=str(asked),
             digest=hashlib.sha256(about.encode()).hexdigest(),
             pixels=pixels_of(config),
-            n_classes=n_classes or None,
+            layer=layer or "default",
+            n_classes=(n_classes or None) if layer is None else None,
             notes=tuple(notes),
         )
 
     def network(self, spec: ModelSpec) -> nn.Module:
         """The module with its weights, on the CPU."""
+        spec, _ = _without_features(spec)
         identity = self.identify(spec)
         name = f"timm:{identity.spec.name}"
         if spec.weights is None:
