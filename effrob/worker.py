@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -55,20 +55,33 @@ def shift_of(request: Request, name: str) -> Shift:
     return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
 
 
-@cache  # a job's models stay until a job of others begins
-def load_encoder(spec: str, device: str) -> Encoder:
-    """A loaded model; it stays for the jobs that follow, and for its text."""
-    return model_zoo.load(spec, device)
+class Models:
+    """Loaded models: those of one group stay for the jobs that follow, and for their text, until another group is wanted."""
+
+    def __init__(self) -> None:
+        self._group: tuple[str, ...] = ()
+        self._loaded: dict[tuple[str, str], Encoder] = {}
+
+    def make_room(self, models: tuple[str, ...]) -> None:
+        """Let go of the loaded models where others are wanted now; where these are among them, they all stay."""
+        if not set(models) <= set(self._group):
+            self.cache_clear()
+            self._group = models
+
+    def __call__(self, spec: str, device: str) -> Encoder:
+        """The model, loaded once while its group is wanted."""
+        self.make_room((spec,))
+        if (spec, device) not in self._loaded:
+            self._loaded[spec, device] = model_zoo.load(spec, device)
+        return self._loaded[spec, device]
+
+    def cache_clear(self) -> None:
+        """Let go of all."""
+        self._group = ()
+        self._loaded.clear()
 
 
-def make_room(models: tuple[str, ...]) -> None:
-    """Let go of loaded models where those wanted now are others."""
-    if _held != list(models):
-        load_encoder.cache_clear()
-        _held[:] = models
-
-
-_held: list[str] = []
+load_encoder = Models()
 
 
 def device_of(request: Request) -> str:
@@ -123,7 +136,7 @@ class Worker:
         try:
             shift = shift_of(request, job.source)
             source = source_digest(shift.source, request.cache)
-            make_room(job.models)
+            load_encoder.make_room(job.models)
             streams: dict[str, Stream] = {}
             for spec in job.models:
                 try:

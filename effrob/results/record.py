@@ -105,9 +105,10 @@ def from_json(value: Any) -> EvalRecord:
         for name in ("counts", "clean", "clean_full"):
             fields[name] = None if fields[name] is None else _counts(fields[name], name)
         record = EvalRecord(**fields)
-    except (KeyError, TypeError, ValueError) as error:
+        key = record.asked.key()
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise EffrobError(f"a record lacks or misnames a field: {error}") from error
-    if record.asked.key() != value.get("key"):
+    if key != value.get("key"):
         raise EffrobError("a record's key does not match what it says was asked: it was edited or torn")
     return record
 

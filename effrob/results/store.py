@@ -105,6 +105,11 @@ def read(folder: Path) -> Stored:
     """The record of one folder. Raises EffrobError naming the file that is torn, foreign or edited."""
     path = folder / "record.json"
     try:
-        return Stored(from_json(json.loads(path.read_text(encoding="utf-8"))), folder)
-    except (OSError, ValueError, EffrobError) as error:
+        text = path.read_text(encoding="utf-8")
+        return Stored(from_json(json.loads(text, parse_constant=_no_number)), folder)
+    except (OSError, ValueError, RecursionError, EffrobError) as error:
         raise EffrobError(f"{path} cannot be read as a record: {error}") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"strict JSON has no {name}")
