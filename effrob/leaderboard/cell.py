@@ -18,6 +18,7 @@ from effrob.results.accuracy import Accuracy, mean_accuracy
 from effrob.robustness.baseline import MEANS, baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.judging import judge
 from effrob.robustness.scale import LOGIT
 from effrob.rows import FOUR, ROBUSTNESS, Line
 
@@ -132,9 +133,16 @@ def cell(
     clean_full: Accuracy | None,
     n_expected: int | None = None,
     partial: bool = False,
-    record: str | None = None,
+    model: str = "",
+    source: str = "measured",
+    record: Path | None = None,
 ) -> Cell:
-    """Judge one accuracy on the axis given: `clean` looks at class-matched accuracy, `full` at that on all classes."""
+    """Judge one accuracy on the axis given: `clean` looks at class-matched accuracy, `full` at that on all classes.
+
+    A model measured here, with the folder of its record, is judged as `effrob eval` judges it: without its own pull on the
+    line, and with the images it shares with the baseline. A published row stays on the line as published, and is flagged
+    where that line's baseline is of its own table and holds it.
+    """
     x = clean if axis == "clean" else clean_full
     against = lines.at(shift, axis)
     effective, why_not = None, None
@@ -143,7 +151,12 @@ def cell(
     elif isinstance(against, str):
         why_not = against
     else:
-        effective = assess(against, clean=x, shift=accuracy)
+        own = against.baseline.harness == source
+        effective = (
+            judge(against, model, x, accuracy, record)
+            if record is not None
+            else assess(against, clean=x, shift=accuracy, model=model if own else None)
+        )
     return Cell(
         shift=shift,
         accuracy=accuracy,
@@ -155,7 +168,7 @@ def cell(
         scale=lines.line.scale,
         n_expected=int(accuracy.n) if n_expected is None else n_expected,
         partial=partial,
-        record=record,
+        record=None if record is None else str(record),
     )
 
 

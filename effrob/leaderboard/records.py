@@ -175,7 +175,8 @@ def _cell(stored: Stored, lines: Lines) -> Cell:
         clean_full=_accuracy(record.clean_full),
         n_expected=record.n_expected,
         partial=record.partial,
-        record=str(stored.folder),
+        model=record.asked.model,
+        record=stored.folder,
     )
 
 

@@ -48,6 +48,8 @@ def _row(row: PublishedAccuracy, lines: Lines) -> BoardRow:
             accuracy=Accuracy.of(value, row.images[shift]),
             clean=None if clean is None else Accuracy.of(*clean),
             clean_full=full,
+            model=row.model,
+            source=f"published:{row.source}",
         )
     four = [cells[shift].accuracy for shift in FOUR[SUITE] if shift in cells]
     return BoardRow(
