@@ -63,7 +63,7 @@ class FeatureSet:
     array: Floats
     meta: dict[str, Any]
 
-    def blocks(self, rows: NDArray[np.int64], size: int = 4096) -> Iterator[tuple[slice, Floats]]:
+    def blocks(self, rows: NDArray[np.int64], size: int = 1024) -> Iterator[tuple[slice, Floats]]:
         """The asked rows in blocks of at most `size`, with the slice of `rows` each block answers."""
         for start in range(0, len(rows), size):
             part = slice(start, min(start + size, len(rows)))
