@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from effrob.engines.engine import Job, Outcome, Work
-from effrob.errors import UsageProblem
+from effrob.errors import RunFailed, UsageProblem
 
 PATIENCE = timedelta(days=7)  # how long a rank that is done waits for the others
 
@@ -34,7 +34,13 @@ class TorchrunEngine:
         import torch.distributed as dist
 
         if not dist.is_initialized():
-            dist.init_process_group("gloo", timeout=PATIENCE)
+            try:
+                dist.init_process_group("gloo", timeout=PATIENCE)
+            except RuntimeError as error:
+                raise RunFailed(
+                    f"the ranks cannot reach one another ({(str(error).splitlines() or [''])[0][:200]}); run this again, "
+                    "with --max-restarts for torchrun to do so: what was computed is kept"
+                ) from error
         shared: list[Sequence[Job]] = [tuple(jobs)]
         dist.broadcast_object_list(shared, src=0)
         every = shared[0]

@@ -82,7 +82,7 @@ def run(pocket_data: Path) -> Callable[..., tuple[subprocess.CompletedProcess[st
             str(folder / "c"),
         ]
         command += ["--device", "cpu", "--batch-size", "32", *engine]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
         files = sorted((folder / "r").rglob("predictions.npz"))
         return done, {path.parent.parent.name: path.read_bytes() for path in files}
 
@@ -102,7 +102,7 @@ def test_two_torchrun_ranks_give_local_predictions(run, local: dict[str, bytes],
 
 @pytest.mark.engine
 def test_torchrun_with_a_killed_rank_restarts_and_goes_on(run, local: dict[str, bytes], tmp_path: Path) -> None:
-    spread, got = run(tmp_path, True, [*RANKS, "--max-restarts", "2"], ["--engine", "torchrun"])
+    spread, got = run(tmp_path, True, [*RANKS, "--max-restarts", "3"], ["--engine", "torchrun"])
     assert (tmp_path / "killed").read_text().isdigit()
     assert spread.returncode == 0, spread.stderr
     assert got == local
