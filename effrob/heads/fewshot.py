@@ -23,12 +23,12 @@ from effrob.heads.path import (
     ROUGH,
     STRIDE,
     ProbePoint,
-    check_strengths,
     lead_in,
     memory_bound,
     point_of,
     softmax_strength,
 )
+from effrob.heads.problem import check_strengths
 from effrob.heads.softmax import Batch, SoftmaxLoss
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace

@@ -18,7 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.holdout import FRACTION, split
-from effrob.heads.path import TOL, ProbePoint, check_strengths, fit_path
+from effrob.heads.path import TOL, ProbePoint, fit_path
+from effrob.heads.problem import check_strengths
 
 Floats = NDArray[np.float64]
 SMALL = 5e7  # N x K x D below which a fit is made in float64 and to EXACT by default: it takes seconds either way

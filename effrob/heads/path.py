@@ -22,6 +22,7 @@ from effrob.heads.blocks import FeatureBlocks, RowSpace
 from effrob.heads.head import Readout
 from effrob.heads.metric import Metric
 from effrob.heads.minimise import Minimum, Reason, minimise
+from effrob.heads.problem import check_labels, check_strengths
 from effrob.heads.softmax import Batch, SoftmaxLoss, stream
 
 MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
@@ -79,32 +80,6 @@ def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) 
     n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
     kept = n * d * features.dtype.itemsize if features.resident is not None else 0
     return 8 * b * (2 * d + 3 * n_classes) + 8 * n_classes * (d + 1) * (2 * memory + 14) + 48 * d * d + 8 * n + kept
-
-
-def check_strengths(strengths: Sequence[float]) -> list[float]:
-    """Floats, in the order given. Raises ValueError where one is not a finite positive number, or there are none."""
-    found = [float(c) for c in strengths]
-    if not found or not all(math.isfinite(c) and c > 0 for c in found):
-        raise ValueError(f"C must be finite and above 0, and it was {found if found else 'an empty list'}")
-    return found
-
-
-def check_labels(labels: NDArray[np.int64], n_rows: int, n_classes: int, weights: NDArray[np.float64] | None) -> None:
-    """Raises ValueError for lengths that differ, labels out of range, one class, and classes without a row of weight."""
-    if len(labels) != n_rows:
-        raise ValueError(f"the probe has {n_rows} rows of features and {len(labels)} labels: they must be as many")
-    if weights is not None and (len(weights) != n_rows or not np.isfinite(weights).all() or (weights < 0).any()):
-        raise ValueError("sample weights must be one finite number of at least 0 for each row")
-    if n_classes < 2:
-        raise ValueError(f"a probe needs rows of at least 2 classes, and there is {n_classes} class")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels must lie in 0..{n_classes - 1}, and they span {labels.min()}..{labels.max()}")
-    missing = np.flatnonzero(np.bincount(labels, weights, minlength=n_classes) <= 0)
-    if len(missing):
-        shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise ValueError(
-            f"{len(missing)} of {n_classes} classes have no training row ({shown}): the free intercept has no optimum"
-        )
 
 
 def fit_path(
