@@ -139,7 +139,7 @@ def _called(loader: Loader) -> nn.Module:
     with _importable(loader.folder):
         try:
             module = loader.function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that reads its own arguments leaves through SystemExit
             raise ModelError(f"the loader {loader.text} failed ({type(error).__name__}: {error})") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"the loader {loader.text} gives a {type(module).__name__}, wanted a torch.nn.Module")
@@ -160,7 +160,7 @@ def _from_file(path: Path, text: str) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses and pickles look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ModelError(f"the file of the loader {text} fails to import ({type(error).__name__}: {error})") from error
     return module
@@ -175,7 +175,7 @@ def _imported(name: str, text: str) -> ModuleType:
         raise UnknownModel(
             f"the loader {text} names a module that is not installed and not in the current folder: give FILE.py:FUNCTION"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"the module of the loader {text} fails to import ({type(error).__name__}: {error})"
         ) from error

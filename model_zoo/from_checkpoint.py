@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import torch
@@ -27,6 +27,7 @@ from torch import nn
 from model_zoo.errors import ModelError, UnknownModel
 
 State = dict[str, torch.Tensor]
+V = TypeVar("V")
 
 _INSIDE = (
     "state_dict",
@@ -98,8 +99,21 @@ def read_state(path: Path) -> State:
         raise ModelError(
             f"{path} is no checkpoint: wanted a state dict, or one under {' or '.join(map(repr, _INSIDE))}; found {found}"
         )
-    state = {str(name): tensor for name, tensor in content.items()}
-    while wrapper := next((w for w in _WRAPPERS if all(name.startswith(w) for name in state)), None):
+    return _unwrapped({str(name): tensor for name, tensor in content.items()})
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of what `read_state` would give, without reading the numbers. Raises as it does."""
+    if not _is_safetensors(path):
+        return {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}  # an archive is only mapped
+    from safetensors import safe_open
+
+    with _sound(path), safe_open(str(path), framework="pt") as file:
+        return _unwrapped({name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+
+
+def _unwrapped(state: dict[str, V]) -> dict[str, V]:
+    while state and (wrapper := next((w for w in _WRAPPERS if all(name.startswith(w) for name in state)), None)):
         state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
     return state
 
@@ -146,11 +160,18 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with _sound(path):
         return load_file(str(path))
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is a damaged safetensors file ({error}): fetch or save it again") from error
 

@@ -28,22 +28,25 @@ _CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
 def try_out(embed: Embed, pixels: PixelSpec, device: torch.device, what: str) -> torch.Tensor:
-    """(2, D): what `embed` makes of two random pictures. Raises ModelError where it cannot."""
+    """(2, D) float32: what `embed` makes of two random pictures. Raises ModelError where it cannot."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randn(2, 3, *pixels.size, generator=generator).to(device)
     try:
         with torch.inference_mode():
             found = embed(pictures)
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a user's module may raise anything
         told = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
             f"{what} does not take pictures of {pixels.size[0]}x{pixels.size[1]} ({type(error).__name__}: {told}): "
             "register it with the --pixels it was trained for"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2:
-        shape = f"of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2 or found.is_complex():
+        kind = type(found).__name__
+        shape = f"{found.dtype} of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"a {kind}"
         raise ModelError(f"{what} gives {shape} for two pictures, wanted a tensor (2, classes) or (2, features)")
-    return found
+    return found.float()
 
 
 def supervised(module: nn.Module, identity: Identity, device: torch.device) -> Encoder:
@@ -86,7 +89,7 @@ def only_logits(module: nn.Module, identity: Identity, device: torch.device, n_c
 def linear_over(linear: nn.Linear, features: torch.Tensor, logits: torch.Tensor) -> bool:
     """Whether `linear` of `features` is `logits`, to float32 rounding."""
     with torch.inference_mode():
-        again = linear.to(features.device)(features)
+        again = linear.to(features.device)(features.to(linear.weight.dtype))
     return again.shape == logits.shape and bool(
         (again - logits).abs().max() <= TOLERANCE * logits.abs().max().clamp(min=1)
     )

@@ -21,7 +21,7 @@ from torch import nn
 
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel, listed, near
-from model_zoo.from_checkpoint import existing, file_digest, fit_state, read_state, weights_from_network
+from model_zoo.from_checkpoint import existing, file_digest, fit_state, read_shapes, read_state, weights_from_network
 from model_zoo.from_module import POOLINGS, at_layer, linear_over, only_logits, penultimate, try_out
 from model_zoo.pixels import PixelSpec, Resize
 from model_zoo.spec import ModelSpec
@@ -124,8 +124,8 @@ class TimmProvider:
         """How many classes a file's classifier has, by its shape; None where the file has no such layer."""
         classifier = config.get("classifier")
         names = [classifier] if isinstance(classifier, str) else list(classifier or ())
-        state = read_state(path)
-        return next((len(state[f"{name}.weight"]) for name in names if f"{name}.weight" in state), None)
+        shapes = read_shapes(path)
+        return next((shapes[f"{name}.weight"][0] for name in names if shapes.get(f"{name}.weight")), None)
 
 
 def encoder_of(module: Any, identity: Identity, device: torch.device) -> Encoder:

@@ -106,15 +106,23 @@ def saved() -> dict[str, Registration]:
 
 def save(record: Registration, replace: bool = False) -> Path:
     """Write `record` beside the others and return the file. Raises ModelError where the name is taken and not `replace`."""
+    from filelock import FileLock
+
     path = config_file()
-    records = saved()
-    if record.name in records and not replace:
-        raise ModelError(f"{record.name} is registered already (in {path}): choose another name, or say --replace")
-    records[record.name] = record
-    content: dict[str, Any] = {"schema": SCHEMA, "models": {}}
-    for name, each in sorted(records.items()):
-        content["models"][name] = {key: value for key, value in asdict(each).items() if value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):  # or of two commands at once, one's record would be lost
+        records = saved()
+        if record.name in records and not replace:
+            raise ModelError(f"{record.name} is registered already (in {path}): choose another name, or say --replace")
+        records[record.name] = record
+        content: dict[str, Any] = {"schema": SCHEMA, "models": {}}
+        for name, each in sorted(records.items()):
+            content["models"][name] = {key: value for key, value in asdict(each).items() if value is not None}
+        _write(path, content)
+    return path
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".models-", suffix=".json")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -124,4 +132,3 @@ def save(record: Registration, replace: bool = False) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from model_zoo.errors import ModelError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9_+-]*")
+_LOADER = re.compile(r"[./_A-Z]")  # MODULE:FUNCTION or FILE.py:FUNCTION
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ def parse(text: str) -> ModelSpec:
     if not colon:
         scheme, name = "", head
     elif not _SCHEME.fullmatch(scheme):
-        raise ModelError(f"a model is written scheme:name[@weights]; {scheme!r} in {text!r} is no scheme")
+        hint = (
+            "; a loader is given a name first, with `effrob register NAME --loader`" if _LOADER.search(scheme) else ""
+        )
+        raise ModelError(f"a model is written scheme:name[@weights]; {scheme!r} in {text!r} is no scheme{hint}")
     if at and not weights:
         raise ModelError(f"nothing follows the @ in {text!r}: give a weights tag or a file, or leave the @ out")
     return ModelSpec(scheme, name, weights if at else None)

@@ -45,6 +45,20 @@ class Example(NamedTuple):
     id: str
 
 
+def rgb(opened: Image.Image) -> Image.Image:
+    """A picture as RGB: grey, CMYK, palette and alpha as Pillow converts them.
+
+    Grey of 16 bits is brought to 8 first: Pillow would clip it, so that nearly all of it came out white.
+    """
+    if opened.mode.startswith("I"):
+        eight = (np.clip(np.asarray(opened, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8)
+        return Image.fromarray(eight).convert("RGB")
+    if opened.mode == "RGB":
+        opened.load()
+        return opened  # convert would copy it
+    return opened.convert("RGB")
+
+
 @dataclass(frozen=True)
 class Shift:
     """A test set as it is asked: `rows` of `source`, with a target each.
@@ -85,7 +99,7 @@ class Shift:
     def __getitem__(self, index: int) -> Example:
         row = int(self.rows[index])
         with Image.open(io.BytesIO(self.source.read(row))) as opened:
-            image = opened.convert("RGB")
+            image = rgb(opened)
         if self.border:
             image = image.crop((self.border, self.border, image.width - self.border, image.height - self.border))
         return Example(image, int(self.targets[index]), self.source.ids[row])

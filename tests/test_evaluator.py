@@ -152,15 +152,18 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(request_of, monkeypatch: p
 
 
 class Net(torch.nn.Module):
-    """Answers class 3 to everything, or fails, or gives NaN."""
+    """Answers class 3 to everything; or fails in the middle of the pass, gives NaN, or prints."""
 
     def __init__(self, what: str) -> None:
         super().__init__()
-        self.what = what
+        self.what, self.calls = what, 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.what == "fails":
-            raise RuntimeError("this layer is broken")
+        self.calls += 1
+        if self.what == "fails late" and self.calls > 4:
+            raise KeyError("this layer")
+        if self.what == "prints":
+            print("here I am")
         out = torch.zeros(len(x), 20)
         out[:, 3] = float("nan") if self.what == "nan" else 1.0
         return out
@@ -171,11 +174,13 @@ SMALL = PixelSpec((32, 32), (32, 32))
 
 def test_a_failed_model_does_not_stop_the_rest(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_zoo.registry._live", {})
-    for what in ("fine", "nan"):
-        model_zoo.register(f"net-{what}", lambda what=what: Net(what), pixels=SMALL)
-    report = Evaluation(request_of(models=("net-nan", "net-fine"), shifts=("pocket", "pocket-r"))).run()
+    for what in ("fine", "nan", "fails late"):
+        model_zoo.register(f"net-{what.split()[0]}", lambda what=what: Net(what), pixels=SMALL)
+    models = ("net-nan", "net-fails", "net-fine")
+    report = Evaluation(request_of(models=models, shifts=("pocket", "pocket-r"), batch_size=8)).run()
     assert [s.record.asked.model for s in report.stored] == ["net-fine", "net-fine"]
     assert len(report.failures) == 2 and all("net-nan" in f and "not finite" in f for f in report.failures)
+    assert all("net-fails: the network failed on images" in f and "KeyError: 'this" in f for f in report.failures)
     clean = report.stored[0].predictions()
     assert (clean.predicted == 3).all() and report.stored[0].record.counts.n_correct == (clean.target == 3).sum() == 3
 
@@ -247,6 +252,35 @@ def test_the_command_prints_strict_json_and_only_that(pocket_data: Path, tiny_cl
         assert {"effective_robustness", "effective_robustness_pi95", "verdict", "baseline", "axis", "scale"} <= set(row)
     plan = CliRunner().invoke(main, [*args[:-1], "--dry-run"], catch_exceptions=False)
     assert "0 jobs" in plan.stdout and "6 cells are done" in plan.stdout
+
+
+def test_what_a_users_code_prints_stays_out_of_the_json(
+    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loader() -> Net:
+        print("loading")
+        return Net("prints")
+
+    monkeypatch.setattr("model_zoo.registry._live", {})
+    model_zoo.register("talks", loader, pixels=SMALL)
+    args = [
+        "eval",
+        "--suite",
+        "pocket",
+        "--shift",
+        "pocket",
+        "--data",
+        str(pocket_data),
+        "--model",
+        "talks",
+        "--limit",
+        "9",
+    ]
+    args += ["--results", str(tmp_path / "r"), "--cache", str(tmp_path / "c"), "--json"]
+    for asked in ([*args, "--dry-run"], args, ["models", "talks", "--json"]):
+        result = CliRunner().invoke(main, asked, catch_exceptions=False)
+        assert result.exit_code == 0 and json.loads(result.stdout), result.stderr
+        assert asked[0] == "models" or "loading" in result.stderr or "--dry-run" not in asked
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     if dry_run:
         _print_plan(request, as_json)
         return
-    report = evaluate_request(request)
+    with redirect_stdout(sys.stderr):  # a user's loader or network may print
+        report = evaluate_request(request)
     rows = rows_of(report.stored, line)
     say(report)
     if as_json:
@@ -118,7 +120,8 @@ def _print_plan(request: Any, as_json: bool) -> None:
     from effrob.plan import plan
     from effrob.writing import strict_json
 
-    evaluation = Evaluation(request, read=False)
+    with redirect_stdout(sys.stderr):
+        evaluation = Evaluation(request, read=False)
     left = pending(evaluation.layout, evaluation.store)
     needs = needs_of(evaluation.layout, left, evaluation.cache)
     planned = plan(needs)

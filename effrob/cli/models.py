@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -14,7 +16,8 @@ def command(spec: str | None, as_json: bool) -> None:
     """List models by scheme with their default weights, or show what is known of one SPEC without loading weights."""
     from effrob.writing import strict_json
 
-    rows = [_one(spec)] if spec else _every()
+    with redirect_stdout(sys.stderr):  # a user's loader may print
+        rows = [_one(spec)] if spec else _every()
     if as_json:
         click.echo(strict_json(rows), nl=False)
         return

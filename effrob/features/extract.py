@@ -31,7 +31,6 @@ from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
 TRIAL = 2  # batches run on one torch thread; the last of them is timed, then the cores are divided
-NETWORK_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,11 @@ class _Run:
                 there[stream.geometry] = self._lane.send(batch.pixels[stream.geometry])
             try:
                 features = self._networks[id(stream)](there[stream.geometry])
+                if features.shape != (len(batch.rows), stream.encoder.dim):
+                    wanted = (len(batch.rows), stream.encoder.dim)
+                    raise ValueError(f"it gave numbers of shape {tuple(features.shape)}, wanted {wanted}")
                 under_way.append((stream, batch.rows, self._lane.fetch(features)))
-            except NETWORK_ERRORS as error:
+            except Exception as error:
                 self._fail(stream, batch.rows, error)
         self._coming.append(under_way)
         self.drain(self._lane.depth)
@@ -179,7 +181,7 @@ class _Run:
                     continue
                 try:
                     full = self._rows[id(stream)].add(rows.start, arrival.wait())
-                except NETWORK_ERRORS as error:
+                except Exception as error:
                     self._fail(stream, rows, error)
                     continue
                 if full is not None:
@@ -192,7 +194,9 @@ class _Run:
                 self.failed.setdefault(stream.name, str(error))
 
     def _fail(self, stream: Stream, rows: range, error: Exception) -> None:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        told = (str(error).strip().splitlines() or [""])[0]
+        if not told or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
+            told = f"{type(error).__name__}: {told}".rstrip(": ")
         self.failed[stream.name] = f"the network failed on images {rows.start} to {rows.stop - 1}: {told}"
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from effrob.errors import ImageBroken
 from model_zoo.pixels import PixelSpec
+from shifts.shift import rgb
 
 MAX_PIXELS = 200_000_000  # a decoded picture of 600 MB: anything larger is a bomb, not a photograph
 
@@ -35,8 +36,7 @@ Crop = NDArray[np.uint8]
 def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
     """An encoded picture as RGB, with `border` pixels cut off each side.
 
-    Grey, CMYK, palette and alpha are converted by Pillow; 16-bit grey is brought to 8 bits first (Pillow would clip it to
-    white). Raises ImageBroken naming `name` where the bytes are no whole picture.
+    Raises ImageBroken naming `name` where the bytes are no whole picture.
     """
     try:
         with warnings.catch_warnings():
@@ -46,14 +46,7 @@ def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
                     raise ImageBroken(
                         f"{name} is {opened.width}x{opened.height}: more than {MAX_PIXELS} pixels are refused"
                     )
-                if opened.mode.startswith("I"):
-                    eight = (np.clip(np.asarray(opened, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8)
-                    image = Image.fromarray(eight).convert("RGB")
-                elif opened.mode == "RGB":
-                    opened.load()
-                    image = opened  # convert would copy it
-                else:
-                    image = opened.convert("RGB")
+                image = rgb(opened)
     except ImageBroken:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torchvision.models as zoo
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
@@ -92,6 +93,29 @@ def test_a_timm_network_of_other_classes_follows_its_file(saved: Callable[[nn.Mo
     file = saved(timm.create_model("test_vit.r160_in1k", pretrained=False, num_classes=12))
     assert model_zoo.identify(f"timm:test_vit.r160_in1k@{file}").n_classes == 12
     assert model_zoo.load(f"timm:test_vit.r160_in1k@{file}").classifier.n_classes == 12
+
+
+def test_a_safetensors_file_tells_its_classes_without_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = timm.create_model("test_vit.r160_in1k", pretrained=False, num_classes=12)
+    file = tmp_path / "weights.safetensors"
+    save_file({f"module.{name}": tensor for name, tensor in network.state_dict().items()}, file)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("safetensors.torch.load_file", refuse)
+    assert model_zoo.identify(f"timm:test_vit.r160_in1k@{file}").n_classes == 12
+    with pytest.raises(AssertionError, match="weights were read"):
+        model_zoo.load(f"timm:test_vit.r160_in1k@{file}")
+
+
+@pytest.mark.parametrize("tensors", [{}, {"head.weight": torch.tensor(1.0)}])
+def test_a_safetensors_file_without_a_classifier_is_a_misfit(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file(tensors, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"odd\.safetensors"):
+        model_zoo.load(f"timm:test_vit.r160_in1k@{tmp_path / 'odd.safetensors'}")
 
 
 def test_a_head_that_is_not_one_linear_layer_keeps_its_logits(saved: Callable[[nn.Module], Path]) -> None:

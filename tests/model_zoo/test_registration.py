@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "sibling_of_my_nets.py").write_text("WIDTH = 8\n")
+    (folder / "script.py").write_text("import sys\nsys.exit('usage: give me weights')\n")
     (folder / "my_nets.py").write_text(
         textwrap.dedent("""
         from pathlib import Path
@@ -56,6 +59,9 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
         def broken():
             raise RuntimeError("no such luck")
+
+        def leaves():
+            raise SystemExit(0)
 
         def number():
             return 3
@@ -89,7 +95,7 @@ def test_round_trip(tower: Any, own_configuration: Path) -> None:
         assert torch.equal(encoder.embed(pictures), model.encode_image(pictures))
     assert encoder.identity == identity
     assert identity.digest == model_zoo.identify(f"openclip:{config}@{weights}").digest
-    assert [path.name for path in own_configuration.iterdir()] == ["models.json"]
+    assert [path.name for path in own_configuration.iterdir() if path.suffix != ".lock"] == ["models.json"]
 
 
 def test_paths_are_made_absolute(tower: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -231,6 +237,8 @@ def test_a_loader_that_is_never_the_same_is_refused_the_second_time(networks: Pa
         ("my_nets", "MODULE:FUNCTION"),
         ("my_nets:plane", "near: plain"),
         ("my_nets:broken", "no such luck"),
+        ("my_nets:leaves", "SystemExit"),
+        ("script.py:f", "fails to import .SystemExit: usage: give me weights"),
         ("my_nets:number", "gives a int, wanted a torch.nn.Module"),
         ("my_nets:constant", "wanted a function"),
         ("no_such_module_here:f", "not in the current folder"),
@@ -300,3 +308,59 @@ def test_the_file_is_plain_json(tower: Any, own_configuration: Path) -> None:
         "schema": 1,
         "models": {"my-clip": {"name": "my-clip", "checkpoint": str(weights), "arch": str(config)}},
     }
+
+
+class Answers(Net):
+    """Its logits, as `how` makes them."""
+
+    def __init__(self, how: Any) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.how(super().forward(x))
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        (lambda logits: {}["logits"], "KeyError: 'logits'"),
+        (lambda logits: logits.nothing, "AttributeError"),
+        (lambda logits: {"logits": logits}, "gives a dict for two pictures"),
+        (lambda logits: logits[0], r"torch.float32 of shape \(1000,\)"),
+        (lambda logits: logits.to(torch.complex64), "complex64"),
+    ],
+)
+def test_a_network_that_cannot_be_run_is_named(how: Any, told: str) -> None:
+    model_zoo.register("odd", lambda: Answers(how), pixels=SPEC)
+    with pytest.raises(ModelError, match=f"odd.*{told}"):
+        model_zoo.load("odd")
+
+
+@pytest.mark.parametrize("how", [torch.Tensor.half, lambda logits: (logits * 1000).long()])
+def test_logits_of_another_number_type_are_taken(how: Any) -> None:
+    model_zoo.register("odd", lambda: Answers(how), pixels=SPEC)
+    with torch.inference_mode():
+        features = model_zoo.load("odd").embed(torch.randn(2, 3, 32, 32))
+    assert features.dtype == torch.float32 and features.shape[0] == 2
+
+
+def test_registrations_made_at_once_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = registration.saved
+
+    def slowly() -> dict[str, Registration]:
+        records = read()
+        time.sleep(0.02)
+        return records
+
+    monkeypatch.setattr(registration, "saved", slowly)
+    records = [Registration(f"net-{k}", like="timm:resnet18") for k in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(registration.save, records))
+    assert sorted(read()) == [record.name for record in records]
+
+
+@pytest.mark.parametrize("text", ["my_nets.py:plain", "some/where/nets.py:plain", "package.nets:plain"])
+def test_a_loader_where_a_model_is_wanted_names_the_command(text: str) -> None:
+    with pytest.raises(ModelError, match="effrob register NAME --loader"):
+        model_zoo.identify(text)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from shifts import load
 from shifts.errors import DataError, DataMissing
 from shifts.folder import FolderSource, FolderTree
 from shifts.shift import ImageSource
@@ -104,3 +107,16 @@ def test_a_name_that_is_not_utf8_is_refused(folder: Path) -> None:
         file.write(b"1")
     with pytest.raises(DataError, match="not UTF-8"):
         FolderSource(folder)
+
+
+def test_the_pictures_of_a_shift_keep_the_tones_of_sixteen_bits(tmp_path: Path, pocket_data: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    (tmp_path / "c").mkdir()
+    Image.fromarray(ramp).save(tmp_path / "c/deep.png")
+    colour = Image.merge("RGB", [Image.fromarray((ramp >> k).astype(np.uint8)) for k in (8, 9, 10)])
+    colour.save(tmp_path / "c/plain.png")
+    nought = np.zeros(2, dtype=np.int64)
+    shift = replace(load("pocket", root=pocket_data), source=FolderSource(tmp_path), rows=np.arange(2), targets=nought)
+    assert np.array_equal(np.asarray(shift[0].image), np.stack([(ramp >> 8).astype(np.uint8)] * 3, axis=-1))
+    assert np.array_equal(np.asarray(shift[1].image), np.asarray(colour))
+    shift[1].image.resize((4, 4))
