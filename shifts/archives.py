@@ -102,8 +102,8 @@ ARCHIVES: Mapping[str, Archive] = {
     "objectnet": Archive(
         "objectnet-1.0.zip",
         "https://objectnet.dev/downloads/objectnet-1.0.zip",
-        by_hand="it is encrypted: unpack it there with `unzip objectnet-1.0.zip` and the password that objectnet.dev gives with "
-        "the terms",
+        by_hand="it is encrypted: unpack it there with `unzip objectnet-1.0.zip` and the password "
+        "objectnet.dev gives with the terms",
     ),
 }
 
