@@ -16,16 +16,17 @@ LIMITS = """\
 They can say that the instrument works end to end: each cause was given its own arms, trained by the field's contrastive
 trainer or by a plain loop with the same optimiser, measured by effrob's own records against a line of ordinary classifiers,
 and judged over seeds by rules fixed before the runs. They can say in which direction each factor moved effective
-robustness in a world of this structure, where all else that could be held equal was, with nothing confounded by scale,
-architecture or undocumented data.
+robustness in a world of this structure, where architecture, schedule and data are all known and what could be held equal
+was.
 
 They cannot say how much any factor matters for CLIP. Pictures here are drawn by a program at 32 pixels; the "web" is the
 narrow set's drawings in more styles, poses and places, and its styles overlap with two of the shifts **by construction**.
-So the distribution contrast shows that training on a distribution nearer to the shifts lifts robustness, as it must; it
-does not show that the web's photographs do. The captions are templates with noise: they hold little more than the class,
-so language had little to add, and an effect of rich captions cannot appear. With thousands of pictures where CLIP has
+So a distribution contrast above zero says that training nearer to the shifts lifts robustness, as it must; it does not say
+that the web's photographs do. Size works through the same overlap: on the web more pictures are more of the shifts' styles,
+on the narrow set they are not. The captions are templates with noise: they hold little more than the class, so
+language had little to add, and an effect of rich captions cannot appear. With thousands of pictures where CLIP has
 hundreds of millions, "size" spans two doublings. Twenty classes in a batch of 64 make many pairs that a contrastive loss
-calls different although they show the same thing, which costs the contrastive arms clean accuracy. A verdict of
+calls different although they show the same thing, which may cost the contrastive arms accuracy. A verdict of
 `equivalent` or `cannot tell` here is no evidence about ImageNet; the published tables are asked in `effrob study`, and
 `python -m recipes.five_causes --scale imagenet` prints the runs that would answer.
 
@@ -86,7 +87,7 @@ def page(report: Entry) -> str:
             ([CAUSES[c["cause"]], _size(c["on_pocket_baseline"]), _judged(c["on_pocket_baseline"])] for c in report["causes"]),
         ),
         "## The arms\n",
-        _arms(report["arms"]),
+        _arms(report["arms"], report["baseline"]["lines"]),
         _training(report),
         LIMITS,
     ]  # fmt: skip
@@ -96,13 +97,16 @@ def page(report: Entry) -> str:
 def _sentence(causes: Sequence[Entry]) -> str:
     by: dict[str, list[str]] = {}
     for cause in causes:
-        by.setdefault(cause["verdict"], []).append(CAUSES[cause["cause"]])
+        moved = "raised" if cause["effect"] > 0 else "lowered"
+        by.setdefault(moved if cause["verdict"] == "moves it" else cause["verdict"], []).append(CAUSES[cause["cause"]])
     told = {
-        "moves it": "moved effective robustness",
+        "raised": "raised effective robustness here",
+        "lowered": "lowered it",
         "equivalent": "changed it by no more than the margin",
         "cannot tell": "cannot be told from these runs",
     }
-    return "; ".join(f"{_and(by[verdict])}: {words}" for verdict, words in told.items() if verdict in by) + ".\n"
+    said = "; ".join(f"{_and(by[verdict])} {words}" for verdict, words in told.items() if verdict in by)
+    return said[0].upper() + said[1:] + ".\n"
 
 
 def _line(baseline: Entry) -> str:
@@ -122,12 +126,30 @@ def _line(baseline: Entry) -> str:
     ])  # fmt: skip
 
 
-def _arms(arms: Sequence[Entry]) -> str:
+def _arms(arms: Sequence[Entry], lines: Mapping[str, Entry]) -> str:
     return "Means over seeds; effective robustness in logits on the mean of the four [95 %].\n\n" + _table(
         ("arm (head)", "clean", *(s.removeprefix("pocket-") for s in SHIFTS), "effective robustness", "in points"),
         ([a["name"], _mean(a["shifts"]["pocket-v2"]["clean"]), *(_mean(a["shifts"][s]["accuracy"]) for s in SHIFTS),
           _size(a["shifts"][MEAN]["logit"]) + _flag(a["shifts"][MEAN]), _points(a["shifts"][MEAN]["points"])] for a in arms),
-    )  # fmt: skip
+    ) + _outside(arms, lines)  # fmt: skip
+
+
+def _outside(arms: Sequence[Entry], lines: Mapping[str, Entry]) -> str:
+    """Which arms lie outside the line, where and how far."""
+    said = []
+    for arm in arms:
+        for shift, line in lines.items():
+            clean = arm["shifts"][shift]["clean"]
+            low, high = min(clean), max(clean)
+            if high > line["x_max"]:
+                said.append(
+                    f"{arm['name']} reaches {100 * high:.1f} % clean on {shift}, the line {100 * line['x_max']:.1f} %"
+                )
+            if low < line["x_min"]:
+                said.append(
+                    f"{arm['name']} falls to {100 * low:.1f} % clean on {shift}, the line to {100 * line['x_min']:.1f} %"
+                )
+    return "" if not said else f"\nOutside the line: {'; '.join(said)}.\n"
 
 
 def _training(report: Entry) -> str:
