@@ -102,8 +102,15 @@ def main(
     """Train by SGD with Nesterov momentum and a stepped rate; `out`/final.pt holds the network's bare weights."""
     place = Place.here()
     torch.manual_seed(seed)
-    rows = shifts.load(str(listed), root=data)
-    network = timm.create_model(model, pretrained=False, num_classes=len(rows.labels.parent_ids))
+    if not (listed / "labels.csv").is_file():
+        raise click.UsageError(f"{listed} holds no labels.csv; `effrob captions export --format labels` writes a list")
+    try:
+        rows = shifts.load(str(listed), root=data)
+        network = timm.create_model(model, pretrained=False, num_classes=len(rows.labels.parent_ids))
+    except (shifts.DataError, shifts.DataMissing) as error:
+        raise click.UsageError(str(error)) from None
+    except RuntimeError as error:  # timm's word for a name it does not know
+        raise click.UsageError(f"--model {model}: {error}") from None
     config = timm.data.resolve_model_data_config(network)
     side, mean, std = int(config["input_size"][-1]), config["mean"], config["std"]
     simclr = loss == "simclr"
@@ -148,8 +155,6 @@ def one_epoch(
     """Mean loss of this process. SimCLR's negatives are those of the process's own batch."""
     network.train()
     losses = [step(network, images, targets, optimizer, simclr) for images, targets in _on(batches, place.device)]
-    if not losses:
-        raise click.UsageError("the list holds no whole batch: give a smaller --batch")
     return sum(losses) / len(losses)
 
 

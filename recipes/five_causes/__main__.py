@@ -6,20 +6,28 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from effrob.errors import EffrobError
+from recipes.five_causes.grid import POCKET, Grid
+from shifts.errors import DataError, DataMissing
 
-@click.command()
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--scale", type=click.Choice(["pocket", "imagenet"]), default="pocket", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("five-causes"), show_default=True,
-              help="Weights, records and caches; a second start goes on from what is there.")  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path), help="Where the pocket sets are drawn. [default: OUT/data]")
-@click.option("--report", type=click.Path(path_type=Path), default=Path("docs/five-causes"), show_default=True,
-              help="Where report.md, report.json and the figures are written.")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Replicates of every arm.")
-@click.option("--only-seed", type=int, multiple=True, metavar="N",
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("five-causes"), show_default=True,
+              help="Weights, records and caches, 3 GB; a second start goes on from what is there.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False),
+              help="Where the pocket sets are, or are drawn. [default: OUT/data]")  # fmt: skip
+@click.option("--report", type=click.Path(path_type=Path, file_okay=False), default=Path("docs/five-causes"),
+              show_default=True, help="Where report.md, report.json and the figures are written.")  # fmt: skip
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=POCKET.seeds, show_default=True, help="Replicates of every arm."
+)
+@click.option("--only-seed", type=click.IntRange(min=0), multiple=True, metavar="N",
               help="Train and evaluate this seed's runs and write no report: for processes side by side.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 def main(
@@ -31,24 +39,31 @@ def main(
 
         click.echo("\n".join(commands()))
         return
-    from dataclasses import replace
+    if only_seed and max(only_seed) >= seeds:
+        raise click.UsageError(f"there are seeds 0 to {seeds - 1}, and --only-seed asks for {max(only_seed)}")
+    try:
+        started = time.time()
+        run(replace(POCKET, seeds=seeds), data or out / "data", out, report, only_seed, threads)
+        click.echo(f"this start took {time.time() - started:.0f} s")
+    except ImportError as error:
+        raise click.UsageError(f"{error}: this needs `pip install 'effrob[training,plots]'`") from None
+    except (EffrobError, DataError, DataMissing) as error:
+        raise click.ClickException(str(error)) from None
 
+
+def run(grid: Grid, data: Path, out: Path, report: Path, only_seed: tuple[int, ...], threads: int) -> None:
+    """The grid and, unless some seeds alone were asked for, the baseline's members and the report."""
     import torch
 
-    from recipes.five_causes.grid import POCKET
+    from recipes.five_causes.report import write_report  # with all it needs, before the hour of training
     from recipes.five_causes.work import run_grid
 
     torch.set_num_threads(threads)
-    started = time.time()
-    grid = replace(POCKET, seeds=seeds)
     if only_seed:
-        run_grid(replace(grid, members=()), data or out / "data", out, click.echo, only_seed)
-        return
-    measured = run_grid(grid, data or out / "data", out, click.echo)
-    from recipes.five_causes.report import write_report
-
-    write_report(grid, measured, out, report)
-    click.echo(f"{report / 'report.md'} is written; this start took {time.time() - started:.0f} s")
+        run_grid(replace(grid, members=()), data, out, click.echo, only_seed)
+    else:
+        write_report(grid, run_grid(grid, data, out, click.echo), out, report)
+        click.echo(f"{report / 'report.md'} is written")
 
 
 if __name__ == "__main__":

@@ -64,3 +64,14 @@ def test_labelled_lines_parse(line: Line, tmp_path: object) -> None:
 
         Path(line.argv[line.argv.index("--list") + 1]).mkdir(parents=True)
         labelled.make_context("labelled", list(line.argv[5:]))
+
+
+def test_wrong_use_ends_in_a_sentence() -> None:
+    asked = {
+        "--only-seed 7": "there are seeds 0 to 4, and --only-seed asks for 7",
+        "--seeds 1": "1 is not in the range",
+        "--scale laion": "'laion' is not one of",
+    }
+    for options, told in asked.items():
+        found = CliRunner().invoke(main, options.split())
+        assert found.exit_code == 2 and told in found.output

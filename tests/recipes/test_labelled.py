@@ -73,3 +73,13 @@ def test_two_views_of_a_picture_are_two_crops(listed: Path, few_pictures: Path) 
     assert both.shape == (2, 3, 32, 32) and not torch.equal(both[0], both[1]) and 0 <= label < 20
     one, _ = Listed(rows, training_crop(1.0, 64), 1)[0]
     assert one.shape == (1, 3, 64, 64)
+
+
+def test_wrong_use_of_the_trainer_ends_in_a_sentence(listed: Path, few_pictures: Path, tmp_path: Path) -> None:
+    def said(*arguments: str) -> str:
+        found = CliRunner().invoke(main, [*arguments, "--data", str(few_pictures), "--out", str(tmp_path / "x")])
+        assert found.exit_code == 2, found.output
+        return found.output
+
+    assert "Unknown model" in said("--list", str(listed), "--model", "resnet5O")
+    assert "holds no labels.csv" in said("--list", str(tmp_path))
