@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import pickle
 import re
 import socket
 import struct
@@ -121,7 +120,7 @@ def _unwrapped(state: dict[str, V]) -> dict[str, V]:
 def fit_state(module: nn.Module, state: State, path: Path | str, what: str, optional: Iterable[str] = ()) -> None:
     """Copy `state` into `module`, every tensor of it. Names in `optional` may be missing.
 
-    Raises ModelError naming the first tensors that are missing, unexpected or of another shape.
+    Raises ModelError naming the first tensors that are missing, unexpected, of another shape or no plain floats.
     """
     own = module.state_dict()
     spare = (*_DERIVED, *optional)
@@ -132,13 +131,29 @@ def fit_state(module: nn.Module, state: State, path: Path | str, what: str, opti
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    counts = ((missing, "missing"), (unexpected, "not in the model"), (reshaped, "of another shape"))
+    strange = [
+        f"{name} ({state[name].dtype}{'' if _plain(state[name]) else ', sparse or empty'})"
+        for name, tensor in own.items()
+        if name in state
+        and not name.endswith(_DERIVED)
+        and (not _plain(state[name]) or state[name].is_floating_point() != tensor.is_floating_point())
+    ]  # quantised weights without their scales would load, and give wrong numbers quietly
+    counts = (
+        (missing, "missing"),
+        (unexpected, "not in the model"),
+        (reshaped, "of another shape"),
+        (strange, "of another kind of number"),
+    )
     wrong = [f"{len(names)} {kind} ({_some(names)})" for names, kind in counts if names]
     if wrong:
         raise ModelError(
             f"{path} does not fit {what}: of its tensors {'; '.join(wrong)}. Name the architecture the file was made with"
         )
     module.load_state_dict({name: tensor for name, tensor in state.items() if name in own}, strict=False)
+
+
+def _plain(tensor: torch.Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _some(names: list[str], limit: int = 3) -> str:
@@ -178,16 +193,18 @@ def _sound(path: Path) -> Iterator[None]:
 
 def _unpickle(path: Path) -> Any:
     """torch.load that runs no code. argparse.Namespace, which training scripts store, is plain data and allowed."""
-    archive = zipfile.is_zipfile(path)
-    if archive and _is_torchscript(path):
-        raise ModelError(
-            f"{path} is a TorchScript program, which is code and not only weights: save its state_dict() and give that"
-        )
     try:
+        archive = zipfile.is_zipfile(path)
+        if archive and _is_torchscript(path):
+            raise ModelError(
+                f"{path} is a TorchScript program, which is code and not only weights: save its state_dict() and give that"
+            )
         with torch.serialization.safe_globals([argparse.Namespace]):
             # an archive is mapped, so that optimizer states beside the weights are never read
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes can raise anything
         told = str(error)
         if found := re.search(r"GLOBAL (\S+)|(?:class|type) (\S+\.\S+)|Unsupported global: \S+ (\S+)", told):
             name = next(filter(None, found.groups())).rstrip(".,`'")

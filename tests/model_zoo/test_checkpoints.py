@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from model_zoo.errors import ModelError, UnknownModel
@@ -87,6 +90,47 @@ def test_misfits_name_the_tensors(tmp_path: Path) -> None:
         fit_state(module, state, "w.pt", "my net")
     for told in ("1 missing (1.bias)", "1 not in the model (extra)", "0.weight (3x5 in the file, 3x2 in the model)"):
         assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda w: (100 * w).to(torch.int8), "torch.int8"),
+        (lambda w: w.to(torch.complex64), "torch.complex64"),
+        (lambda w: w.to_sparse(), "sparse"),
+        (lambda w: w.to("meta"), "sparse or empty"),
+    ],
+)
+def test_tensors_that_are_no_plain_floats_are_a_misfit(make: Callable[[torch.Tensor], torch.Tensor], told: str) -> None:
+    module = nn.Linear(2, 3)
+    state = module.state_dict()
+    with pytest.raises(ModelError, match=rf"1 of another kind of number \(weight \(.*{told}"):
+        fit_state(module, {**state, "weight": make(state["weight"])}, "w.pt", "my net")
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        fit_state(module, {name: tensor.to(dtype) for name, tensor in state.items()}, "w.pt", "my net")
+        assert module.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_damaged_bytes_are_read_or_refused(tmp_path: Path, kind: str) -> None:
+    path, dice = tmp_path / f"w.{kind}", random.Random(0)
+    state = {"weight": torch.ones(3, 4), "bias": torch.ones(3)}
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    whole, refusals = path.read_bytes(), 0
+    for _ in range(80):
+        damaged = bytearray(whole)
+        for _ in range(dice.choice((1, 1, 4, 40))):
+            damaged[dice.randrange(len(damaged)) if dice.random() < 0.5 else dice.randrange(64)] = dice.randrange(256)
+        path.write_bytes(damaged[: dice.choice((len(damaged), dice.randrange(len(damaged))))])
+        try:
+            read_state(path)
+        except ModelError as error:
+            refusals += 1
+            assert "\n" not in str(error)
+    assert refusals > 30
 
 
 def test_a_failed_fit_changes_nothing() -> None:
