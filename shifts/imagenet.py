@@ -94,8 +94,12 @@ def _number(path: str, name: str) -> int:
 def _flat(asked: Asked) -> Labelled:
     folders: dict[str, list[str]] = defaultdict(list)
     labels = val_labels()
+    seen: dict[int, str] = {}
     for path in asked.tree.paths:
-        folders[asked.table.ids[labels[_number(path, asked.name) - 1]]].append(path)
+        number = _number(path, asked.name)
+        if seen.setdefault(number, path) != path:
+            raise DataError(f"{asked.tree.where} holds one image twice, {seen[number]} and {path}; remove one")
+        folders[asked.table.ids[labels[number - 1]]].append(path)
     return assemble(asked, asked.table.ids, folders)
 
 

@@ -185,6 +185,17 @@ def test_a_failed_model_does_not_stop_the_rest(request_of, monkeypatch: pytest.M
     assert (clean.predicted == 3).all() and report.stored[0].record.counts.n_correct == (clean.target == 3).sum() == 3
 
 
+def test_a_text_tower_that_gives_no_numbers_is_named(request_of, tiny_clip: str, tmp_path: Path) -> None:
+    config, _, checkpoint = tiny_clip.partition("@")
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    state["module.text_projection"].fill_(float("nan"))
+    torch.save({"state_dict": state}, tmp_path / "torn.pt")
+    report = Evaluation(request_of(models=(f"{config}@{tmp_path / 'torn.pt'}",), shifts=("pocket",))).run()
+    assert not report.stored and len(report.failures) == 1
+    assert "the text tower gives numbers that are not finite" in report.failures[0]
+    assert not list((tmp_path / "cache").glob("readouts/*/*"))
+
+
 def test_a_broken_image_is_named_and_other_sets_go_on(request_of, tmp_path: Path, pocket_data: Path) -> None:
     import shutil
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
+
 import click
 
 
@@ -13,7 +16,8 @@ def command(name: str | None, as_json: bool) -> None:
     import shifts
     from effrob.writing import strict_json
 
-    described = [shifts.describe(each) for each in ([name] if name else shifts.names())]
+    with redirect_stdout(sys.stderr):  # another package's sets are imported here, and may print
+        described = [shifts.describe(each) for each in ([name] if name else shifts.names())]
     if as_json:
         click.echo(strict_json(described), nl=False)
         return

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from effrob.errors import ImageBroken
 from model_zoo.pixels import PixelSpec
@@ -49,6 +49,10 @@ def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
                 image = rgb(opened)
     except ImageBroken:
         raise
+    except UnidentifiedImageError as error:
+        raise ImageBroken(
+            f"{name} cannot be decoded ({len(data)} bytes, of no known format): fetch that file again"
+        ) from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise ImageBroken(f"{name} cannot be decoded ({error}): fetch that file again") from error
     if border:

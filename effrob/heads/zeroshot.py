@@ -52,6 +52,11 @@ def class_embeddings(text: TextTower, names: Sequence[str], prompts: PromptSet, 
     """(C,) class names -> (C, D) unit vectors: the mean of each class's unit prompt vectors, made a unit again."""
     filled = [prompt for name in names for prompt in prompts.fill(name)]
     embedded = embed_prompts(text, filled, progress).view(len(names), len(prompts.templates), -1)
+    if not embedded.isfinite().all():
+        bad = filled[int((~embedded.isfinite()).any(-1).flatten().nonzero()[0])]
+        raise UsageProblem(
+            f"the text tower gives numbers that are not finite, first for {bad!r}: its weights are damaged"
+        )
     return torch.nn.functional.normalize(embedded.mean(dim=1), dim=-1)
 
 

@@ -123,6 +123,13 @@ def test_a_flat_name_that_is_not_official_is_refused(tmp_path: Path, plant) -> N
         assert bad in refusal(tmp_path / str(n), "imagenet")
 
 
+def test_a_flat_image_that_is_there_twice_is_refused_even_in_part(tmp_path: Path, plant) -> None:
+    twins = ["ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000001.jpeg"]
+    plant(tmp_path / "imagenet/val", twins)
+    told = refusal(tmp_path, "imagenet", partial=True)
+    assert all(name in told for name in twins)
+
+
 def test_a_validation_image_in_the_wrong_class_folder_is_refused(tmp_path: Path, plant) -> None:
     plant(tmp_path / "imagenet/val", [f"{TABLE.ids[970]}/ILSVRC2012_val_00000001.JPEG"])
     assert f"its official class is {TABLE.ids[65]}" in refusal(tmp_path, "imagenet")
