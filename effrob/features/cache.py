@@ -155,7 +155,7 @@ class FeatureCache:
             except (IncompleteFeatures, FileNotFoundError):
                 if not whole.is_file():  # else another process joined the shards meanwhile, and removed them
                     raise
-        array = np.load(whole, mmap_mode="r", allow_pickle=False)
+        array = _mapped(whole)
         if array.ndim != 2 or len(array) != key.n:
             raise StaleCache(f"{whole} holds {array.shape}, {key.n} rows were filed: delete that folder")
         for _, _, path in self._shards(key):
@@ -173,7 +173,7 @@ class FeatureCache:
             )
         with whole_file(whole) as file:
             for number, (start, stop, path) in enumerate(shards):
-                rows = np.load(path, mmap_mode="r", allow_pickle=False)
+                rows = _mapped(path)
                 if rows.ndim != 2 or len(rows) != stop - start:
                     raise IncompleteFeatures(f"{path} holds {rows.shape} where rows {start} to {stop} were filed")
                 if number == 0:
@@ -184,3 +184,14 @@ class FeatureCache:
     def has(self, key: FeatureKey) -> bool:
         """True where the complete set is at hand."""
         return (self.folder(key) / "features.npy").is_file()
+
+
+def _mapped(path: Path) -> Floats:
+    """An array on disk, mapped. Raises StaleCache where the file is torn, FileNotFoundError where it is gone."""
+    try:
+        array: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except (ValueError, EOFError, OSError) as error:
+        raise StaleCache(f"{path} is torn ({error}): delete that file, and its rows are computed anew") from error
+    return array

@@ -76,6 +76,22 @@ def test_a_folder_with_another_key_is_stale(tmp_path: Path) -> None:
         cache.merge(KEY)
 
 
+@pytest.mark.parametrize("kept", [0, 50, 400])
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_torn_array_is_named_and_its_rows_are_computed_anew(tmp_path: Path, joined: bool, kept: int) -> None:
+    cache = filled(tmp_path)
+    if joined:
+        cache.merge(KEY)
+    torn = sorted(cache.folder(KEY).glob("*.npy"))[0]
+    torn.write_bytes(torn.read_bytes()[:kept])
+    with pytest.raises(StaleCache, match=rf"{torn.name} is torn .*: delete that file"):
+        cache.merge(KEY)
+    torn.unlink()
+    for part in cache.missing(KEY):
+        cache.write(KEY, part.start, rows(part.start, part.stop))
+    assert np.array_equal(cache.merge(KEY).array, rows(0, N))
+
+
 @pytest.mark.parametrize(
     "changed",
     [
