@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,6 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
     run that was interrupted goes on where it stopped.
     """
-    from effrob.evaluator import evaluate_request, say
     from effrob.request import Request, cache_folder
     from effrob.rows import Line, rows_of
     from effrob.writing import strict_json
@@ -98,7 +99,11 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
         _print_plan(request, as_json)
         return
     with redirect_stdout(sys.stderr):  # a user's loader or network may print
-        report = evaluate_request(request)
+        with _uncollected():
+            from effrob.evaluator import Evaluation, engine_for, say
+
+            evaluation = Evaluation(request)
+        report = evaluation.run(engine_for(request))
     rows = rows_of(report.stored, line)
     say(report)
     if as_json:
@@ -110,6 +115,18 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
         click.echo(f"records in {request.results}")
     if report.failures:
         sys.exit(1)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection while torch and open_clip are imported: their objects stay, and looking at each of them again
+    and again costs a sixth of start-up. They are left out of later collections too."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _print_plan(request: Any, as_json: bool) -> None:
