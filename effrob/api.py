@@ -13,7 +13,7 @@ from effrob.rows import Line, Row, rows_of
 
 def evaluate(
     model: str | Sequence[str],
-    shifts: Sequence[str] | None = None,
+    shifts: str | Sequence[str] | None = None,
     *,
     suite: str = "imagenet",
     data: str | PathLike[str] | None = None,
@@ -34,7 +34,7 @@ def evaluate(
 
     request = Request(
         models=_several(model),
-        shifts=None if shifts is None else tuple(shifts),
+        shifts=None if shifts is None else _several(shifts),
         suite=suite,
         data=None if data is None else Path(data),
         heads=_several(head),

@@ -13,6 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import effrob
 import model_zoo
 import shifts
 from effrob import worker
@@ -183,6 +184,12 @@ def test_a_failed_model_does_not_stop_the_rest(request_of, monkeypatch: pytest.M
     assert all("net-fails: the network failed on images" in f and "KeyError: 'this" in f for f in report.failures)
     clean = report.stored[0].predictions()
     assert (clean.predicted == 3).all() and report.stored[0].record.counts.n_correct == (clean.target == 3).sum() == 3
+
+
+def test_one_shift_may_be_given_as_a_word(request_of, tiny_clip: str, pocket_data: Path, tmp_path: Path) -> None:
+    where = {"data": pocket_data, "results": tmp_path / "r", "cache": tmp_path / "c"}
+    rows = effrob.evaluate(tiny_clip, "pocket", prompts="name-only", limit=20, progress=False, **where)
+    assert [(row.shift, row.n) for row in rows] == [("pocket", 20)]
 
 
 def test_a_text_tower_that_gives_no_numbers_is_named(request_of, tiny_clip: str, tmp_path: Path) -> None:
