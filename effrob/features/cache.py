@@ -110,8 +110,11 @@ class FeatureCache:
             raise IncompleteFeatures(
                 f"the model gave a feature that is not finite for image {bad}; try --precision fp32"
             )
-        with whole_file(self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy") as file:
+        shard = self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy"
+        with whole_file(shard) as file:
             np.save(file, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)
+        if self.has(key):  # another process joined the set meanwhile, perhaps before this shard was there to be removed
+            shard.unlink(missing_ok=True)
 
     def filed(self) -> Iterator[tuple[FeatureKey, dict[str, Any]]]:
         """Every key filed here, with its meta."""

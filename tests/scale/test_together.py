@@ -139,3 +139,14 @@ def test_many_threads_fill_and_join_one_set(tmp_path: Path) -> None:
         thread.join()
     assert wrong == []
     assert not list(tmp_path.rglob("*.effrob-tmp"))
+
+
+def test_a_shard_that_comes_after_the_set_was_joined_does_not_stay(tmp_path: Path) -> None:
+    cache, rows = FeatureCache(tmp_path), np.ones((1300, 4), dtype=np.float32)
+    cache.open(KEY, {})
+    for start in (0, 512, 1024):
+        cache.write(KEY, start, rows[start : start + 512])
+    cache.merge(KEY)
+    cache.write(KEY, 512, rows[512:1024])  # a slower process's
+    assert [path.name for path in cache.folder(KEY).iterdir() if path.name.startswith("rows-")] == []
+    assert cache.missing(KEY) == [] and np.array_equal(cache.merge(KEY).array, rows)
