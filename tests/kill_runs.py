@@ -136,7 +136,7 @@ def kill_and_resume(setting: Setting, folder: Path, moment: float, wanted: dict[
 
 
 def campaign(setting: Setting, runs: int, seed: int, scratch: Path) -> list[Run]:
-    """An undisturbed run, then `runs` killed ones at moments spread over its duration."""
+    """An undisturbed run, then as many as it takes to kill `runs` of them, at moments spread over its duration."""
     rng = random.Random(seed)
     before = time.monotonic()
     setting.finish(scratch / "undisturbed", "whole")
@@ -145,11 +145,14 @@ def campaign(setting: Setting, runs: int, seed: int, scratch: Path) -> list[Run]
     if not wanted:
         raise RuntimeError("the undisturbed run left no predictions")
     print(f"undisturbed: {duration:.1f} s, {len(wanted)} prediction files", flush=True)
-    ended = []
-    for number in range(runs):
-        folder = scratch / f"run-{number}"
-        ended.append(kill_and_resume(setting, folder, rng.uniform(0.15, 1.0) * duration, wanted))
-        print(f"{number + 1:3d} of {runs}: {ended[-1]}", flush=True)
+    ended: list[Run] = []
+    while sum(run.was_killed for run in ended) < runs:
+        folder = scratch / f"run-{len(ended)}"
+        run = kill_and_resume(setting, folder, rng.uniform(0.15, 1.0) * duration, wanted)
+        ended.append(run)
+        if not run.was_killed:  # it ended by itself, so it counts for nothing, and shows that runs have become quicker
+            duration = min(duration, run.moment)
+        print(f"{sum(run.was_killed for run in ended):3d} of {runs} killed: {run}", flush=True)
         shutil.rmtree(folder)
     return ended
 
