@@ -63,7 +63,9 @@ def violations(module: str, source: str) -> list[str]:
         wrong += [n for n in every if under(n, "effrob.cli")]
     if under(module, "effrob.cli"):
         outside = imports(source, module, at_import_only=True)
-        wrong += [n for n in outside if under(n, *HEAVY, "effrob.evaluator", "effrob.worker", *STAGES, "scipy", "numpy")]
+        wrong += [
+            n for n in outside if under(n, *HEAVY, "effrob.evaluator", "effrob.worker", *STAGES, "scipy", "numpy")
+        ]
     return [f"{module} imports {name}" for name in sorted(set(wrong))]
 
 
@@ -109,4 +111,6 @@ def test_what_the_rule_allows_is_allowed() -> None:
     assert violations("effrob.cli.fit", "def f():\n    import numpy\n    import torch") == []
     assert violations("model_zoo.from_timm", "import torch, timm") == []
     assert violations("effrob.evaluator", "from effrob.heads import head\nimport shifts, model_zoo, torch") == []
-    assert violations("effrob.results.row", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch") == []
+    assert (
+        violations("effrob.results.row", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch") == []
+    )
