@@ -152,3 +152,25 @@ def test_readme_commands_that_need_no_data_run() -> None:
         assert done.exit_code == 0, (line, done.output)
         ran += 1
     assert ran >= 2
+
+
+def test_the_readmes_walk_ends_in_a_leaderboard(tiny_clip: str, pocket_data: Path, tmp_path: Path) -> None:
+    """register, eval, compare and leaderboard as the README shows them, with a checkpoint and sets that are at hand."""
+    shown = {line.split()[1]: line for page, line in blocks() if page == "README.md"}
+    config, _, checkpoint = tiny_clip.removeprefix("openclip:").partition("@")
+    folders = ["--results", str(tmp_path / "r")]
+    swap = {"ViT-B-32": config, "runs/epoch_32.pt": checkpoint, "site/": str(tmp_path / "site")}
+
+    def run(verb: str, *more: str, **words: str) -> str:
+        given = [words.get(word, swap.get(word, word)) for word in shlex.split(shown[verb])[1:]]
+        done = CliRunner().invoke(main, [*given, *more])
+        assert done.exit_code == 0, (given, done.output)
+        return done.output
+
+    run("register")
+    evaluated = ["--suite", "pocket", "--shift", "pocket-r", "--data", str(pocket_data), "--cache", str(tmp_path / "c")]
+    stranger = {"openclip:ViT-B-32": "pocket:clip"}
+    assert "my-clip" in run("eval", "--model", "my-clip", "--prompts", "name-only", *evaluated, *folders, **stranger)
+    assert "pocket-r" in run("compare", *folders, **stranger)
+    run("leaderboard", "--published", "none", *folders)
+    assert (tmp_path / "site" / "index.html").is_file()
