@@ -108,7 +108,10 @@ def _save(file: Path, spans: dict[str, Span]) -> None:
     """Kept where the cache folder can be written; an index that cannot be kept costs time, not the run."""
     if any("\n" in path for path in spans):
         return
-    paths = np.frombuffer("\n".join(spans).encode(), dtype=np.uint8)
+    try:
+        paths = np.frombuffer("\n".join(spans).encode(), dtype=np.uint8)
+    except UnicodeEncodeError:  # a name that is no text: whoever reads the set refuses it
+        return
     offsets = np.array([span.offset for span in spans.values()], dtype=np.int64)
     sizes = np.array([span.size for span in spans.values()], dtype=np.int64)
     part: Path | None = None

@@ -134,6 +134,7 @@ def test_a_class_may_be_a_number_or_a_folder_name(tmp_path: Path) -> None:
         ({"a.jpg": b"1", "a.cls": b"\xff" * 9000}, "a number under 200"),
         ({"x/a.jpg": b"1", "x/a.cls": b"1", "y/a.jpg": b"1", "y/a.cls": b"1"}, "both hold"),
         ({"../../x/...jpg": b"1", "../../x/...cls": b"1"}, "without a"),
+        ({"\udc80.jpg": b"1", "\udc80.cls": b"1"}, "not UTF-8"),
     ],
 )
 def test_what_is_wrong_in_a_shard_is_named(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
