@@ -15,6 +15,9 @@ from effrob.heads.linear import LinearProbe
 from effrob.request import Request
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The number of unique classes:UserWarning"
+)  # 650 photographs of 500 classes are just that
 def test_half_of_the_photographs_teach_what_a_converged_reference_learns(
     real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
