@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,12 @@ def half_a_million(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured(*args: str | Path) -> tuple[float, int]:
     """CPU seconds and peak kilobytes of one command: wall clocks measure the neighbours too."""
+    begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", PROGRAM, "captions", *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = re.search(r"cpu ([\d.]+) s, peak (\d+) KB", done.stderr)
     assert found is not None
-    print(args[0], found[0])
+    print(args[0], found[0], f"wall {time.monotonic() - begun:.1f} s")
     return float(found[1]), int(found[2])
 
 
