@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Source = NDArray[np.floating] | torch.Tensor
 
-BLOCK_ROWS = {"cpu": 2048, "cuda": 16384}  # a block of logits stays near the cache of a core, or fills a GPU
+BLOCK_ROWS = {"cpu": 1024, "cuda": 16384}  # a block of logits stays near the cache of a core, or fills a GPU
 
 
 def read_rows(source: Source, rows: NDArray[np.int64] | slice) -> torch.Tensor:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.holdout import FRACTION, split
-from effrob.heads.path import TOL, ProbePoint, fit_path
+from effrob.heads.path import TOL, ProbePoint, Rules, fit_path
 from effrob.heads.problem import check_strengths
 
 Floats = NDArray[np.float64]
@@ -152,11 +152,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             n_classes,
             strengths,
             weights=weights,
-            tol=tol,
-            max_evaluations=self.max_iter,
             start=start,
-            progress=self.progress,
-            seed=self.random_state,
+            rules=Rules(tol, self.max_iter, self.progress, self.random_state),
         )
 
     def _best(

@@ -58,7 +58,7 @@ class ClassMetric:
     @classmethod
     def of(cls, moments: Moments, penalty: torch.Tensor, dtype: torch.dtype) -> ClassMetric:
         """The metric of these moments; arithmetic in `dtype`."""
-        roots, basis = torch.linalg.eigh(moments.spread)
+        roots, basis = torch.linalg.eigh(moments.spread.to(dtype))
         floor = RARE * moments.mass.mean(1, keepdim=True) + torch.finfo(torch.float64).tiny
         mass = torch.maximum(moments.mass, floor)
         return cls(

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -82,6 +82,20 @@ def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) 
     return 8 * b * (2 * d + 3 * n_classes) + 8 * n_classes * (d + 1) * (2 * memory + 14) + 48 * d * d + 8 * n + kept
 
 
+@dataclass(frozen=True)
+class Rules:
+    """When a fit stops, and what it shows.
+
+    tol              relative gap to the optimum;  max_evaluations  of one strength, a safety: reached above TOL, it warns
+    progress         a bar;  seed  of the rows that curvature is measured on
+    """
+
+    tol: float = TOL
+    max_evaluations: int = 1000
+    progress: bool = False
+    seed: int = 0
+
+
 def fit_path(
     features: FeatureBlocks,
     labels: NDArray[np.int64],
@@ -89,30 +103,15 @@ def fit_path(
     strengths: Sequence[float],
     *,
     weights: NDArray[np.float64] | None = None,
-    tol: float = TOL,
-    max_evaluations: int = 1000,
     start: ProbePoint | None = None,
-    progress: bool = False,
-    seed: int = 0,
+    rules: Rules = Rules(),
 ) -> list[ProbePoint]:
-    """Fit every strength C to a relative gap of `tol`; points in the order of `strengths`.
+    """Fit every strength C; points in the order of `strengths`.
 
-    labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach `tol` are finished in float64.
-    `start` warms the first strength. `max_evaluations` (a strength) is a safety: reached with a gap above TOL, it warns.
-    Raises ValueError as `check_labels` does.
+    labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach the tolerance are finished in
+    float64. `start` warms the first strength. Raises ValueError as `check_labels` does.
     """
-    walked = walk_path(
-        features,
-        labels,
-        n_classes,
-        strengths,
-        weights=weights,
-        tol=tol,
-        max_evaluations=max_evaluations,
-        start=start,
-        progress=progress,
-        seed=seed,
-    )
+    walked = walk_path(features, labels, n_classes, strengths, weights=weights, start=start, rules=rules)
     found = {point.report.C: point for point in walked}
     return [found[float(c)] for c in strengths]
 
@@ -124,37 +123,32 @@ def walk_path(
     strengths: Sequence[float],
     *,
     weights: NDArray[np.float64] | None = None,
-    tol: float = TOL,
-    max_evaluations: int = 1000,
     start: ProbePoint | None = None,
-    progress: bool = False,
-    seed: int = 0,
+    rules: Rules = Rules(),
 ) -> Iterator[ProbePoint]:
     """The same points one by one, from the strongest penalty to the weakest: who has seen enough stops asking."""
     order = sorted(set(check_strengths(strengths)))
     check_labels(labels, len(features), n_classes, weights)
-    walk = _Walk(RowSpace.of(features, weights), labels, n_classes, weights, seed)
-    last: list[tuple[float, torch.Tensor]] = []
-    with tqdm(order, desc="probe", unit="C", disable=not progress) as bar:
-        for c in bar:
+    walk = _Walk(RowSpace.of(features, weights), labels, n_classes, weights, rules)
+    seen: list[_Optimum] = []
+    with tqdm(order, desc="probe", unit="C", disable=not rules.progress) as walk.bar:
+        for c in walk.bar:
             spent = 0
-            before = last[-1][0] if last else None if start is None else c
+            before = seen[-1].c if seen else None if start is None else c
             for led in lead_in(c, walk.mass * walk.blocks.spread, before):
-                theta = _ahead(last, led) if last else walk.origin(start)
                 walk.metric = None
-                done = walk.solve(theta, led, ROUGH, max_evaluations, bar)
-                last, spent = [*last[-1:], (led, done.theta.unsqueeze(0))], spent + done.evaluations
-            theta = _ahead(last, c) if last else walk.origin(start)
+                done = walk.solve(_ahead(seen, led) if seen else walk.origin(start), led, ROUGH)
+                seen, spent = [*seen[-1:], _Optimum(led, done.theta.unsqueeze(0), ROUGH)], spent + done.evaluations
             if spent:
                 walk.metric = None
-            done = walk.solve(theta, c, tol, max_evaluations, bar, spent)
-            if done.reason != "gap" and done.gap > max(tol, TOL):
+            done = walk.solve(_ahead(seen, c) if seen else walk.origin(start), c, rules.tol, spent)
+            if done.reason != "gap" and done.gap > max(rules.tol, TOL):
                 warnings.warn(
                     f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}",
                     _convergence_warning(),
                     stacklevel=3,
                 )
-            last = [*last[-1:], (c, done.theta.unsqueeze(0))]
+            seen = [*seen[-2:], _Optimum(c, done.theta.unsqueeze(0), rules.tol)]
             yield walk.point(done, c)
 
 
@@ -175,14 +169,31 @@ def _convergence_warning() -> type[Warning]:
     return ConvergenceWarning  # type: ignore[no-any-return]
 
 
-def _ahead(last: list[tuple[float, torch.Tensor]], c: float) -> torch.Tensor:
-    """Where the path points to: linear in log C through the last two optima, at most two of their steps away."""
-    now, theta = last[-1]
-    if len(last) == 1:
-        return theta
-    before, theta_before = last[0]
-    stride = min(2.0, math.log(c / now) / math.log(now / before))
-    return theta + stride * (theta - theta_before)
+class _Optimum(NamedTuple):
+    """Where a strength ended: theta (1, K, D + 1), to a relative gap of `tol`."""
+
+    c: float
+    theta: torch.Tensor
+    tol: float
+
+
+def _ahead(seen: Sequence[_Optimum], c: float) -> torch.Tensor:
+    """Where the path points to, in log C.
+
+    Linear through the last two optima and at most two of their steps away; halfway from there to the parabola through
+    the last three, where all three are near their optimum: it bends the right way and overshoots.
+    """
+    last = seen[-1]
+    if len(seen) == 1:
+        return last.theta
+    x = [math.log(one.c) - math.log(c) for one in seen]
+    stride = min(2.0, x[-1] / (x[-2] - x[-1]))
+    line = last.theta + stride * (last.theta - seen[-2].theta)
+    if len(seen) < 3 or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
+        return line
+    shares = [math.prod(other / (other - own) for other in x if other is not own) for own in x]
+    parabola = sum((share * one.theta for share, one in zip(shares[1:], seen[1:])), shares[0] * seen[0].theta)
+    return (line + parabola) / 2
 
 
 class _Walk:
@@ -194,9 +205,10 @@ class _Walk:
         labels: NDArray[np.int64],
         n_classes: int,
         weights: NDArray[np.float64] | None,
-        seed: int,
+        rules: Rules,
     ) -> None:
-        self.space, self.blocks, self.n_classes = space, space.blocks, n_classes
+        self.space, self.blocks, self.n_classes, self.rules = space, space.blocks, n_classes, rules
+        self.bar: tqdm[float] = tqdm(disable=True)
         device = self.blocks.device
         self.y = torch.from_numpy(labels).to(device)
         self.w = None if weights is None else torch.from_numpy(weights).to(device)
@@ -206,7 +218,7 @@ class _Walk:
         wanted = max(SAMPLE[0] * self.blocks.dimension, SAMPLE[1] * n_classes)
         self.sampled: NDArray[np.int64] | None = None
         if round(len(labels) / wanted) > 1:
-            self.sampled = np.sort(np.random.default_rng(seed).choice(len(labels), wanted, replace=False))
+            self.sampled = np.sort(np.random.default_rng(rules.seed).choice(len(labels), wanted, replace=False))
 
     def origin(self, start: ProbePoint | None) -> torch.Tensor:
         """(1, K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
@@ -217,9 +229,7 @@ class _Walk:
             theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
         return torch.from_numpy(theta).to(self.blocks.device)
 
-    def solve(
-        self, theta: torch.Tensor, c: float, tol: float, max_evaluations: int, bar: tqdm[float], spent: int = 0
-    ) -> Minimum:
+    def solve(self, theta: torch.Tensor, c: float, tol: float, spent: int = 0) -> Minimum:
         """One strength, from `theta`; in float64 from here on where float32 reached its rounding floor first.
 
         `spent` evaluations led here, and count.
@@ -233,10 +243,10 @@ class _Walk:
                 metric,
                 loss.penalty,
                 tol=tol,
-                max_evaluations=max(1, max_evaluations - spent),
+                max_evaluations=max(1, self.rules.max_evaluations - spent),
                 dtype=self.blocks.dtype,
                 memory=MEMORY,
-                watch=lambda n, gap: bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
+                watch=lambda n, gap: self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
             )
             minimum = replace(done[0], evaluations=done[0].evaluations + spent)
             if minimum.reason != "rounding" or self.blocks.dtype == torch.float64:

@@ -16,7 +16,7 @@ from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import FRACTION, split, train_facts, usable
 from effrob.heads.linear import choose, judged
-from effrob.heads.path import ProbePoint, fit_path, walk_path
+from effrob.heads.path import ProbePoint, Rules, fit_path, walk_path
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -46,10 +46,12 @@ class Probe:
             best = choose(sweep)
             facts["sweep"] = sweep
             chosen, start = sweep[best]["C"], points[best]
-        (point,) = fit_path(
-            whole, train.targets, train.n_classes, [chosen], start=start, progress=self.progress, seed=self.seed
-        )
+        (point,) = fit_path(whole, train.targets, train.n_classes, [chosen], start=start, rules=self._rules)
         return point.readout({"probe": facts | point.report.facts()})
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(progress=self.progress, seed=self.seed)
 
     def _sweep(
         self, train: Training, whole: FeatureBlocks
@@ -61,14 +63,8 @@ class Probe:
         unit = 1.0 / (len(whole) * whole.spread) if whole.spread > 0 else 1.0
         sweep: list[dict[str, Any]] = []
         points = []
-        walk = walk_path(
-            kept,
-            train.targets[parts.kept],
-            train.n_classes,
-            [unit / share for share in SHARES],
-            progress=self.progress,
-            seed=self.seed,
-        )
+        strengths = [unit / share for share in SHARES]
+        walk = walk_path(kept, train.targets[parts.kept], train.n_classes, strengths, rules=self._rules)
         for share, point in zip(SHARES, walk):
             told = judged(point, asked, train.targets[parts.held_out])
             sweep.append({"share": share, **point.report.facts(), **told})
