@@ -16,6 +16,9 @@ import torch
 from effrob.heads.blocks import FeatureBlocks
 
 
+Places = slice | torch.Tensor
+
+
 class Batch(NamedTuple):
     """Rows of the first p problems of a stack: x (p, n, D), y (p, n) int64, w (p, n) float64 or None for all ones."""
 
@@ -81,12 +84,14 @@ class SoftmaxLoss:
     scale: torch.Tensor
     dtype: torch.dtype
 
-    def _logits(self, theta: torch.Tensor, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
-        weight = (theta[..., :-1] * self.scale[ids].unsqueeze(1)).to(self.dtype)
-        return torch.baddbmm(theta[..., -1:].to(self.dtype).mT, batch.x, weight.mT)
+    def _scorer(self, theta: torch.Tensor, ids: torch.Tensor) -> Callable[[Places, torch.Tensor], torch.Tensor]:
+        """Rows (p, n, D) of the problems at these places -> logits (p, n, K), in the arithmetic's dtype."""
+        weight = (theta[..., :-1] * self.scale[ids].unsqueeze(1)).to(self.dtype).mT
+        bias = theta[..., -1:].to(self.dtype).mT
+        return lambda places, x: torch.baddbmm(bias[places], x, weight[places])
 
     @staticmethod
-    def _share(batch: Batch, ids: torch.Tensor) -> tuple[slice | torch.Tensor, Batch]:
+    def _share(batch: Batch, ids: torch.Tensor) -> tuple[Places, Batch]:
         """The places in `ids` that this batch has rows of, and those rows."""
         if batch.x.shape[0] == 1 and len(ids) == 1 and int(ids[0]) == 0:
             return slice(None), batch
@@ -98,11 +103,12 @@ class SoftmaxLoss:
         """Value and gradient of the problems `ids` (p,) at theta (p, K, D + 1) float64."""
         value = torch.zeros(len(ids), dtype=torch.float64, device=theta.device)
         gradient = torch.zeros_like(theta)
+        score = self._scorer(theta, ids)
         for whole in self.batches():
             places, batch = self._share(whole, ids)
             if batch.x.shape[0] == 0:
                 continue
-            loss, residual = residuals_(self._logits(theta[places], batch, ids[places]), batch.y)
+            loss, residual = residuals_(score(places, batch.x), batch.y)
             if batch.w is not None:
                 loss = loss * batch.w
                 residual *= batch.w.unsqueeze(-1).to(residual.dtype)
@@ -122,11 +128,12 @@ class SoftmaxLoss:
         mass = torch.zeros(p, k, dtype=torch.float64, device=theta.device)
         first = torch.zeros(p, k, d, dtype=torch.float64, device=theta.device)
         second = torch.zeros(p, d, d, dtype=torch.float64, device=theta.device)
+        score = self._scorer(theta, ids)
         for whole in self.sample():
             places, batch = self._share(whole, ids)
             if batch.x.shape[0] == 0:
                 continue
-            curve = torch.softmax(self._logits(theta[places], batch, ids[places]), dim=-1)
+            curve = torch.softmax(score(places, batch.x), dim=-1)
             curve = curve.addcmul_(curve, curve, value=-1.0)
             if batch.w is not None:
                 curve *= batch.w.unsqueeze(-1).to(curve.dtype)
