@@ -202,7 +202,7 @@ def _resident(what: str) -> int:
 
 def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
     from effrob.heads.blocks import FeatureBlocks
-    from effrob.heads.path import fit_path
+    from effrob.heads.path import Rules, fit_path
 
     x, y = features("rectified", n, *SHAPE[1:])
     fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])
@@ -211,7 +211,7 @@ def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
     points: list[Any] = []
 
     def fit() -> None:
-        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, progress=True))
+        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, rules=Rules(progress=True)))
 
     cost = call(fit)
     peak = _resident("VmHWM") - before
