@@ -15,7 +15,6 @@ import torch
 
 from effrob.heads.blocks import FeatureBlocks
 
-
 Places = slice | torch.Tensor
 
 
