@@ -9,10 +9,12 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import lzma
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -75,9 +77,10 @@ class RecordFile:
     def _values(self) -> Iterator[object]:
         """The elements of the outermost list, decoded one by one from a buffer that is never longer than it must be."""
         decode = json.JSONDecoder().raw_decode
+        number = 0
         with _opened(self.path) as file:
-            chunks = self._text(file)
-            buffer, at, number = next(chunks, ""), 0, 0
+            chunks = self._text(file, lambda why: self._broken(number + 1, why))
+            buffer, at = next(chunks, ""), 0
             while (at := _skip(buffer, at)) == len(buffer) and (more := next(chunks, "")):
                 buffer += more
             if buffer[at : at + 1] != "[":
@@ -100,7 +103,7 @@ class RecordFile:
                     raise self._broken(number + 1, f"a comma was wanted before it, found {found!r}")
                 try:
                     value, at = decode(buffer, start)
-                except (json.JSONDecodeError, RecursionError) as error:
+                except (ValueError, RecursionError) as error:
                     more = next(chunks, "") if len(buffer) - at < LONGEST else ""
                     if not more:
                         short = isinstance(error, json.JSONDecodeError) and len(buffer) - at < LONGEST
@@ -113,21 +116,30 @@ class RecordFile:
                 if at > CHUNK:
                     buffer, at = buffer[at:], 0
 
-    def _text(self, file: IO[bytes]) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    def _text(self, file: IO[bytes], broken: Callable[[str], DataError]) -> Iterator[str]:
+        """The text in chunks. What cannot be read is raised after all the text before it, so that its record is known."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
         done = 0
         while True:
-            chunk = file.read(CHUNK)
-            self._hash.update(chunk)
             try:
-                text = decoder.decode(chunk, final=not chunk)
+                chunk = file.read(CHUNK)
+            except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+                raise broken(f"the file cannot be read on from byte {done:,} ({error})") from None
+            self._hash.update(chunk)
+            coded = chunk if done else chunk.removeprefix(codecs.BOM_UTF8)
+            begun = decoder.getstate()[0]  # a character's first bytes, from the chunk before
+            done += len(chunk)
+            try:
+                text = decoder.decode(coded, final=not chunk)
             except UnicodeDecodeError as error:
-                raise DataError(f"{self.path} is not UTF-8 near byte {done + error.start:,}; fetch it anew") from None
+                if sound := (begun + coded)[: error.start].decode():
+                    yield sound
+                near = done - len(coded) - len(begun) + error.start
+                raise broken(f"it is not UTF-8 near byte {near:,}") from None
             if text:  # a chunk may be less than a character
                 yield text
             if not chunk:
                 return
-            done += len(chunk)
 
     def _checked(self, number: int, value: object, shared: dict[str, str]) -> Read:
         if not isinstance(value, dict):
@@ -172,7 +184,11 @@ def _cut(buffer: str, start: int, error: Exception) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return error.msg.lower() if isinstance(error, json.JSONDecodeError) else "it is nested without end"
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg.lower()
+    return (
+        "it is nested without end" if isinstance(error, RecursionError) else "it holds a number of thousands of digits"
+    )
 
 
 def _kind(value: object) -> str:
@@ -192,6 +208,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The JSON's bytes: the file itself, or the one JSON file of a zip."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                raise DataError(f"{path} is a zip without its end, cut off on its way; fetch it anew")
+            file.seek(0)
             yield file
         return
     try:

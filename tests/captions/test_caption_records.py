@@ -75,6 +75,7 @@ BAD = {
     "no quote": (GOOD.replace('"title"', "title"), r"record 3 .* expecting property name"),
     "control": (GOOD.replace("seen in", "seen\nin"), r"record 3 .* invalid control character"),
     "nothing": ("", r"record 3 .* expecting value"),
+    "endless number": (GOOD.replace('"nikon"', "5" * 5000), r"record 3 .* number of thousands of digits"),
     "nested": ("[" * 100_000, r"record 3 .*(nested without end|malformed)"),
 }
 
@@ -99,7 +100,11 @@ def test_a_malformed_record_is_named_by_its_number(
         (f"[{GOOD}, {GOOD[:-30]}", "record 2 .* the file ends in it"),
         (f"[{GOOD} {GOOD}]", "record 2 .* a comma was wanted before it"),
         (f"[{GOOD}] and more", "goes on after the list of 1 records"),
-        (b'[{"filename": "\xff"}]', "not UTF-8 near byte 15"),
+        (b'[{"filename": "\xff"}]', "record 1 .* not UTF-8 near byte 15"),
+        (b'\xef\xbb\xbf[{"filename": "\xff"}]', "record 1 .* not UTF-8 near byte 18"),
+        (f"[{GOOD}, {GOOD}]".encode("utf-16"), "record 1 .* not UTF-8 near byte 0"),
+        (f"[{GOOD}, {GOOD}, ".encode() + b'{"filename": "caf\xe9"}]', "record 3 .* not UTF-8"),
+        (f"[{GOOD}, {GOOD}".encode() + "é".encode()[:1], "record 3 .* not UTF-8"),
     ],
 )
 def test_a_file_that_is_no_list_of_records_is_refused_in_a_sentence(text: str | bytes, said: str, write) -> None:
@@ -114,6 +119,39 @@ def test_a_record_without_an_end_does_not_swallow_the_file(write, monkeypatch: p
     with pytest.raises(DataError, match=r"record 2 .* malformed"):
         list(RecordFile(write(text)))
     assert [r.record.filename for r in RecordFile(write(f"\ufeff[ {GOOD} ]\n"))] == ["n01440764_1.JPEG"]
+
+
+@pytest.mark.parametrize("chunk", [5, 1 << 20])
+def test_bytes_that_are_no_text_are_named_by_their_record_and_place(
+    chunk: int, write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_records, "CHUNK", chunk)
+    before = f"[{GOOD}, é".encode()
+    with pytest.raises(DataError, match=r"record 2 .* malformed"):
+        list(RecordFile(write(before + b"\xff]")))
+    for good in range(1, 4):
+        before = ("[" + f"{GOOD},\n" * good + '{"title": "café €').encode()
+        with pytest.raises(DataError, match=rf"record {good + 1} .* not UTF-8 near byte {len(before):,}"):
+            list(RecordFile(write(before + b"\xff]")))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_or_cut_zip_is_refused_in_a_sentence_however_it_was_packed(
+    method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_records, "CHUNK", 4096)
+    path = tmp_path / "captions.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("c.json", json.dumps([record(WNIDS[0], n, title=f"{n * 7919:x}") for n in range(2000)]))
+    packed = path.read_bytes()
+    assert len(list(RecordFile(path))) == 2000
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match="a zip without its end"):
+        list(RecordFile(path))
+    third = len(packed) // 3
+    path.write_bytes(packed[:third] + bytes(b ^ 0x5A for b in packed[third : third + 400]) + packed[third + 400 :])
+    with pytest.raises(DataError, match=r"record [\d,]+ of "):
+        list(RecordFile(path))
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
