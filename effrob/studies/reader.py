@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -21,6 +22,9 @@ from effrob.studies.study import Arm, Contrast, Place, Study
 SHIPPED = Path(str(files("effrob.studies"))) / "data"
 CAUSES = ("i", "ii", "iii", "iv", "v")
 FEWEST = {"pair": 2, "trend": 3, "line": 1}  # arms a contrast of each kind has at least
+DEEP = 20  # brackets inside brackets; a study has three
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_STRINGS = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
 NOT_WRITTEN = {Study: {"arms", "contrasts", "place"}, Arm: {"place"}, Contrast: set[str]()}  # fields that are no keys
 
 
@@ -68,9 +72,13 @@ def parse(text: str, name: str, where: str) -> Study:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"line (\d+)", str(error))
-        line = at[1] if at else len(text.splitlines())
+        line = at[1] if at else len(_lines(text.removesuffix("\n")))
         said = re.sub(r"\s*\(at [^)]*\)$", "", str(error))
         raise UsageProblem(f"{where} line {line} is not TOML: {said}; mend that line") from None
+    except (ValueError, RecursionError) as error:  # what Python's integers and stack refuse
+        deep = isinstance(error, RecursionError)
+        said = "is nested without end" if deep else "holds a number of thousands of digits"
+        raise UsageProblem(f"{where} line {_line_of(text, deep)} {said}; mend that line") from None
     return _Reader(text, where).study(found, name)
 
 
@@ -111,10 +119,12 @@ class _Reader:
             self.wrong(f"no axis is named {study.axis!r}{near(study.axis, AXES)}", key="axis")
         if not study.shifts:
             self.wrong("a study needs at least one shift", key="shifts")
+        if twice := [shift for i, shift in enumerate(study.shifts) if shift in study.shifts[:i]]:
+            self.wrong(f"a shift stands in a study once, and {twice[0]!r} is there again", key="shifts")
         if not 0 < study.margin_share < 1:
-            self.wrong(f"margin_share is a share between 0 and 1; got {study.margin_share}", key="margin_share")
+            self.wrong(f"margin_share is a share between 0 and 1; got {study.margin_share:g}", key="margin_share")
         if study.margin_points is not None and not 0 < study.margin_points < 1:
-            said = f"margin_points is a fraction between 0 and 1 (0.01 is one point); got {study.margin_points}"
+            said = f"margin_points is a fraction between 0 and 1 (0.01 is one point); got {study.margin_points:g}"
             self.wrong(said, key="margin_points")
         if study.margin_arm is not None and study.margin_arm not in arms:
             self.wrong(f"margin_arm names no arm: {study.margin_arm!r}{near(study.margin_arm, arms)}", key="margin_arm")
@@ -135,8 +145,8 @@ class _Reader:
             self.wrong("an arm has either `model`, one name, or `models`, its replicates", "arm", index)
         if "model" in table:
             model = table.pop("model")
-            if not isinstance(model, str) or not model.strip():
-                self.wrong(f"model must be text in quotes; got {model!r}", "arm", index, "model")
+            if plain := _misfit("str", model):
+                self.wrong(f"model must be {plain}; got {_shown(model)}", "arm", index, "model")
             table["models"] = [model]
         made = Arm(**self._checked(Arm, table, "arm", index), place=self.place("arm", index))
         if not made.models or len(set(made.models)) < len(made.models):
@@ -162,9 +172,17 @@ class _Reader:
         if len(made.arms) < wanted or (made.kind == "pair" and len(made.arms) != wanted):
             count = f"{'' if made.kind == 'pair' else 'at least '}{wanted}"
             self.wrong(f"a {made.kind} has {count} arms; got {len(made.arms)}", "contrast", index, "arms")
-        amounts = [arm.amount for arm in arms if arm.name in made.arms]
+        chosen = [arm for arm in arms if arm.name in made.arms]
+        amounts = [None if arm.amount is None else math.log2(arm.amount) for arm in chosen]
         if made.kind == "trend" and (None in amounts or len(set(amounts)) < 2):
             self.wrong("each arm of a trend has an `amount`, and they differ", "contrast", index, "arms")
+        stands: dict[tuple[str, str, str | None], str] = {}
+        for arm in chosen:
+            for model in arm.models:
+                other = stands.setdefault((model, arm.source, arm.head), arm.name)
+                if other != arm.name:
+                    said = f"{model} is in both {other!r} and {arm.name!r}: arms of a contrast share no model"
+                    self.wrong(said, "contrast", index, "arms")
         return made
 
     def _checked(self, kind: Any, table: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
@@ -176,7 +194,9 @@ class _Reader:
                 self.wrong(f"{title} has no key {key!r}{near(key, known)}", name, index, key)
             plain = _misfit(str(known[key].type), value)
             if plain:
-                self.wrong(f"{key} must be {plain}; got {value!r}", name, index, key)
+                self.wrong(f"{key} must be {plain}; got {_shown(value)}", name, index, key)
+            if key == "name" and "\n" in value:
+                self.wrong(f"a name is one line of text; got {_shown(value)}", name, index, key)
         for key, each in known.items():
             if key not in table and each.default is MISSING:
                 self.wrong(f"{title} lacks `{key}`", name, index)
@@ -187,13 +207,53 @@ def _misfit(annotation: str, value: Any) -> str | None:
     """What a field of this annotation wants, in words; None where the value is that."""
 
     def text(each: Any) -> bool:
-        return isinstance(each, str) and bool(each.strip())
+        return isinstance(each, str) and bool(each.strip()) and not _CONTROL.search(each)
 
     if annotation.startswith("tuple"):
         return None if isinstance(value, list) and all(map(text, value)) else "a list of texts in quotes"
     if annotation.startswith("float"):
-        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number and (isinstance(value, float) or abs(value) <= sys.float_info.max)
+        return None if fits else "a number below 1e308" if number else "a number"
+    if isinstance(value, str) and _CONTROL.search(value):
+        return "text without control characters"
     return None if text(value) else "text in quotes"
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence, cut where it is long; an integer of thousands of digits has no decimal form in Python."""
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "a larger one"
+    try:
+        said = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return said if len(said) <= 80 else f"{said[:77]}..."
+
+
+def _lines(text: str) -> list[str]:
+    """TOML's lines; str.splitlines would break at characters that TOML does not break at."""
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _line_of(text: str, deep: bool) -> int:
+    """The line that is nested deeper than any study, or that holds the longest number."""
+    lines = _lines(_STRINGS.sub(lambda found: "\n" * found[0].count("\n"), text))
+    if not deep:
+        longest = [max((len(run) for run in re.findall(r"[\d_]+", line)), default=0) for line in lines]
+        return 1 + longest.index(max(longest))
+    depth = 0
+    for number, line in enumerate(lines, 1):
+        for sign in line:
+            depth += (sign in "[{") - (sign in "]}")
+            if depth > DEEP:
+                return number
+    return 1
+
+
+def _emptied(found: re.Match[str]) -> str:
+    """A text over several lines, or a comment, without what looks like TOML in it; its line breaks stay."""
+    return found[0] if found[0][0] in "\"'" and found[0][:3] not in ('"""', "'''") else "\n" * found[0].count("\n")
 
 
 def lines_of(text: str, table: str = "", index: int = 0) -> tuple[int, dict[str, int]]:
@@ -203,16 +263,19 @@ def lines_of(text: str, table: str = "", index: int = 0) -> tuple[int, dict[str,
     """
     keys: dict[str, int] = {}
     start, seen, inside = 1, -1, not table
-    for number, line in enumerate(text.splitlines(), 1):
-        heading = re.match(r"\s*\[+\s*([^\]\s]+)\s*\]+\s*(#.*)?$", line)
+    for number, line in enumerate(_lines(_STRINGS.sub(_emptied, text)), 1):
+        heading = re.match(r"\s*\[+\s*([^\]\s]+)\s*\]+\s*$", line)
         if heading:
+            title = heading[1].strip("\"'")
             if not table:
                 inside = False
-                keys.setdefault(heading[1].strip("\"'"), number)
+                keys.setdefault(title, number)
             else:
-                seen += heading[1] == table
-                inside = heading[1] == table and seen == index
+                seen += title == table
+                inside = title == table and seen == index
                 start = number if inside else start
         elif inside and (found := re.match(r"\s*(\"[^\"]+\"|'[^']+'|[\w-]+)\s*(\.[^=]*)?=", line)):
             keys.setdefault(found[1].strip("\"'"), number)
+    if table and seen < index:  # written in line, `arm = [{...}]`
+        start = lines_of(text)[1].get(table, 1)
     return start, keys

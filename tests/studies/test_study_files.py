@@ -48,6 +48,35 @@ MALFORMED = {
     "one model twice": ('[[arm]]\nname = "a"\nmodels = ["x", "x"]\n', 7, "each once"),
     "no models": ('[[arm]]\nname = "a"\nmodels = []\n', 7, "each once"),
     "an unknown key of an arm": (ARM + 'sauce = "testbed"\n', 9, "did you mean source"),
+    "an endless amount": (ARM + f"amount = 1{'0' * 400}\n", 9, "a number below 1e308"),
+    "an amount too long to read": (ARM + f"amount = 1{'0' * 5000}\n", 9, "thousands of digits"),
+    "an amount too long to print": (ARM + f"amount = 0x{'f' * 5000}\n", 9, "a number below 1e308"),
+    "a share too long to print": (f"margin_share = 0x{'f' * 5000}\n", 5, "a number below 1e308"),
+    "brackets without end": (ARM + f"note = {'[' * 5000}{']' * 5000}\n", 9, "nested without end"),
+    "braces without end": (ARM + f"note = {'{a=' * 3000}1{'}' * 3000}\n", 9, "nested without end"),
+    "a name that moves the cursor": (ARM.replace('"a"', '"\\u001b[2Ja"'), 6, "without control characters"),
+    "a model with a null": (ARM.replace("resnet50", "a\\u0000"), 7, "without control characters"),
+    "a name of two lines": (ARM.replace('"a"', '"a\\nb"'), 6, "one line of text"),
+    "a shift twice": ('shifts = ["imagenet-r", "imagenet-r"]\n', 5, "once"),
+    "an arm in line": ('arm = [\n{name = "a", model = 3}]\n', 5, "model must be text"),
+    "a heading in quotes": (ARM.replace("[arm]", '["arm"]').replace('"resnet50"', "3"), 7, "model must be text"),
+    "headings inside a text": (
+        'title = """\n[[arm]]\nmodel = 1\n"""\n' + ARM.replace('"resnet50"', "3"),
+        11,
+        "model must",
+    ),
+    "a line that only other readers break": ('title = "a\u2028b" # \u2029\n' + ARM + "x = 1\n", 10, "no key 'x'"),
+    "one model in two arms": (TWO.replace("resnet101", "resnet50") + PAIR, 17, "share no model"),
+    "amounts that are one in floats": (
+        HEAD
+        + "".join(
+            ARM.replace('"a"', f'"{n}"').replace("50", n) + f"amount = {10**22 + int(n)}\n"
+            for n in ("50", "101", "152")
+        )
+        + PAIR.replace("pair", "trend").replace('"a", "b"', '"50", "101", "152"'),
+        24,
+        "and they differ",
+    ),
     "an amount below nothing": (ARM + "amount = -3\n", 9, "a positive number"),
     "an amount that is no number": (ARM + "amount = nan\n", 9, "a positive number"),
     "a head of a published row": (ARM + 'head = "native"\n', 9, "leave it out"),
