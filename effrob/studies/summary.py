@@ -7,8 +7,8 @@ worked out; ranks are ranges, as wide as the intervals leave them.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -118,12 +118,12 @@ def _reach(effect: Answer | None) -> tuple[float, float]:
 def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
     """Cause -> what a training run reported of it. Raises UsageProblem with the number of the entry that is wrong."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageProblem(
             f"{path} cannot be read ({error.strerror}): name the report.json of a training run"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageProblem(f"{path} is not JSON ({error}): name the report.json of a training run") from None
     causes = content.get("causes") if isinstance(content, dict) else None
     if not isinstance(causes, list):
@@ -143,24 +143,30 @@ def _entry(entry: Any, where: str) -> Reported:
     if lacking:
         raise UsageProblem(f"{where} lacks {lacking[0]!r}: it must hold {', '.join(keys)}")
     values = {key: entry[key] for key in keys}
-    for key in ("effect", "seeds"):
-        if not _is_number(values[key]):
-            raise UsageProblem(f"{where}: {key} must be a finite number; got {values[key]!r}")
+    if not _is_number(values["effect"]):
+        raise UsageProblem(f"{where}: effect must be a finite number; got {values['effect']!r:.60}")
+    if not isinstance(values["seeds"], int) or not 2 <= values["seeds"] < 10**6:
+        raise UsageProblem(f"{where}: seeds must be a whole number, 2 or more; got {values['seeds']!r:.60}")
     ends = values["ci95"]
-    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
-        raise UsageProblem(f"{where}: ci95 must be two finite numbers; got {ends!r}")
-    if not isinstance(values["contrast"], str):
-        raise UsageProblem(f"{where}: contrast must be text; got {values['contrast']!r}")
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)) or ends[0] > ends[1]:
+        raise UsageProblem(f"{where}: ci95 must be two finite numbers, the lower first; got {ends!r:.60}")
+    if not isinstance(values["contrast"], str) or not values["contrast"].isprintable():
+        raise UsageProblem(f"{where}: contrast must be one line of text; got {values['contrast']!r:.60}")
+    beyond = entry.get("extrapolated", False)
+    if not isinstance(beyond, bool):
+        raise UsageProblem(f"{where}: extrapolated must be true or false; got {beyond!r:.60}")
     verdicts, scales = (MOVES, EQUIVALENT, UNKNOWN), ("logit", "points")
     for key, known in (("cause", tuple(shipped())), ("verdict", verdicts), ("scale_of_effect", scales)):
         if values[key] not in known:
             said = near(str(values[key]), known)
             raise UsageProblem(f"{where}: {key} is {', '.join(known)}; got {values[key]!r}{said}")
-    return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=bool(entry.get("extrapolated")))
+    return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=beyond)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # an endless integer has no float; NaN is in no order
 
 
 def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]] | None = None) -> str:
@@ -222,11 +228,10 @@ def _sized(answer: Answer) -> str:
 def put_into(path: Path, text: str) -> None:
     """Replace what stands between the two marks of a document. Raises UsageProblem where they are not there."""
     try:
-        old = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageProblem(
-            f"{path} cannot be read ({error.strerror}): name a document that holds the two marks"
-        ) from None
+        old = path.read_bytes().decode()  # line ends stay as they are
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageProblem(f"{path} cannot be read ({why}): name a document that holds the two marks") from None
     before, begun, rest = old.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended:

@@ -120,7 +120,14 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a number as text": ({**ENTRY, "effect": "large"}, "entry 2: effect must be a finite number"),
     "no interval": ({**ENTRY, "ci95": [0.1]}, "entry 2: ci95 must be"),
     "an interval of text": ({**ENTRY, "ci95": ["a", "b"]}, "entry 2: ci95 must be"),
-    "a contrast that is no text": ({**ENTRY, "contrast": 3}, "entry 2: contrast must be text"),
+    "a contrast that is no text": ({**ENTRY, "contrast": 3}, "entry 2: contrast must be one line of text"),
+    "a contrast that breaks the table": ({**ENTRY, "contrast": "a\nb"}, "entry 2: contrast must be one line of text"),
+    "an endless number": ({**ENTRY, "effect": 10**400}, "entry 2: effect must be a finite number"),
+    "a number that is none": ({**ENTRY, "effect": float("nan")}, "entry 2: effect must be a finite number"),
+    "an interval turned round": ({**ENTRY, "ci95": [0.2, 0.1]}, "the lower first"),
+    "half a seed": ({**ENTRY, "seeds": 4.5}, "entry 2: seeds must be a whole number"),
+    "one seed": ({**ENTRY, "seeds": 1}, "entry 2: seeds must be a whole number"),
+    "a word for true or false": ({**ENTRY, "extrapolated": "no"}, "entry 2: extrapolated must be true or false"),
     "a cause that is a list": ({**ENTRY, "cause": ["size"]}, "entry 2: cause is size"),
     "an unknown cause": ({**ENTRY, "cause": "sise"}, "did you mean size"),
     "an unknown verdict": ({**ENTRY, "verdict": "moves"}, "did you mean moves it"),
@@ -144,6 +151,8 @@ def test_a_report_that_is_none(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ("[]", "has no list `causes`"),
         ('{"causes": 3}', "has no list `causes`"),
+        ("[" * 100_000, "is not JSON"),
+        ("9" * 5000, "is not JSON"),
     ):
         path.write_text(text)
         with pytest.raises(UsageProblem, match=words):
@@ -181,12 +190,19 @@ def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> No
     with pytest.raises(UsageProblem, match="no place for the table"):
         put_into(path, "x")
     assert path.read_text() == "no marks"
+    path.write_bytes(f"a\r\n{BEGIN}\r\n{END}\r\nb\r\n".encode())
+    put_into(path, "x")
+    assert path.read_bytes() == f"a\r\n{BEGIN}\n\nx\n{END}\r\nb\r\n".encode()
+    path.write_bytes(b"\xff")
+    with pytest.raises(UsageProblem, match="it is not UTF-8"):
+        put_into(path, "x")
 
 
 def test_the_readme_holds_the_table_the_command_makes_today(findings: dict[str, Finding]) -> None:
-    reported = read_report(TRAINED) if TRAINED.is_file() else None
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     inside = text.partition(BEGIN)[2].partition(END)[0].strip()
-    mend = f"effrob study summary{f' --trained {TRAINED.relative_to(ROOT)}' if reported else ''} --into README.md"
-    assert inside == markdown(summarise(findings.values()), reported).strip(), f"mend it with: {mend}"
+    command = f"effrob study summary --trained {TRAINED.relative_to(ROOT)}"
+    made = markdown(summarise(findings.values()), read_report(TRAINED)).strip()
+    assert inside == made, f"mend it with: {command} --into README.md"
+    assert f"    {command}   # the table below\n" in text
     assert list(findings) == list(shipped())
