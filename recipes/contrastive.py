@@ -6,6 +6,7 @@ Runs `open_clip_train.main` in this process, so that a model configuration of ou
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,14 @@ def train(captions: Path, config: Path, out: Path, plan: ContrastivePlan, extra:
     }  # fmt: skip
     flat = [text for key, value in arguments.items() for text in (f"--{key}", str(value))]
     crop = ["--aug-cfg", f"scale=({plan.crop},1.0)"]
+    _drop_torn(out / name / "checkpoints")
     if open_clip_main([*flat, "--resume", "latest", *crop, *extra]) == -1:
         raise RuntimeError(f"open_clip_train refused to start in {out / name}")
     return out / name / "checkpoints" / f"epoch_{plan.epochs}.pt"
+
+
+def _drop_torn(checkpoints: Path) -> None:
+    """The trainer writes its checkpoints in place: one that a kill cut short has no end, and would end every restart."""
+    for file in checkpoints.glob("*.pt"):
+        if not zipfile.is_zipfile(file):
+            file.unlink()

@@ -58,7 +58,10 @@ def processor_seconds(out: Path) -> dict[str, float]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     longest: dict[tuple[str, str], float] = {}
     for line in lines:
-        found = json.loads(line)
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:  # cut short by a kill
+            continue
         step = (str(found["name"]), str(found["step"]))
         longest[step] = max(longest.get(step, 0.0), float(found["processor_s"]))
     arms: dict[str, float] = {}

@@ -56,6 +56,8 @@ def test_a_killed_grid_goes_on_where_it_was(
     written = first.stat().st_mtime_ns
     half = first.with_name("labels-1000-s0.unfinished")
     half.write_bytes(b"torn")  # as a kill in the middle of writing leaves it
+    with (tmp_path / TIMES).open("a") as times:
+        times.write('{"name": "labels-1000-s0", "st')
 
     said: list[str] = []
     measured = run_grid(TINY, few_pictures, tmp_path, said.append)
@@ -84,6 +86,17 @@ def test_a_killed_grid_goes_on_where_it_was(
     ]
     assert processor_seconds(tmp_path) == pytest.approx(spent, rel=0.2)
     assert len((tmp_path / TIMES).read_text().splitlines()) > 6
+
+
+def test_a_checkpoint_cut_short_by_a_kill_does_not_end_the_next_start(few_pictures: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch" / "clip-web-2000-s0" / "model-0" / "checkpoints"
+    scratch.mkdir(parents=True)
+    torch.save({"epoch": 1, "state_dict": {"a": torch.zeros(50_000)}}, scratch / "epoch_1.pt")
+    whole = (scratch / "epoch_1.pt").read_bytes()
+    (scratch / "epoch_1.pt").write_bytes(whole[: len(whole) // 2])
+    made = arms.make(Run(CLIP, 0), TINY, few_pictures, tmp_path)
+    assert made == arms.weights_of("clip-web-2000-s0", tmp_path) and made.stat().st_size > len(whole)
+    assert not (tmp_path / "scratch" / "clip-web-2000-s0").exists()
 
 
 def test_training_by_labels_and_without_them_repeats_itself(few_pictures: Path) -> None:
