@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from effrob.errors import EffrobError
+from model_zoo.errors import ModelError
 from recipes.five_causes.grid import POCKET, Grid
 from shifts.errors import DataError, DataMissing
 
@@ -47,7 +48,7 @@ def main(
         click.echo(f"this start took {time.time() - started:.0f} s")
     except ImportError as error:
         raise click.UsageError(f"{error}: this needs `pip install 'effrob[training,plots]'`") from None
-    except (EffrobError, DataError, DataMissing) as error:
+    except (EffrobError, DataError, DataMissing, ModelError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -39,7 +39,7 @@ def weights_of(name: str, out: Path) -> Path:
 def make(run: Run, grid: Grid, data: Path, out: Path) -> Path:
     """Train a run, unless its weights are there."""
     file, scratch, arm = weights_of(run.name, out), out / "scratch" / run.name, run.arm
-    if file.is_file():
+    if training.finished(file):
         return file
     chosen = examples(run, data)
     with _own_log():
@@ -59,7 +59,7 @@ def make(run: Run, grid: Grid, data: Path, out: Path) -> Path:
 def make_member(member: Member, data: Path, out: Path) -> Path:
     """Train a baseline member as its network's card says, on fewer pictures; epochs stay, so steps shrink with them."""
     file = weights_of(member.name, out)
-    if not file.is_file():
+    if not training.finished(file):
         card = cards()[member.network]
         plan = replace(supervised.Plan(**card["training"]), per_class=member.per_class)
         torch.manual_seed(plan.seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from open_clip_train.scheduler import cosine_lr
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from timm.optim import create_optimizer_v2
 from torch import nn
@@ -93,6 +94,17 @@ def save(state: dict[str, torch.Tensor], file: Path) -> None:
     unfinished = file.with_suffix(".unfinished")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, unfinished)
     unfinished.replace(file)
+
+
+def finished(file: Path) -> bool:
+    """Whether a training's weights are there and whole: a disk that filled up or a copy cut short leaves less than that."""
+    if not file.is_file():
+        return False
+    try:
+        with safe_open(file, "pt"):
+            return True
+    except SafetensorError:
+        return False
 
 
 def _steps(network: nn.Module, n: int, settings: Settings, epochs: int, seed: int) -> Iterator[list[int]]:

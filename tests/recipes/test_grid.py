@@ -96,6 +96,12 @@ def test_a_checkpoint_cut_short_by_a_kill_does_not_end_the_next_start(few_pictur
     (scratch / "epoch_1.pt").write_bytes(whole[: len(whole) // 2])
     made = arms.make(Run(CLIP, 0), TINY, few_pictures, tmp_path)
     assert made == arms.weights_of("clip-web-2000-s0", tmp_path) and made.stat().st_size > len(whole)
+    weights = made.read_bytes()
+    for torn in (b"", weights[:100], weights[:-1]):
+        made.write_bytes(torn)
+        assert not training.finished(made)
+    assert arms.make(Run(CLIP, 0), TINY, few_pictures, tmp_path) == made
+    assert made.read_bytes() == weights and training.finished(made)
     assert not (tmp_path / "scratch" / "clip-web-2000-s0").exists()
 
 
