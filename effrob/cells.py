@@ -39,7 +39,12 @@ class Cell:
     @property
     def passes(self) -> list[Shift]:
         """The sets whose features this cell reads."""
-        return [shift for shift in (self.shift, self.clean, self.train) if shift is not None]
+        return self.scored + [shift for shift in (self.train,) if shift is not None]
+
+    @property
+    def scored(self) -> list[Shift]:
+        """Those of them that answers are read from."""
+        return [shift for shift in (self.shift, self.clean) if shift is not None]
 
 
 class Layout:

@@ -24,6 +24,7 @@ def needs_of(layout: Layout, cells: list[Cell], cache: FeatureCache) -> list[Nee
     """What each model lacks of each set; label views of one source share its features."""
     found: dict[tuple[str, str], Need] = {}
     weights: dict[str, int] = {}
+    scored = {(cell.identity.asked, layout.source_of(shift)) for cell in cells for shift in cell.scored}
     for cell in cells:
         spec = cell.identity.asked
         if spec not in weights:
@@ -32,7 +33,8 @@ def needs_of(layout: Layout, cells: list[Cell], cache: FeatureCache) -> list[Nee
             source = layout.source_of(shift)
             if (spec, source) not in found:
                 key = feature_key(layout.request, cell.identity, shift, source)
-                found[spec, source] = Need(spec, shift.name, key.n, tuple(cache.missing(key)), weights[spec])
+                missing, learns = tuple(cache.missing(key)), (spec, source) not in scored
+                found[spec, source] = Need(spec, shift.name, key.n, missing, weights[spec], learns)
     return list(found.values())
 
 

@@ -18,13 +18,17 @@ UNKNOWN = 600 << 20  # bytes of a model's weights where nothing tells: a ViT-L's
 
 @dataclass(frozen=True)
 class Need:
-    """A model lacks these rows of a source. `size` is how many images the source holds, `weights` the model's bytes."""
+    """A model lacks these rows of a source. `size` is how many images the source holds, `weights` the model's bytes.
+
+    learns  the rows train a head, and no cell is scored on them
+    """
 
     model: str
     source: str
     size: int
     missing: tuple[range, ...]
     weights: int = UNKNOWN
+    learns: bool = False
 
     @property
     def rows(self) -> int:
@@ -71,12 +75,13 @@ def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chun
             decodes += sum(stop - start for start, stop in parts)
             forwards += sum(need.rows for need in some)
             names = tuple(need.model for need in some)
+            learners = tuple(need.model for need in some if need.learns)
             first, last = parts[0][0], parts[-1][1]
             step = chunk or (last - first)
             for start in range(first - first % step if chunk else first, last, step):
                 stop = min(start + step, last)
                 if any(a < stop and b > start for a, b in parts):
-                    jobs.append(Job(source, names, max(start, first), stop))
+                    jobs.append(Job(source, names, max(start, first), stop, learners))
         sizes.append(len(jobs) - before)
     return Plan(tuple(jobs), decodes, forwards, tuple(sizes))
 

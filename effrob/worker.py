@@ -25,6 +25,7 @@ from effrob.errors import EffrobError, told
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import Pass, Stream, extract
 from effrob.forecast import Timed, Timings
+from effrob.heads.holdout import no_features
 from effrob.plan import UNKNOWN
 from effrob.request import Request
 from effrob.writing import sweep, temporary, write_json
@@ -143,6 +144,9 @@ class Worker:
                     encoder = load_encoder(spec, device_of(request))
                 except (EffrobError, ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
                     failures[spec] = told(error)
+                    continue
+                if spec in job.learners and encoder.kind == "logits":
+                    failures[spec] = no_features(spec)
                     continue
                 key = feature_key(request, encoder.identity, shift, source)
                 missing = [p for p in cache.missing(key) if job.start <= p.start and p.stop <= job.stop]

@@ -15,13 +15,15 @@ from typing import Any, Protocol
 class Job:
     """One pass over rows [start, stop) of one source by some models; small, picklable, the same on every machine.
 
-    source  the shift whose images are read; models  resolved specs that share the decode
+    source    the shift whose images are read;  models  resolved specs that share the decode
+    learners  those of them that read it for nothing but to train a head
     """
 
     source: str
     models: tuple[str, ...]
     start: int
     stop: int
+    learners: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.source} rows {self.start} to {self.stop - 1}"

@@ -19,15 +19,8 @@ from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
 from effrob.heads.metric import PooledMetric
 from effrob.heads.minimise import Minimum, minimise
-from effrob.heads.path import (
-    ROUGH,
-    STRIDE,
-    ProbePoint,
-    lead_in,
-    memory_bound,
-    point_of,
-    softmax_strength,
-)
+from effrob.heads.path import ROUGH, STRIDE, lead_in
+from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_strengths
 from effrob.heads.softmax import Batch, SoftmaxLoss
 from model_zoo.encoder import Encoder
@@ -96,7 +89,7 @@ class _Stack:
         theta = torch.zeros(
             len(kept), self.n_classes, kept[0].dimension + 1, dtype=torch.float64, device=kept[0].device
         )
-        ways = [lead_in(c, len(one) * one.spread) for c, one in zip(strengths, kept)]
+        ways = [lead_in(c, len(one) * one.spread, self.n_classes) for c, one in zip(strengths, kept)]
         for stage in range(max(map(len, ways)), 0, -1):
             led = [way[-stage] if len(way) >= stage else c / STRIDE**stage for way, c in zip(ways, strengths)]
             theta = torch.stack([minimum.theta for minimum in self._minimise(theta, led, ROUGH, kept)])

@@ -69,15 +69,20 @@ def draw_shots(labels: Rows, n_classes: int, shots: int, seed: int) -> Rows:
     return np.sort((ranked[(first[:, None] + np.arange(shots)).ravel()]).astype(np.int64))
 
 
+def no_features(model: str) -> str:
+    """Why no head learns from a network that gives logits alone."""
+    return (
+        f"{model} gives logits and no features, and a probe on logits learns what the network already decided: "
+        "register it with --features LAYER"
+    )
+
+
 def usable(train: Training | None, head: str) -> Training:
     """The training set in ascending row order, or a UsageProblem that says why `head` cannot learn from it."""
     if train is None:
         raise UsageProblem(f"the head {head} learns from a labelled set: name one with --train")
     if train.kind == "logits":
-        raise UsageProblem(
-            f"{train.model} gives logits and no features, and a probe on logits learns what the network already decided: "
-            "register it with --features LAYER"
-        )
+        raise UsageProblem(no_features(train.model))
     if len(train.rows) == 0 or len(train.array) == 0:
         raise UsageProblem(f"{train.name} has no training images: see `effrob data check {train.name}`")
     missing = np.flatnonzero(np.bincount(train.targets, minlength=train.n_classes) == 0)

@@ -18,7 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.holdout import FRACTION, split
-from effrob.heads.path import TOL, ProbePoint, Rules, fit_path
+from effrob.heads.path import TOL, Rules, fit_path
+from effrob.heads.point import ProbePoint
 from effrob.heads.problem import check_strengths
 
 Floats = NDArray[np.float64]

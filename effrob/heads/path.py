@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,67 +19,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
-from effrob.heads.head import Readout
 from effrob.heads.metric import Metric
-from effrob.heads.minimise import Minimum, Reason, minimise
+from effrob.heads.minimise import Minimum, minimise
+from effrob.heads.point import MEMORY, ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
 from effrob.heads.softmax import Batch, SoftmaxLoss, stream
 
-MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 TOL = 5e-7
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
 STRIDE = 10.0  # factor between them
-SURE = 100.0  # x 1 / (rows x summed variance): the strength up to which a start from nothing is safe
+SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
 SAMPLE = (8, 32)  # curvature is measured on this many rows a feature, or a class, whichever is more
-
-
-@dataclass(frozen=True)
-class SolverReport:
-    """How a fit ended.
-
-    objective    C x Σ weight x loss + ½ ||W||² at the returned coefficients
-    gap          estimated (objective - optimum) / objective; `reason` "gap": it is at most the tolerance
-    gap_bound    ½ ||gradient in W||² / objective: a loose bound, by strong convexity, where the intercept is at its optimum
-    evaluations  passes over the rows at this strength;  precision  of the arithmetic that ended it
-    memory       bytes at most, beside the features given (see `memory_bound`)
-    """
-
-    C: float
-    objective: float
-    gap: float
-    gap_bound: float
-    evaluations: int
-    reason: Reason
-    precision: str
-    memory: int
-
-    def facts(self) -> dict[str, Any]:
-        """JSON-ready, for a record."""
-        return dict(self.__dict__)
-
-
-@dataclass(frozen=True)
-class ProbePoint:
-    """coef (K, D) float64, intercept (K,) float64 and how they were found; two classes give two opposite rows."""
-
-    coef: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    report: SolverReport
-
-    def readout(self, facts: dict[str, Any]) -> Readout:
-        """The readout that scores with it."""
-        weight, bias = torch.from_numpy(self.coef).float(), torch.from_numpy(self.intercept).float()
-        return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
-
-
-def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) -> int:
-    """Bytes the solver holds at once: 8 B (2 D + 3 K) + 8 K (D + 1) (2 memory + 14) + 48 D², + 8 N; + N D size if resident.
-
-    B rows a block, two copies of its rows and three of its logits; L-BFGS pairs, points and gradients; the metric. Never N x K.
-    """
-    n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
-    kept = n * d * features.dtype.itemsize if features.resident is not None else 0
-    return 8 * b * (2 * d + 3 * n_classes) + 8 * n_classes * (d + 1) * (2 * memory + 14) + 48 * d * d + 8 * n + kept
 
 
 @dataclass(frozen=True)
@@ -135,7 +85,7 @@ def walk_path(
         for c in walk.bar:
             spent = 0
             before = seen[-1].c if seen else None if start is None else c
-            for led in lead_in(c, walk.mass * walk.blocks.spread, before):
+            for led in lead_in(c, walk.mass * walk.blocks.spread, n_classes, before):
                 walk.metric = None
                 done = walk.solve(_ahead(seen, led) if seen else walk.origin(start), led, ROUGH)
                 seen, spent = [*seen[-1:], _Optimum(led, done.theta.unsqueeze(0), ROUGH)], spent + done.evaluations
@@ -152,12 +102,12 @@ def walk_path(
             yield walk.point(done, c)
 
 
-def lead_in(c: float, size: float, before: float | None = None) -> list[float]:
+def lead_in(c: float, size: float, n_classes: int, before: float | None = None) -> list[float]:
     """Strengths to pass through, roughly, on the way to c from `before`, or from nothing where that is None.
 
     A cold start at a weak penalty meets rows that are all sure, and curvature there misleads. size: rows x summed variance.
     """
-    begin = before if before is not None else SURE / size if size > 0 else c
+    begin = before if before is not None else max(SURE[0], SURE[1] * n_classes) / size if size > 0 else c
     steps = math.ceil(math.log(c / begin) / math.log(STRIDE) - 1e-9) if c > begin else 0
     led = [c * STRIDE ** -(steps - i) for i in range(steps)]
     return led if before is None else led[1:]
@@ -283,32 +233,3 @@ class _Walk:
         """The minimum as coefficients on the features as they were given."""
         bound = memory_bound(self.blocks, self.n_classes)
         return point_of(done, self.space, c, self.n_classes, self.mass, self.blocks.dtype, bound)
-
-
-def point_of(
-    done: Minimum, space: RowSpace, c: float, n_classes: int, mass: float, dtype: torch.dtype, memory: int
-) -> ProbePoint:
-    """A minimum of the mean loss in a row space as coefficients on the features as they were given; mass: summed weights."""
-    theta = done.theta.cpu().numpy()
-    coef, intercept = space.outward(theta[:, :-1], theta[:, -1])
-    scaled = softmax_strength(c, n_classes) * mass
-    shared = coef.mean(axis=0)  # adding to every class alike changes no probability: at the optimum that is nothing
-    coef, intercept = coef - shared, intercept - intercept.mean()
-    saved = 0.5 * n_classes * float(shared @ shared) * c / softmax_strength(c, n_classes)
-    steep = float(done.gradient[:, :-1].square().sum()) * (scaled * space.blocks.unit) ** 2
-    report = SolverReport(
-        C=c,
-        objective=done.value * c * mass - saved,
-        gap=done.gap,
-        gap_bound=steep / 2 / (scaled * done.value),
-        evaluations=done.evaluations,
-        reason=done.reason,
-        precision=str(dtype).removeprefix("torch."),
-        memory=memory,
-    )
-    return ProbePoint(coef, intercept, report)
-
-
-def softmax_strength(c: float, n_classes: int) -> float:
-    """Of the softmax form: two classes share one penalised vector, ¼ ||w||² in softmax's terms."""
-    return c / 2 if n_classes == 2 else c

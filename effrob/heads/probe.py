@@ -16,7 +16,8 @@ from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import FRACTION, split, train_facts, usable
 from effrob.heads.linear import choose, judged
-from effrob.heads.path import ProbePoint, Rules, fit_path, walk_path
+from effrob.heads.path import Rules, fit_path, walk_path
+from effrob.heads.point import ProbePoint
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 

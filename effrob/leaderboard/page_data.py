@@ -11,6 +11,7 @@ from typing import Any
 
 from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
 from effrob.leaderboard.cell import Cell, Lines
+from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE, SHORT
 from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
@@ -43,6 +44,7 @@ def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]
         "verdicts": list(VERDICTS),
         "reaches": list(REACHES),
         "rule": RULE,
+        "rate": RATE,
         "suites": {suite: _suite(suite, list(each), pages) for suite, each in found.items()},
     }
 
@@ -118,7 +120,7 @@ def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
     return {
         "key": analysis.key,
         "rows": [_judged(analysis, row) for row in analysis.rows],
-        "cells": {shift: [_cell(row.cells.get(shift)) for row in analysis.rows] for shift in shifts},
+        "cells": {shift: [_cell(analysis, row.cells.get(shift)) for row in analysis.rows] for shift in shifts},
         "lines": {
             f"{shift}|{axis}": _line(lines, shift, axis)
             for shift in [*shifts, *([named] if named else [])]
@@ -135,14 +137,22 @@ def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
     return [*means, of_mean, standing.rank, standing.best, standing.worst, REACHES.index(row.reach), row.axis]
 
 
-def _cell(cell: Cell | None) -> list[Any] | int:
-    """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated]; 0 for none."""
+def _cell(analysis: Analysis, cell: Cell | None) -> list[Any] | int:
+    """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated, q]; 0 for none."""
     if cell is None or cell.effective is None or cell.effective.verdict is None:
         return 0
     found = cell.effective
     ends, logit = [*pair(found.ci95), *pair(found.pi95)], rounded(found.effective_robustness_logit)
+    q = analysis.board.discovery(cell).q
     verdict, extrapolated = VERDICTS.index(str(found.verdict)), int(bool(found.extrapolated))
-    return [rounded(found.effective_robustness), *ends, logit, verdict, extrapolated]
+    return [
+        rounded(found.effective_robustness),
+        *ends,
+        logit,
+        verdict,
+        extrapolated,
+        None if q is None else float(f"{q:.{DIGITS}g}"),
+    ]
 
 
 def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:

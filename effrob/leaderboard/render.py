@@ -38,8 +38,10 @@ RULE = (
 READING = (
     "A cell is accuracy [95 % interval], then effective robustness in points [95 % interval]: accuracy minus what the line "
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
-    "prediction interval holds 0, so the model may be like the baseline's. Ranks in brackets are those the interval of the "
-    "logit mean leaves open. Intervals of means are the means of the intervals, the widest case."
+    "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
+    "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
+    "range, measured and published apart, the -A set by itself). Ranks in brackets are those the interval of the logit mean "
+    "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
 
@@ -105,12 +107,16 @@ def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1
     return f" [{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
 
 
-def marks(cell: Cell) -> str:
-    """`*` extrapolated, `?` the prediction interval holds 0, `~` part of the set only."""
+def marks(cell: Cell, stands: bool) -> str:
+    """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only.
+
+    stands  whether the departure does at the board's false discovery rate
+    """
     facts = cell.robustness
     extrapolated = "*" if facts["extrapolated"] else ""
     unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
-    return extrapolated + unsure + ("~" if cell.partial else "")
+    chance = "!" if facts["verdict"] in ("above", "below") and not stands else ""
+    return extrapolated + unsure + chance + ("~" if cell.partial else "")
 
 
 def rank_text(found: Board, row: BoardRow) -> str:
@@ -171,17 +177,18 @@ def _cells(found: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
     mean = percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True)
     clean = "-" if row.clean_full is None else percent(row.clean_full.value)
     facts = [rank_text(found, row), name(row), row.source, how(row), clean, logit, mean]
-    return [_text(text) for text in (*facts, *(_shift(row.cells.get(shift)) for shift in shifts))]
+    return [_text(text) for text in (*facts, *(_shift(found, row.cells.get(shift)) for shift in shifts))]
 
 
-def _shift(cell: Cell | None) -> str:
+def _shift(found: Board, cell: Cell | None) -> str:
     if cell is None:
         return "-"
     accuracy = percent(cell.accuracy.value) + interval(cell.accuracy_ci95)
     if cell.effective_robustness is None:
         return accuracy
     ends = cell.robustness["effective_robustness_ci95"]
-    return f"{accuracy}; {percent(cell.effective_robustness, True)}{interval(ends, True)}{marks(cell)}"
+    marked = marks(cell, found.discovery(cell).stands)
+    return f"{accuracy}; {percent(cell.effective_robustness, True)}{interval(ends, True)}{marked}"
 
 
 def as_json(found: Board) -> list[dict[str, Any]]:
@@ -204,7 +211,7 @@ def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
         "partial": row.partial,
         "clean_full": _value(row.clean_full),
         "clean_full_ci95": None if row.clean_full is None else list(row.clean_full.clopper_pearson()),
-        "shifts": {shift: cell.as_json() for shift, cell in row.cells.items()},
+        "shifts": {shift: _cell_json(found, cell) for shift, cell in row.cells.items()},
         "mean_effective_robustness": row.mean,
         "mean_effective_robustness_ci95": None if row.mean_ci95 is None else list(row.mean_ci95),
         "mean_effective_robustness_logit": row.mean_logit,
@@ -216,6 +223,11 @@ def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
         "ranked_among": standing.of,
         **row.details,
     }
+
+
+def _cell_json(found: Board, cell: Cell) -> dict[str, Any]:
+    p, q = found.discovery(cell)
+    return {**cell.as_json(), "p_value": p, "q_value": q}
 
 
 def _value(accuracy: Accuracy | None) -> float | None:
@@ -250,7 +262,7 @@ PLAIN = (
 def csv_text(found: Board) -> str:
     """One line a row, fractions; `SHIFT.field` columns for every shift on the board; empty where there is no number."""
     shifts = list(dict.fromkeys(shift for row in found.rows for shift in row.cells))
-    fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS)
+    fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value")
     columns = [
         (shift, field, end)
         for shift in shifts

@@ -19,7 +19,7 @@ from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
 from effrob.leaderboard.points import card_of, family, group_of
 from effrob.leaderboard.render import SHORT, csv_text, how, interval, percent
-from effrob.leaderboard.table import BoardRow, board
+from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.results.store import slug
 from effrob.rows import Line
 from effrob.writing import temporary
@@ -77,7 +77,7 @@ def _write(
     (folder / "index.html").write_text(index, encoding="utf-8")
     template = templates.get_template("model.html")
     for model, rows in _by_model(found).items():
-        facts = _model_facts(model, rows, next(iter(found)))
+        facts = _model_facts(model, rows, next(iter(found)), chosen)
         (folder / "models" / pages[model]).write_text(template.render(**facts), encoding="utf-8")
 
 
@@ -95,16 +95,16 @@ def _by_model(found: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardR
     return grouped
 
 
-def _model_facts(model: str, rows: Sequence[list[BoardRow]], suite: str) -> dict[str, Any]:
-    """What a model's page shows; `suite` is the one the board opens with."""
+def _model_facts(model: str, rows: Sequence[list[BoardRow]], suite: str, chosen: Board) -> dict[str, Any]:
+    """What a model's page shows; `suite` is the one the board opens with, `chosen` the board by the chosen line."""
     first = rows[0][0]
     card = card_of(first)
     facts = card.as_json() | {"group": family(group_of(card), first.suite)}
     link = urlencode({"model": model} if first.suite == suite else {"suite": first.suite, "model": model})
-    return {"model": model, "card": facts, "rows": [_row_facts(judged) for judged in rows], "link": link}
+    return {"model": model, "card": facts, "rows": [_row_facts(judged, chosen) for judged in rows], "link": link}
 
 
-def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
+def _row_facts(judged: Sequence[BoardRow], chosen: Board) -> dict[str, Any]:
     row = judged[0]
     return {
         "source": row.source,
@@ -116,13 +116,13 @@ def _row_facts(judged: Sequence[BoardRow]) -> dict[str, Any]:
         "clean_ci": "" if row.clean_full is None else interval(row.clean_full.clopper_pearson()),
         "mean": percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True),
         "mean_logit": "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}",
-        "shifts": [_shift_facts(judged, shift) for shift in row.cells],
+        "shifts": [_shift_facts(judged, shift, chosen) for shift in row.cells],
         "details": row.details,
         "origin": None if row.measured else source(row.source.removeprefix("published:")).title,
     }
 
 
-def _shift_facts(judged: Sequence[BoardRow], shift: str) -> dict[str, Any]:
+def _shift_facts(judged: Sequence[BoardRow], shift: str, chosen: Board) -> dict[str, Any]:
     cell = judged[0].cells[shift]
     facts = cell.robustness
     everywhere = [row.cells[shift] for row in judged]
@@ -140,6 +140,8 @@ def _shift_facts(judged: Sequence[BoardRow], shift: str) -> dict[str, Any]:
         "ci": interval(facts["effective_robustness_ci95"], signed=True),
         "pi": interval(facts["effective_robustness_pi95"], signed=True),
         "verdict": facts["verdict"],
+        "q": chosen.discovery(cell).q,
+        "by_chance": facts["verdict"] in ("above", "below") and not chosen.discovery(cell).stands,
         "survives": counts.get(facts["verdict"], 0),
         "of": sum(counts.values()),
         "range": f"{percent(min(known), True)} to {percent(max(known), True)}" if known else "-",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from effrob.leaderboard.cell import Cell, Interval
+from effrob.leaderboard.discoveries import NONE, Discovery, discoveries
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.effective import Effective
 from effrob.rows import FOUR
@@ -165,6 +166,14 @@ class Board:
 
     def standing(self, row: BoardRow) -> Standing:
         return self.standings[id(row)]
+
+    @functools.cached_property
+    def _discoveries(self) -> dict[Cell, Discovery]:
+        return discoveries(self.rows, DIAGNOSTIC)
+
+    def discovery(self, cell: Cell) -> Discovery:
+        """The cell's p-value, and its q among all that the board asks."""
+        return self._discoveries.get(cell, NONE)
 
 
 def board(rows: Iterable[BoardRow], problems: Iterable[str] = ()) -> Board:

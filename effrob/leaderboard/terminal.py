@@ -15,7 +15,9 @@ HEADINGS = (
     "clean",
     "eff. robustness [95 % | line ± models]",
     "verdict",
+    "p (Holm)",
 )
+LEVEL = 0.05
 
 
 def percent(value: float | None, signed: bool = False) -> str:
@@ -36,10 +38,31 @@ def _cells(row: Row) -> tuple[str, ...]:
         sampling, scatter = facts["effective_robustness_ci95"], facts["effective_robustness_pi95"]
         robustness += f" {_interval(sampling, True)} | {_interval(scatter, True)}"
     verdict = (facts["verdict"] or "-") + (" (extrapolated)" if facts["extrapolated"] else "")
+    verdict += " !" if _by_chance(row) else ""
     n = str(row.n) if not row.partial else f"{row.n} of {row.n_expected} (partial)"
     head = row.head if row.prompts is None else f"{row.head}, {row.prompts}"
     accuracy = f"{percent(row.accuracy)} {_interval(row.accuracy_ci95)}"
-    return (row.model, row.shift, head, n, accuracy, percent(row.clean_accuracy), robustness, verdict)
+    return (
+        row.model,
+        row.shift,
+        head,
+        n,
+        accuracy,
+        percent(row.clean_accuracy),
+        robustness,
+        verdict,
+        _p(facts["p_adjusted"]),
+    )
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<1e-99" if value < 1e-99 else f"{value:.2g}"
+
+
+def _by_chance(row: Row) -> bool:
+    """Above or below by its own interval, but not once all questions of the command are counted."""
+    p = row.robustness["p_adjusted"]
+    return row.robustness["verdict"] in ("above", "below") and p is not None and p >= LEVEL
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -52,6 +75,16 @@ def table(rows: Sequence[Row]) -> str:
         {f"{r.baseline}, {r.axis} axis, {r.scale} scale" for r in rows if r.effective_robustness is not None}
     )
     notes = [f"effective robustness: points above the line of baseline {stand}" for stand in stands]
+    asked = sum(row.robustness["p_adjusted"] is not None for row in rows)
+    if asked:
+        notes.append(
+            "p (Holm): how seldom a model of the baseline's kind stands so far off the line, adjusted for "
+            + ("the one row asked about" if asked == 1 else f"the {asked} rows asked about at once")
+        )
+    if any(map(_by_chance, rows)):
+        notes.append(
+            "!: its own interval leaves the line out, but among so many rows one may by chance: not more than noise"
+        )
     notes += sorted(
         {f"{row.shift}: {row.why_not}" for row in rows if row.why_not and "is a clean set" not in row.why_not}
     )

@@ -110,7 +110,7 @@ class Effective:
         """
         return self._ends((1 - level) / 2, scatter, by)
 
-    def _line_variance(self, line: Line, tx: float, scatter: bool, by: str | None) -> float:
+    def line_variance(self, line: Line, tx: float, scatter: bool, by: str | None = None) -> float:
         """On the scale. Scatter is calibrated on held-out families, so what families miss together is in it already."""
         own, noise = (0.0, line.noise_std**2) if self.pairing is None else (self.pairing.own_noise,) * 2
         leverage = line.leverage(tx)
@@ -124,7 +124,7 @@ class Effective:
             return None
         line, tx, height = self.place
         z, t = _quantiles(tail, line.n - 2)
-        model = t * t * self._line_variance(line, tx, scatter, by)
+        model = t * t * self.line_variance(line, tx, scatter, by)
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
         er = y - here

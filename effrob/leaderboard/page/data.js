@@ -6,7 +6,7 @@ const effrob = (() => {
     logit: 0, logitLow: 1, logitHigh: 2, mean: 3, meanLow: 4, meanHigh: 5, ofMean: 6,
     rank: 7, best: 8, worst: 9, reach: 10, axis: 11,
   };
-  const C = { points: 0, low: 1, high: 2, wideLow: 3, wideHigh: 4, logit: 5, verdict: 6, extrapolated: 7 };
+  const C = { points: 0, low: 1, high: 2, wideLow: 3, wideHigh: 4, logit: 5, verdict: 6, extrapolated: 7, q: 8 };
   const A = { accuracy: 0, low: 1, high: 2, clean: 3, n: 4, votes: 5 };
 
   const loaded = {};  // key of an analysis -> its numbers
@@ -47,6 +47,11 @@ const effrob = (() => {
     return { word: held.verdicts[score[C.verdict]], kept: votes[score[C.verdict]], all: votes.reduce((a, b) => a + b) };
   }
 
+  // A verdict that its own interval gives, and chance too, on a board so long.
+  function byChance(score) {
+    return ["above", "below"].includes(held.verdicts[score[C.verdict]]) && score[C.q] >= held.rate;
+  }
+
   // An element, its attributes, its children. Text goes in as text nodes, so a name can never become markup.
   function make(tag, facts = {}, ...children) {
     const node = document.createElement(tag);
@@ -60,7 +65,7 @@ const effrob = (() => {
   }
 
   return {
-    J, C, A, load, analysis, percent, points, logits, between, count, survival, make,
+    J, C, A, load, analysis, percent, points, logits, between, count, survival, byChance, make,
     board: (value) => { held = value; },
     get data() { return held; },
   };

@@ -6,6 +6,8 @@ effrob.picked = (() => {
 
   const within = (value, low, high) => `${effrob.points(value)} ${effrob.between(low, high, effrob.points)}`;
 
+  const rate = (q) => (q === null ? "–" : q < 1e-12 ? "under 1e-12" : q.toPrecision(2));
+
   function ofMean(row, judged) {
     return [
       ["Mean of the four", `${effrob.percent(row.mean)} %`],
@@ -26,11 +28,13 @@ effrob.picked = (() => {
     if (!score) return pairs;
     const { word, kept, all } = effrob.survival(row, view.shift, score);
     const beyond = score[C.extrapolated] ? "; extrapolated" : "";
+    const chance = effrob.byChance(score) ? " alone, not among so many" : "";
     return [
       ...pairs,
       ["Effective robustness", within(score[C.points], score[C.low], score[C.high])],
       ["With the scatter of baseline models", effrob.between(score[C.wideLow], score[C.wideHigh], effrob.points)],
-      ["Verdict", `${word.replace("-", " ")}, in ${kept} of ${all} analyses${beyond}`],
+      ["Verdict", `${word.replace("-", " ")}${chance}, in ${kept} of ${all} analyses${beyond}`],
+      ["False discovery rate (q)", rate(score[C.q])],
     ];
   }
 

@@ -3,6 +3,7 @@
 effrob.table = (() => {
   const { J, C, A, make } = effrob;
   const SIGNS = { above: "▲", below: "▼", on: "●", "cannot-tell": "?" };
+  const BY_CHANCE = { above: "△", below: "▽" };
   const REACH = [
     "",
     ", above the baseline's clean accuracies on a shift: the line is extrapolated",
@@ -45,8 +46,10 @@ effrob.table = (() => {
 
   function verdictOf(row, shift, score) {
     const { word, kept, all } = effrob.survival(row, shift, score), beyond = score[C.extrapolated];
-    const words = `${word.replace("-", " ")}, in ${kept} of ${all} analyses${beyond ? ", extrapolated" : ""}`;
-    const shown = make("span", { class: `v ${word}`, role: "img", "aria-label": words, title: words }, SIGNS[word]);
+    const chance = effrob.byChance(score), sign = chance ? BY_CHANCE[word] : SIGNS[word];
+    const words = `${word.replace("-", " ")}${chance ? " alone, not among so many" : ""}, in ${kept} of ${all} analyses` +
+      (beyond ? ", extrapolated" : "");
+    const shown = make("span", { class: `v ${word}`, role: "img", "aria-label": words, title: words }, sign);
     shown.append(make("small", {}, ` ${kept}/${all}${beyond ? " ↗" : ""}`));
     return shown;
   }

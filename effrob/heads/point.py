@@ -1,0 +1,97 @@
+"""What a fit came to: coefficients on the features as they were given, and how the solver ended.
+
+Knows no path and no labels; the objective is scikit-learn's, C x Σ weight x loss + ½ ||W||².
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from effrob.heads.blocks import FeatureBlocks, RowSpace
+from effrob.heads.head import Readout
+from effrob.heads.minimise import Minimum, Reason
+
+MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
+
+
+@dataclass(frozen=True)
+class SolverReport:
+    """How a fit ended.
+
+    objective    C x Σ weight x loss + ½ ||W||² at the returned coefficients
+    gap          estimated (objective - optimum) / objective; `reason` "gap": it is at most the tolerance
+    gap_bound    ½ ||gradient in W||² / objective: a loose bound, by strong convexity, where the intercept is at its optimum
+    evaluations  passes over the rows at this strength;  precision  of the arithmetic that ended it
+    memory       bytes at most, beside the features given (see `memory_bound`)
+    """
+
+    C: float
+    objective: float
+    gap: float
+    gap_bound: float
+    evaluations: int
+    reason: Reason
+    precision: str
+    memory: int
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready, for a record."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class ProbePoint:
+    """coef (K, D) float64, intercept (K,) float64 and how they were found; two classes give two opposite rows."""
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    report: SolverReport
+
+    def readout(self, facts: dict[str, Any]) -> Readout:
+        """The readout that scores with it."""
+        weight, bias = torch.from_numpy(self.coef).float(), torch.from_numpy(self.intercept).float()
+        return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
+
+
+def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) -> int:
+    """Bytes the solver holds at once: 8 B (2 D + 3 K) + 8 K (D + 1) (2 memory + 14) + 48 D², + 8 N; + N D size if resident.
+
+    B rows a block, two copies of its rows and three of its logits; L-BFGS pairs, points and gradients; the metric. Never N x K.
+    """
+    n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
+    kept = n * d * features.dtype.itemsize if features.resident is not None else 0
+    return 8 * b * (2 * d + 3 * n_classes) + 8 * n_classes * (d + 1) * (2 * memory + 14) + 48 * d * d + 8 * n + kept
+
+
+def point_of(
+    done: Minimum, space: RowSpace, c: float, n_classes: int, mass: float, dtype: torch.dtype, memory: int
+) -> ProbePoint:
+    """A minimum of the mean loss in a row space as coefficients on the features as they were given; mass: summed weights."""
+    theta = done.theta.cpu().numpy()
+    coef, intercept = space.outward(theta[:, :-1], theta[:, -1])
+    scaled = softmax_strength(c, n_classes) * mass
+    shared = coef.mean(axis=0)  # adding to every class alike changes no probability: at the optimum that is nothing
+    coef, intercept = coef - shared, intercept - intercept.mean()
+    saved = 0.5 * n_classes * float(shared @ shared) * c / softmax_strength(c, n_classes)
+    steep = float(done.gradient[:, :-1].square().sum()) * (scaled * space.blocks.unit) ** 2
+    report = SolverReport(
+        C=c,
+        objective=done.value * c * mass - saved,
+        gap=done.gap,
+        gap_bound=steep / 2 / (scaled * done.value),
+        evaluations=done.evaluations,
+        reason=done.reason,
+        precision=str(dtype).removeprefix("torch."),
+        memory=memory,
+    )
+    return ProbePoint(coef, intercept, report)
+
+
+def softmax_strength(c: float, n_classes: int) -> float:
+    """Of the softmax form: two classes share one penalised vector, ¼ ||w||² in softmax's terms."""
+    return c / 2 if n_classes == 2 else c
