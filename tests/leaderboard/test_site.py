@@ -73,6 +73,9 @@ def test_every_analysis_of_the_page_has_the_json_boards_numbers(site: Path, reco
                 shown = [cell["effective_robustness"], *ends, cell["effective_robustness_logit"]]
                 assert score[:6] == pytest.approx(shown, abs=1e-7)
                 assert VERDICTS[score[6]] == cell["verdict"] and bool(score[7]) == cell["extrapolated"]
+                assert score[8] == (
+                    None if cell["q_value"] is None else pytest.approx(cell["q_value"], rel=1e-6, abs=0)
+                )
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

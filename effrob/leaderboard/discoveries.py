@@ -1,0 +1,57 @@
+"""Discoveries: which departures from the line still stand when a whole board asks at once (Benjamini and Hochberg).
+
+Five cells of a hundred ordinary models leave their 95 % intervals, so a verdict read alone says little on a long board.
+Knows cells and rows, no layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from effrob.leaderboard.cell import Cell
+from effrob.robustness.correction import adjust
+from effrob.robustness.effective import Effective
+from effrob.robustness.many import p_values
+
+if TYPE_CHECKING:
+    from effrob.leaderboard.table import BoardRow
+
+RATE = 0.05
+
+
+class Discovery(NamedTuple):
+    """p  of one cell alone;  q  the smallest false discovery rate at which its departure stands; None where none is asked."""
+
+    p: float | None
+    q: float | None
+
+    @property
+    def stands(self) -> bool:
+        return self.q is not None and self.q < RATE
+
+
+NONE = Discovery(None, None)
+
+
+def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict[Cell, Discovery]:
+    """Every cell with a p-value, and its q among the cells that are asked together.
+
+    Asked together are the cells of one suite and one kind, measured or published, so that what is shown beside a user's
+    own models cannot lend them significance. The diagnostic set (`diagnostic`: suite -> shift) is a question of its own,
+    and an extrapolated cell, of which nothing is claimed, is none.
+    """
+    asked: dict[tuple[bool, str, bool], list[Cell]] = {}
+    judged: list[tuple[Cell, Effective]] = []
+    for row in rows:
+        for shift, cell in row.cells.items():
+            if cell.effective is None:
+                continue
+            judged.append((cell, cell.effective))
+            if not cell.effective.extrapolated:
+                asked.setdefault((row.measured, row.suite, shift == diagnostic.get(row.suite)), []).append(cell)
+    p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
+    q: dict[Cell, float | None] = {}
+    for cells in asked.values():
+        q |= zip(cells, adjust([p[cell] for cell in cells], "fdr"))
+    return {cell: Discovery(p[cell], q.get(cell)) for cell in p}

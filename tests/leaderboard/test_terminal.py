@@ -1,0 +1,56 @@
+"""The table `effrob eval` ends with: Holm's p over what one command asked, and what it says of a verdict read alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from effrob.leaderboard.records import verified
+from effrob.leaderboard.terminal import HEADINGS, table
+from effrob.robustness.correction import adjust
+from effrob.rows import Line, Row, rows_of
+
+from .conftest import SHIFTS, submit
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Row]:
+    for shift, accuracy in SHIFTS.items():
+        submit(tmp_path, "my-model", shift, accuracy)
+    return rows_of(verified([tmp_path]), Line())
+
+
+def _column(text: str, name: str) -> list[str]:
+    heading, rule, *lines = text.split("\n\n")[0].splitlines()
+    at = heading.index(name)
+    widths = [len(part) for part in rule.split("  ")]
+    assert sum(widths[: HEADINGS.index(name)]) + 2 * HEADINGS.index(name) == at
+    return [line[at : at + widths[HEADINGS.index(name)]].strip() for line in lines]
+
+
+def test_it_shows_holms_p_and_says_over_how_many(rows: list[Row]) -> None:
+    text = table(rows)
+    p = [row.robustness["p_value"] for row in rows]
+    assert None not in p
+    wanted = adjust(p, "holm")
+    assert _column(text, "p (Holm)") == [("<1e-99" if q < 1e-99 else f"{q:.2g}") for q in wanted if q is not None]
+    assert "adjusted for the 5 rows asked about at once" in text
+    assert "adjusted for the one row asked about" in table(rows[:1])
+
+
+def test_a_verdict_that_does_not_survive_so_many_questions_is_marked(rows: list[Row]) -> None:
+    certain = [row for row in rows if row.verdict == "above" and row.robustness["p_adjusted"] < 0.01]
+    assert certain and "!" not in table(certain)
+    doubted = replace(certain[0], robustness={**certain[0].robustness, "p_value": 0.02, "p_adjusted": 0.08})
+    text = table([*certain, doubted])
+    assert [said.endswith("!") for said in _column(text, "verdict")] == [*(False for _ in certain), True]
+    assert "not more than noise" in text
+
+
+def test_a_row_without_a_line_asks_nothing(rows: list[Row]) -> None:
+    bare = replace(rows[0], robustness={**dict.fromkeys(rows[0].robustness), "baseline": "testbed"}, why_not="no line")
+    text = table([bare])
+    assert _column(text, "p (Holm)") == ["-"]
+    assert "Holm" not in text.split("\n\n", 1)[1]
