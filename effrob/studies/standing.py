@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,11 @@ class Lines:
         self, shift: str, name: str | None = None, axis: str | None = None, own: bool = False, segments: str = "auto"
     ) -> RobustnessFit | None:
         """A line; None where the baseline lacks the shift, or where too few members are left."""
+        name = name or self.name(shift)
         try:
-            return fit(shift, self.baseline(name or self.name(shift), own), axis or self.study.axis, segments=segments)
+            line = fit(shift, self.baseline(name), axis or self.study.axis, segments=segments)
+            # Not fitted to the smaller baseline: less its zero model, ImageNet-A's line would lose the split that model gives.
+            return replace(line.without(self.members(name)), baseline=self.baseline(name, own)) if own else line
         except UsageProblem:
             return None
 

@@ -134,7 +134,7 @@ def held_out(name: str, axis: str) -> dict[str, list[Effective]]:
     for shift in SUITE:
         for family in everything.families if shift in everything.shifts else ():
             held = [m for m in everything.members if m.family == family]
-            line = fit(shift, everything.without(m.model for m in held), axis)
+            line = fit(shift, everything, axis).without(m.model for m in held)
             places = [member.point(shift, axis) for member in held]
             found.setdefault(shift, []).extend(assess(line, *place) for place in places if place is not None)
     return found

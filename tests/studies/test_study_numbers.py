@@ -11,7 +11,7 @@ import pytest
 from effrob.robustness.baseline import baseline
 from effrob.robustness.fit import fit
 from effrob.rows import ROBUSTNESS
-from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
+from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding, run
 from effrob.studies.reader import CAUSES, find, shipped
 from effrob.studies.study import MEAN
 
@@ -265,3 +265,19 @@ def test_imagenet_a_enters_no_verdict(findings: dict[str, Finding]) -> None:
 def test_different_harnesses_are_said(findings: dict[str, Finding]) -> None:
     for name, said in {"size": True, "test-language": True, "distribution": False, "contrastive-loss": False}.items():
         assert any("different harnesses" in notice for notice in findings[name].notices) == said
+
+
+def test_a_line_without_the_zero_model_keeps_the_two_segments_it_gave(write: Any) -> None:
+    """An arm that split ImageNet-A's line is left out of it; the split is that network's, and stays."""
+    arms = "".join(
+        f'[[arm]]\nname = "{name}"\nmodel = "{name}"\nsource = "testbed"\n' for name in ("resnet50", "resnet101")
+    )
+    contrast = '[[contrast]]\nname = "deeper"\nkind = "pair"\narms = ["resnet101", "resnet50"]\n'
+    found = run(find(str(write(f'baseline = "testbed"\nheadline = "deeper"\n{arms}{contrast}'))))
+    cell = cell_of(found, model="resnet101", shift=A, baseline="testbed-without-2", axis="clean")
+    assert cell["segments"] == 2 and cell["left_out"] == ["resnet101"]  # the zero model carries neither segment
+    line = fit(A, "testbed", "clean").without(["resnet50", "resnet101"])
+    assert cell["effective_robustness"] == line.effective_robustness(cell["clean_accuracy"], cell["accuracy"])
+    one = fit(A, baseline("testbed").without(["resnet50", "resnet101"]), "clean")
+    gap = cell["effective_robustness"] - one.effective_robustness(cell["clean_accuracy"], cell["accuracy"])
+    assert len(one.segments) == 1 and abs(gap) > 0.005
