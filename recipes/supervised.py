@@ -55,7 +55,7 @@ def predict(
     """(N,) class indices: the best of all classes, or of those `asked` (K,)."""
     network.eval()
     chunks = []
-    for images in data.images.split(batch):
+    for images in data.images.split(batch):  # type: ignore[no-untyped-call]
         scores = network(normalise(images, pixels))
         chunks.append(scores.argmax(1) if asked is None else asked[scores[:, asked].argmax(1)])
     return torch.cat(chunks)
@@ -69,7 +69,7 @@ def accuracy(network: nn.Module, data: Pictures, pixels: PixelSpec) -> float:
 def _batches(n: int, plan: Plan, generator: torch.Generator) -> Iterator[torch.Tensor]:
     for _ in range(plan.epochs):
         order = torch.randperm(n, generator=generator)
-        yield from order[: n // plan.batch * plan.batch].split(plan.batch)
+        yield from order[: n // plan.batch * plan.batch].split(plan.batch)  # type: ignore[no-untyped-call]
 
 
 def _disturbed(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -19,7 +19,7 @@ Loader = Callable[[], nn.Module]
 
 
 def run_loader(run: Run, grid: Grid, out: Path) -> Loader:
-    """The network of a run without a text tower. A self-supervised one has an untrained layer after its features."""
+    """The network of a run without a text tower. A self-supervised one has a layer of zeros after its features."""
     file = weights_of(run.name, out)
 
     def load() -> nn.Module:
@@ -28,6 +28,10 @@ def run_loader(run: Run, grid: Grid, out: Path) -> Loader:
         if run.arm.method == "self-supervised":
             network = classifier()
             _filled(network.get_submodule("0"), file)
+            for parameter in network.get_submodule(
+                "1"
+            ).parameters():  # drawn ones would make another model of every start
+                nn.init.zeros_(parameter)
             return network
         return _filled(classifier(), file)
 

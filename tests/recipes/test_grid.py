@@ -14,7 +14,9 @@ import torch
 from recipes.five_causes import arms, training
 from recipes.five_causes.evaluation import SETS
 from recipes.five_causes.grid import ARMS, POCKET, Arm, Grid, Run, Settings
+from recipes.five_causes.loaders import run_loader
 from recipes.five_causes.pairs import examples, matched
+from recipes.five_causes.tower import FlatTower, classifier
 from recipes.five_causes.training import nt_xent
 from recipes.five_causes.work import TIMES, processor_seconds, run_grid
 from shifts.classes import pocket
@@ -103,6 +105,19 @@ def test_a_checkpoint_cut_short_by_a_kill_does_not_end_the_next_start(few_pictur
     assert arms.make(Run(CLIP, 0), TINY, few_pictures, tmp_path) == made
     assert made.read_bytes() == weights and training.finished(made)
     assert not (tmp_path / "scratch" / "clip-web-2000-s0").exists()
+
+
+def test_a_loader_gives_one_network_at_every_start(tmp_path: Path) -> None:
+    """Else each start would find no record of the last one, and add its own."""
+    bare = Arm("simclr", "self-supervised", "train", 80, "none")
+    for arm, module in ((bare, FlatTower()), (LABELS, classifier())):
+        training.save(module.state_dict(), arms.weights_of(Run(arm, 0).name, tmp_path))
+        states = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            states.append(run_loader(Run(arm, 0), TINY, tmp_path)().state_dict())
+        assert states[0].keys() == classifier().state_dict().keys()
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_training_by_labels_and_without_them_repeats_itself(few_pictures: Path) -> None:
