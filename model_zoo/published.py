@@ -157,8 +157,8 @@ def _family_rule(source: str) -> list[tuple[str, str]]:
 def read_table(path: Path, layout: Source) -> list[PublishedAccuracy]:
     """Read a CSV as `layout` says. Empty cells are nulls.
 
-    Raises ModelError on a column that is missing, a cell that is no number, NaN, an accuracy outside [0, 1], and the
-    same (model, image size) twice with different values; a repeated equal row counts once.
+    Raises ModelError on a column that is missing, a row of other length than the heading, a cell that is no number, NaN, an
+    accuracy outside [0, 1], and the same (model, image size) twice with different values; a repeated equal row counts once.
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
@@ -168,6 +168,11 @@ def read_table(path: Path, layout: Source) -> list[PublishedAccuracy]:
             raise ModelError(f"{path.name} must hold the columns {', '.join(wanted)}; missing: {', '.join(missing)}")
         rows: dict[tuple[str, int | None], PublishedAccuracy] = {}
         for line, cells in enumerate(reader, start=2):
+            if None in cells or None in cells.values():  # csv's sign for more or fewer cells than columns
+                raise ModelError(
+                    f"{path.name} line {line} has not the {len(reader.fieldnames or [])} cells of its heading: leave a cell "
+                    "empty where there is no number, and quote one that holds a comma"
+                )
             row = _row(cells, layout, f"{path.name} line {line}")
             before = rows.setdefault((row.model, row.img_size), row)
             if before != row:

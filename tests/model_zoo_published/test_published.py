@@ -90,6 +90,8 @@ def test_dash_and_underscore_name_one_table_and_a_near_miss_is_helped() -> None:
         ("a,224,70,-1,90\n", "-1 percent is no accuracy"),
         ("a,224,70,forty,90\n", "'forty'"),
         ("a,224,70,40,90\na,224,70,41,90\n", "gives a at 224 pixels a second time"),
+        ("a,224,70,40\n", "line 2 has not the 5 cells of its heading"),
+        ("a,224,70,40,90,3\n", "line 2 has not the 5 cells of its heading"),
     ],
 )
 def test_bad_cells_have_a_sentence_with_file_and_line(tmp_path: Path, rows: str, sentence: str) -> None:
