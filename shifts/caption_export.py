@@ -11,12 +11,14 @@ import io
 import json
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from shifts import classes
-from shifts.caption_files import Pair, digest_ids, digest_pairs, new_folder, read_manifest, write_manifest
-from shifts.caption_records import RecordFile
+from shifts.caption_files import MANIFEST, Pair, digest_ids, digest_pairs, new_folder, read_manifest, write_manifest
+from shifts.caption_oddities import safe_filename
+from shifts.caption_records import Record, RecordFile
 from shifts.caption_variants import Variant, variant
 from shifts.captions import Captions, Report, draw, statistics
 from shifts.errors import DataError
@@ -66,9 +68,24 @@ def read_build(folder: Path) -> tuple[Captions, dict[str, Any]]:
     """A build and its manifest, checked against its digests."""
     manifest = read_manifest(folder, "captions")
     table = classes.imagenet() if manifest["table"] == "imagenet" else classes.pocket()
-    report = Report(**{key: value for key, value in manifest["report"].items() if key != "uncaptioned"})
-    captions = Captions(table, tuple(read.record for read in RecordFile(folder / CAPTIONS)), report)
-    if digest_ids(captions.ids) != manifest["ids"]:
+    said = {key: value for key, value in manifest["report"].items() if key != "uncaptioned"}
+    if (
+        set(said) != {each.name for each in fields(Report)}
+        or manifest["set"] != f"{table.name}-train"
+        or CAPTIONS not in manifest["files"]
+    ):
+        raise DataError(f"{folder / MANIFEST} is of no build that `effrob captions build` makes; build it anew")
+    records: list[Record] = []
+    for number, record, _ in RecordFile(folder / CAPTIONS):
+        after = not records or record.id > records[-1].id
+        if record.wnid not in table.index or not safe_filename(record.filename) or not after:
+            raise DataError(
+                f"record {number:,} of {folder / CAPTIONS} is no image of a class of {table.name} in string order, "
+                f"once; build it anew"
+            )
+        records.append(record)
+    captions = Captions(table, tuple(records), Report(**said))
+    if not records or digest_ids(captions.ids) != manifest["ids"]:
         raise DataError(f"{folder} does not hold the images its manifest names; build it anew")
     return captions, manifest
 
@@ -153,7 +170,7 @@ def export_shards(
                 for row, pair in enumerate(some, start):
                     record = json.dumps({"id": pair.id, "label": pair.label, "class": pair.id.partition("/")[0]})
                     for suffix, content in (
-                        (_suffix(pair.id), tree.read(pair.id)),
+                        (_suffix(pair.id), _image(tree, pair.id)),
                         ("txt", pair.text.encode()),
                         ("cls", str(pair.label).encode()),
                         ("json", record.encode()),
@@ -173,7 +190,14 @@ def copy_images(captions: Captions, tree: Tree, folder: Path) -> None:
     for record in captions.records:
         target = folder / record.id
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(tree.read(record.id))
+        target.write_bytes(_image(tree, record.id))
+
+
+def _image(tree: Tree, id: str) -> bytes:
+    try:
+        return tree.read(id)
+    except KeyError:
+        raise DataError(f"{tree.where} no longer has the image {id}; put it back, or build anew") from None
 
 
 def build_variants(names: Sequence[str]) -> tuple[Variant, ...]:

@@ -18,6 +18,20 @@ from shifts.errors import DataError, DataMissing
 
 FORMAT = "effrob-captions/1"
 MANIFEST = "manifest.json"
+TABLES = ("imagenet", "pocket")
+Wanted = tuple[type | tuple[str, ...], str]
+_FILES: Mapping[str, Wanted] = {"files": (dict, "an object of digests"), "table": (TABLES, " or ".join(TABLES))}
+# What readers of each kind rely on: a type, or the values there are; and how a sentence calls it.
+HOLDS: Mapping[str, Mapping[str, Wanted]] = {
+    "captions": {
+        **_FILES, "set": (tuple(f"{table}-train" for table in TABLES), "a training set"), "ids": (str, "a digest"),
+        "per_class": (dict, "an object of counts"), "report": (dict, "an object"),
+    },
+    "labels": {
+        **_FILES, "purpose": (("train", "test"), "train or test"), "pairs": (str, "a digest"),
+        "images_in": (dict, "where the images lie"),
+    },
+}  # fmt: skip
 
 
 class Pair(NamedTuple):
@@ -81,12 +95,18 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is no JSON ({error}); make the folder anew") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{file} must say format {FORMAT}; make the folder anew with this version")
     if manifest.get("kind") != kind:
         raise DataError(f"{folder} holds {manifest.get('kind')}, and {kind} was wanted; `{makes[kind]}` makes it")
+    for key, (wanted, means) in HOLDS[kind].items():
+        value = manifest.get(key)
+        if not isinstance(value, dict if wanted is dict else str) or (
+            isinstance(wanted, tuple) and value not in wanted
+        ):
+            raise DataError(f"{file} holds {value!r:.60} as {key!r}, and {means} was wanted; make the folder anew")
     for name, sha256 in manifest["files"].items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
             raise DataError(f"{folder / name} is not what {MANIFEST} says; make the folder anew")
