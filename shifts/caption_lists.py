@@ -87,16 +87,22 @@ def _tree(images_in: dict[str, Any], folder: Path, root: Path | None, generate_i
 def _pairs(file: Path, table: ClassTable) -> tuple[Pair, ...]:
     with file.open(encoding="utf-8", newline="") as opened:
         reader = csv.reader(opened, delimiter="\t")
-        if next(reader, None) != ["id", "label", "class"]:
-            raise DataError(f"{file} must have the columns id, label and class; make the list anew")
         made = []
-        for values in reader:
-            id, label, class_id = values if len(values) == 3 else ("", "", "")
-            if table.index.get(class_id, -1) != (int(label) if label.isdecimal() else -2):
-                raise DataError(
-                    f"line {reader.line_num:,} of {file} names no class of {table.name} with its index; mend it"
-                )
-            made.append(Pair(checked_path(id, str(file)), int(label), class_id))
+        try:
+            if next(reader, None) != ["id", "label", "class"]:
+                raise DataError(f"{file} must have the columns id, label and class; make the list anew")
+            for values in reader:
+                id, label, class_id = values if len(values) == 3 else ("", "", "")
+                index = table.index.get(class_id)
+                if index is None or str(index) != label:
+                    raise DataError(
+                        f"line {reader.line_num:,} of {file} names no class of {table.name} with its index; mend it"
+                    )
+                made.append(Pair(checked_path(id, f"line {reader.line_num:,} of {file}"), index, class_id))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{file} cannot be read below line {reader.line_num:,} ({error}); make the list anew"
+            ) from None
     return tuple(made)
 
 

@@ -91,7 +91,7 @@ def second_set(matched: Matched, per_class: int, seed: int = 0) -> tuple[Matched
     full = {label: some for label, some in by_class.items() if len(some) >= per_class}
     if not full:
         most = max(map(len, by_class.values()), default=0)
-        raise DataError(f"no class has {per_class:,} images, the largest has {most:,}; give a smaller --per-class")
+        raise DataError(f"no class has {per_class:,} images, the largest has {most:,}; give a smaller --second-set")
     kept = [p for some in full.values() for p in sorted(some, key=lambda pair: draw(seed, pair.id))[:per_class]]
     left = tuple(id for label, id in enumerate(matched.table.ids) if label not in full)
     return Matched(**{**matched.__dict__, "pairs": tuple(sorted(kept))}), left

@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from shifts.errors import DataError, DataMissing
 from shifts.folder import FolderTree
@@ -96,13 +97,14 @@ def captioned(
         tree = open_set("pocket-web", root)
         held = locate("pocket-web", root)
         assert held is not None
-        rows = ((path, text) for path, text in _csv_rows(held / "captions.csv", columns, separator))
+        rows = ((row.image, row.text) for row in _csv_rows(held / "captions.csv", columns, separator))
         return CaptionedImages("pocket-web", {"set": "pocket-web"}, tree, rows)
     shards = _shards(source)
     if shards is not None:
         folder, names = shards
         held_in = CaptionedShards(folder, names)
-        return CaptionedImages(folder.name, {"shards": str(folder.resolve())}, held_in, _shard_rows(held_in))
+        called = names[0] if names is not None and len(names) == 1 else folder.resolve().name
+        return CaptionedImages(called, {"shards": str(folder.resolve())}, held_in, _shard_rows(held_in))
     path = Path(source)
     if not path.is_file():
         raise DataMissing(f"no captions at {source}; name a CSV file, a folder of WebDataset shards, or pocket-web")
@@ -115,14 +117,15 @@ def _shards(source: str) -> tuple[Path, tuple[str, ...] | None] | None:
     match = _RANGE.search(path.name)
     if match:
         width, head, tail = len(match[1]), path.name[: match.start()], path.name[match.end() :]
-        numbers = range(int(match[1]), int(match[2]) + 1)
-        names = tuple(f"{head}{number:0{width}d}{tail}" for number in numbers)
-        missing = [name for name in names if not (path.parent / name).is_file()]
-        if missing or not names:
-            raise DataMissing(
-                f"{source} names {len(names)} shards; {path.parent / (missing or ['none'])[0]} is not there"
-            )
-        return path.parent, names
+        first, last = int(match[1]), int(match[2])
+        if first > last:
+            raise DataMissing(f"{source} counts from {first} down to {last}; write the smaller number first")
+        names: list[str] = []
+        for number in range(first, last + 1):
+            names.append(f"{head}{number:0{width}d}{tail}")
+            if not (path.parent / names[-1]).is_file():
+                raise DataMissing(f"{source} names {last - first + 1:,} shards; {path.parent / names[-1]} is not there")
+        return path.parent, tuple(names)
     if path.is_dir():
         return path, None
     return (path.parent, (path.name,)) if path.suffix == ".tar" else None
@@ -141,30 +144,51 @@ def _shard_rows(tree: CaptionedShards) -> Iterator[tuple[str, str]]:
             yield f"{name}/{path}", text
 
 
+class CsvRow(NamedTuple):
+    """A row of a captions CSV, and the line it ends on."""
+
+    line: int
+    image: str
+    text: str
+
+
 def _csv_images(path: Path, columns: tuple[str, str], separator: str) -> CaptionedImages:
     """A CSV's images under the deepest folder they share. Relative paths are sought beside the file, then from here."""
     first = next(_csv_rows(path, columns, separator), None)
     if first is None:
         raise DataError(f"{path} holds no rows; give a file of {columns[0]} and {columns[1]}")
-    base = path.parent if (path.parent / first[0]).exists() else Path()
-    top = os.path.abspath(base)  # noqa: PTH100  links stay as they are named: ids are paths inside what was given
-    if Path(first[0]).is_absolute():
-        top = os.path.commonpath([os.path.dirname(image) for image, _ in _csv_rows(path, columns, separator)])  # noqa: PTH120
-    skip = len(top.rstrip("/")) + 1 if Path(first[0]).is_absolute() else 0
+    absolute = os.path.isabs(first.image)  # noqa: PTH117  half a million Paths would take seconds
+    top = os.path.abspath(path.parent if os.path.exists(path.parent / first.image) else ".")  # noqa: PTH100, PTH110  links stay
+    if absolute:
+        folders = set()
+        for row in _csv_rows(path, columns, separator):
+            if not os.path.isabs(row.image):  # noqa: PTH117
+                raise DataError(
+                    f"line {row.line:,} of {path} has a relative path below absolute ones; write all in one way"
+                )
+            folders.add(os.path.dirname(row.image))  # noqa: PTH120
+        top = os.path.commonpath(folders)
+    skip = len(top.rstrip("/")) + 1 if absolute else 0
     if not Path(top).is_dir():
         raise DataMissing(
             f"{path} names images under {top}, which is not there; mend its paths or start where they hold"
         )
-    rows = ((image[skip:].removeprefix("./"), text) for image, text in _csv_rows(path, columns, separator))
+    rows = (
+        (checked_path(row.image[skip:].removeprefix("./"), f"line {row.line:,} of {path}"), row.text)
+        for row in _csv_rows(path, columns, separator)
+    )
     return CaptionedImages(path.name, {"folder": top}, FolderTree(Path(top)), rows)
 
 
-def _csv_rows(path: Path, columns: tuple[str, str], separator: str) -> Iterator[tuple[str, str]]:
+def _csv_rows(path: Path, columns: tuple[str, str], separator: str) -> Iterator[CsvRow]:
     """Rows as open_clip's trainer reads them (quotes quote); DataError with the line of a row that is short."""
     if not path.is_file():
         raise DataMissing(f"no captions file {path}")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
+    if len(separator) != 1 or separator in '\r\n"':
+        raise DataError(f"columns are separated by one character, a tab or a comma; got {separator!r}")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines: list[str] = []  # of the row that is being read
+        reader = csv.reader(_kept(file, lines), delimiter=separator)
         try:
             header = next(reader, [])
             places = [header.index(column) if column in header else -1 for column in columns]
@@ -172,11 +196,45 @@ def _csv_rows(path: Path, columns: tuple[str, str], separator: str) -> Iterator[
                 raise DataError(
                     f"{path} must have the columns {columns[0]} and {columns[1]}, separated by {separator!r}; it has {header}"
                 )
+            lines.clear()
             for row in reader:
                 if len(row) <= max(places):
                     raise DataError(
                         f"line {reader.line_num:,} of {path} has {len(row)} of {len(header)} columns; mend it"
                     )
-                yield row[places[0]], row[places[1]]
-        except (csv.Error, UnicodeDecodeError) as error:
+                if len(lines) > 1 and _open_quote(lines, separator):
+                    raise DataError(
+                        f"line {reader.line_num - len(lines) + 1:,} of {path} opens a quote that nothing closes; mend it"
+                    )
+                lines.clear()
+                yield CsvRow(reader.line_num, row[places[0]], row[places[1]])
+        except csv.Error as error:
             raise DataError(f"line {reader.line_num + 1:,} of {path} cannot be read ({error}); mend it") from None
+        except UnicodeDecodeError:
+            raise DataError(f"line {_undecodable(path):,} of {path} is not UTF-8; save the file in UTF-8") from None
+
+
+def _kept(file: Iterable[str], lines: list[str]) -> Iterator[str]:
+    for line in file:
+        lines.append(line)
+        yield line
+
+
+def _open_quote(lines: Sequence[str], separator: str) -> bool:
+    """Whether a row over several lines ends with its file and not with its quote."""
+    try:
+        list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error as error:
+        return "unexpected end of data" in str(error)
+    return False
+
+
+def _undecodable(path: Path) -> int:
+    """The number of the first line that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1

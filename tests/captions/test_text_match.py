@@ -221,7 +221,13 @@ def test_bad_sources_get_a_sentence(write, tmp_path: Path, sources: dict[str, st
         ("image,caption\na,b\n", "must have the columns filepath and title"),
         ("filepath\ttitle\na.jpg\n", "line 2 of .* has 1 of 2 columns"),
         ("filepath\ttitle\n", "holds no rows"),
-        (b"filepath\ttitle\na.jpg\t\xff\n", "cannot be read"),
+        (b"filepath\ttitle\na.jpg\tx\nb.jpg\t\xff\n", r"line 3 of .* is not UTF-8"),
+        ("filepath\ttitle\n".encode("utf-16"), r"line 1 of .* is not UTF-8"),
+        ("filepath\ttitle\na.jpg\tx\n../b.jpg\tx\n", r"line 3 of .* names the file '\.\./b\.jpg'"),
+        ("filepath\ttitle\na.jpg\tx\n/b.jpg\tx\n", r"line 3 of .* names the file '/b\.jpg'"),
+        ("filepath\ttitle\n/a.jpg\tx\nb.jpg\tx\n", r"line 3 of .* relative path below absolute ones"),
+        ('filepath\ttitle\na.jpg\tx\nb.jpg\t"x\nc.jpg\ty\n', r"line 3 of .* opens a quote that nothing closes"),
+        (f"filepath\ttitle\n{'a' * 6000}.jpg\tx\nb.jpg\n", r"line 3 of .* has 1 of 2 columns"),
         ("filepath\ttitle\n/none/a/b.jpg\tx\n/none/a/c.jpg\tx\n", "under /none/a, which is not there"),
     ):
         with pytest.raises((shifts.DataError, shifts.DataMissing), match=said):
@@ -229,9 +235,16 @@ def test_bad_sources_get_a_sentence(write, tmp_path: Path, sources: dict[str, st
     for source, said in (
         (str(tmp_path / "none.csv"), "name a CSV file"), (str(tmp_path), "holds no .tar shards"),
         (sources["shards"] + "/{000000..000009}.tar", "names 10 shards; .*000003.tar is not there"),
+        (sources["shards"] + "/{0..99999999999999999999}.tar", "0.tar is not there"),
+        (sources["shards"] + "/{000002..000001}.tar", "from 2 down to 1"),
     ):  # fmt: skip
         with pytest.raises(shifts.DataMissing, match=said):
             captioned(source)
+    for separator in ("", "ab", "\n", '"'):
+        with pytest.raises(shifts.DataError, match="separated by one character"):
+            captioned(str(write("filepath\ttitle\na.jpg\tx\n", "s.csv")), separator=separator)
+    said = '\ufefffilepath\ttitle\na.jpg\t"a\nmug"\nb.jpg\t"b"c\n'  # pandas reads these as we do
+    assert list(captioned(str(write(said, "b.csv"))).rows) == [("a.jpg", "a\nmug"), ("b.jpg", "bc")]
     images = captioned(str(write("filepath\ttitle\n../a.jpg\ta mug\n", "e.csv")))
     with pytest.raises(shifts.DataError, match=r"'\.\./a\.jpg', which would lie outside it"):
         write_list(match(images, POCKET, "words"), images, tmp_path / "out", "train")
@@ -254,6 +267,9 @@ def test_a_list_that_was_changed_is_refused(sources: dict[str, str], tmp_path: P
         shifts.load("list", root=tmp_path)
     file.write_text(text.replace("n01440764/", "../n01440764/", 1))
     with pytest.raises(shifts.DataError, match="outside it"):
+        shifts.load("list", root=tmp_path)
+    file.write_bytes(text.encode() + b"\xff")
+    with pytest.raises(shifts.DataError, match="cannot be read below line"):
         shifts.load("list", root=tmp_path)
     file.write_text("".join(text.splitlines(keepends=True)[:-1]))
     with pytest.raises(shifts.DataError, match="not what manifest"):
