@@ -28,7 +28,16 @@ TABLE = {
 }
 WITHOUT_TRAINING = ("native", "zero-shot")
 VERSION = 1  # of what the learning heads do: a change gives records a new key
-_STRENGTH = re.compile(r"linear-probe@(?P<C>\S+)")
+_STRENGTH = re.compile(r"linear-probe@(?P<share>share)?(?P<C>\S+)")
+PATH = "linear-probe@path"
+SHARES = (
+    "1e-2",
+    "1e-3",
+    "1e-4",
+    "1e-5",
+    "1e-6",
+    "1e-7",
+)  # of rows x variance, from strong to weak: what PATH stands for
 _SHOTS = re.compile(r"few-shot-(?P<shots>[1-9]\d*)(@(?P<seed>\d+))?")
 
 
@@ -73,7 +82,7 @@ def _offered(find: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...
 
 
 def names() -> list[str]:
-    """Every head that can be asked for; K of `few-shot-K` is a number. `linear-probe@C` and `few-shot-K@SEED` go further."""
+    """Every head that can be asked for; K of `few-shot-K` is a number. Some take more after an @, as `linear-probe@C` does."""
     shipped = (f"{name}-K" if name == "few-shot" else name for name in TABLE)
     return sorted({*shipped, *(entry.name for entry in entry_points(group="effrob.heads"))})
 
@@ -106,8 +115,19 @@ def _taken_apart(name: str) -> tuple[str, dict[str, Any]]:
     except ValueError:
         strength = math.nan
     if not (math.isfinite(strength) and strength > 0):
-        raise UsageProblem(f"linear-probe@C takes a strength above 0, as in linear-probe@0.1, and not {found['C']!r}")
-    return "linear-probe", {"strength": strength}
+        raise UsageProblem(
+            "linear-probe@C takes a strength above 0, as in linear-probe@0.1, linear-probe@share1e-3 a part of rows x "
+            f"variance, and linear-probe@path several of those: {name.partition('@')[2]!r} is none of them"
+        )
+    return "linear-probe", {"share" if found["share"] else "strength": strength}
+
+
+def _walked(asked: tuple[str, ...]) -> list[str]:
+    """The names with PATH written out, a head a strength."""
+    found: list[str] = []
+    for name in asked:
+        found += [f"linear-probe@share{share}" for share in SHARES] if name == PATH else [name]
+    return found
 
 
 def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> list[HeadChoice]:
@@ -116,7 +136,7 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
     Several prompt sets give a zero-shot head each. Raises UsageProblem for a name nobody knows.
     """
     chosen: list[HeadChoice] = []
-    for name in asked or (("zero-shot",) if has_text else ("native",)):
+    for name in _walked(asked or (("zero-shot",) if has_text else ("native",))):
         if name.startswith(PREFIX):
             chosen.append(HeadChoice(Imported(name).name))
             continue

@@ -28,9 +28,10 @@ RESIDENT = 2 << 30  # bytes of features that are held in memory; more are read f
 
 @dataclass(frozen=True)
 class Probe:
-    """strength: fit this C alone and choose nothing."""
+    """strength, or share (penalty / (rows x summed variance)): fit this one alone and choose nothing."""
 
     strength: float | None = None
+    share: float | None = None
     progress: bool = False
     seed: int = 0
     name: str = "linear-probe"
@@ -40,10 +41,12 @@ class Probe:
         train = usable(train, self.name)
         whole = features_of(train)
         facts: dict[str, Any] = {"train": train_facts(train)}
-        if self.strength is not None:
-            chosen, start = self.strength, None
+        unit = 1.0 / (len(whole) * (whole.spread or 1.0))
+        if self.strength is not None or self.share is not None:
+            chosen, start = self.strength or unit / (self.share or 1.0), None
+            facts["share"] = unit / chosen
         else:
-            sweep, points, facts["held_out"] = self._sweep(train, whole)
+            sweep, points, facts["held_out"] = self._sweep(train, unit)
             best = choose(sweep)
             facts["sweep"] = sweep
             chosen, start = sweep[best]["C"], points[best]
@@ -54,14 +57,11 @@ class Probe:
     def _rules(self) -> Rules:
         return Rules(progress=self.progress, seed=self.seed)
 
-    def _sweep(
-        self, train: Training, whole: FeatureBlocks
-    ) -> tuple[list[dict[str, Any]], list[ProbePoint], dict[str, Any]]:
+    def _sweep(self, train: Training, unit: float) -> tuple[list[dict[str, Any]], list[ProbePoint], dict[str, Any]]:
         """Every strength tried with its held-out accuracy and loss, its point, and how rows were held out."""
         parts = split(train.targets, FRACTION, self.seed)
         kept = features_of(train, parts.kept)
         asked = FeatureBlocks.unmeasured(train.array, train.rows[parts.held_out], device=train.device)
-        unit = 1.0 / (len(whole) * whole.spread) if whole.spread > 0 else 1.0
         sweep: list[dict[str, Any]] = []
         points = []
         strengths = [unit / share for share in SHARES]

@@ -135,6 +135,12 @@ def test_heads_are_named_with_their_options() -> None:
     assert [type(head).__name__ for head in made] == ["Probe", "Probe", "FewShot", "FewShot", "RidgeHead", "Knn"]
     assert made[1].strength == 0.1 and (made[3].shots, made[3].seed) == (16, 2)
     assert len({choice.digest for choice in choose(names, ("openai",), False)}) == len(names)
-    for wrong, told in (("few-shot", "few-shot-4"), ("linear-probe@0", "above 0"), ("few-shot-0", "few-shot-K")):
+    for wrong, told in (
+        ("few-shot", "few-shot-4"),
+        ("linear-probe@0", "above 0"),
+        ("linear-probe@share0", "above 0"),
+        ("linear-probe@paths", "none of them"),
+        ("few-shot-0", "few-shot-K"),
+    ):
         with pytest.raises(UsageProblem, match=told):
             choose((wrong,), ("openai",), False)

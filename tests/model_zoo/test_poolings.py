@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from click.testing import CliRunner
 
 import model_zoo
+from effrob.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,20 @@ def test_poolings_are_those_of_the_towers_own_tokens(weights: dict[str, Path]) -
         digests.add((identity.digest, identity.layer))
     plain = model_zoo.identify(f"timm:test_vit@{weights['test_vit']}")
     assert len({*digests, (plain.digest, plain.layer)}) == 4 and plain.n_classes == 1000
+
+
+def test_a_registration_names_a_pooling_as_a_spec_does(
+    weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path))
+    asked = ["register", "tower", "--checkpoint", str(weights["test_vit"]), "--like", "timm:test_vit"]
+    done = CliRunner().invoke(main, [*asked, "--features", "cls+mean"])
+    assert done.exit_code == 0, done.output
+    mine, other = (model_zoo.load(s, "cpu") for s in ("tower", f"timm:test_vit#cls+mean@{weights['test_vit']}"))
+    pictures = torch.randn(3, 3, *mine.pixels.size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(mine.embed(pictures), other.embed(pictures))
+    assert (mine.identity.layer, mine.kind, mine.classifier) == ("cls+mean", "penultimate", None)
 
 
 def test_a_layer_can_be_named_in_the_spec(weights: dict[str, Path]) -> None:
