@@ -16,7 +16,6 @@ from benchmarks.pictures import six, validation
 PROMPT = "a photo of a {}."
 WORKERS = (0, 2)  # CLIP_benchmark's data loader workers: the better of the two in each round is the reference
 ONE = (2,)  # for six sets, where its time goes into text
-ONE = (2,)  # for six sets, where its time goes into text
 
 
 def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
