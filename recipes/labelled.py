@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import timm
@@ -20,8 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 import shifts
+from model_zoo.errors import ModelError
 from recipes.five_causes.training import nt_xent
-from recipes.five_causes.views import View, contrastive_view, training_crop
+from recipes.five_causes.views import Colour, View, contrastive_view, training_crop
+from recipes.frozen import WithoutWords, on_tower
 from shifts.shift import Shift
 
 PROJECTION, TEMPERATURE = 128, 0.1
@@ -81,6 +84,7 @@ class Place:
 @click.option(
     "--model", default="resnet50_clip", show_default=True, help="timm's name; this one is CLIP's own ResNet-50."
 )
+@click.option("--tower", metavar="SPEC", help="Learn a linear layer on this frozen tower instead: openclip:ARCH@FILE.")
 @click.option("--loss", type=click.Choice(["cross-entropy", "simclr"]), default="cross-entropy", show_default=True)
 @click.option("--epochs", type=click.IntRange(min=1), default=90, show_default=True)
 @click.option(
@@ -96,29 +100,30 @@ class Place:
     "--out", type=click.Path(path_type=Path), required=True, help="Takes last.pt, which a restart goes on from."
 )
 def main(
-    listed: Path, data: Path | None, model: str, loss: str, epochs: int, batch: int, rate: float, drops: str,
+    listed: Path, data: Path | None, model: str, tower: str | None, loss: str, epochs: int, batch: int, rate: float, drops: str,
     decay: float, crop: float, seed: int, workers: int, out: Path,
 ) -> None:  # fmt: skip
     """Train by SGD with Nesterov momentum and a stepped rate; `out`/final.pt holds the network's bare weights."""
     place = Place.here()
     torch.manual_seed(seed)
+    if tower is not None and loss != "cross-entropy":
+        raise click.UsageError("a layer on a frozen tower learns from labels: leave out --loss, or --tower")
     if not (listed / "labels.csv").is_file():
         raise click.UsageError(f"{listed} holds no labels.csv; `effrob captions export --format labels` writes a list")
     try:
         rows = shifts.load(str(listed), root=data)
-        network = timm.create_model(model, pretrained=False, num_classes=len(rows.labels.parent_ids))
-    except (shifts.DataError, shifts.DataMissing) as error:
+        network, side, mean, std = _network(model, tower, len(rows.labels.parent_ids))
+    except (shifts.DataError, shifts.DataMissing, ModelError) as error:
         raise click.UsageError(str(error)) from None
     except RuntimeError as error:  # timm's word for a name it does not know
         raise click.UsageError(f"--model {model}: {error}") from None
-    config = timm.data.resolve_model_data_config(network)
-    side, mean, std = int(config["input_size"][-1]), config["mean"], config["std"]
     simclr = loss == "simclr"
     view = contrastive_view(side, mean, std) if simclr else training_crop(crop, side, mean, std)
-    trained: nn.Module = Projected(network, int(network.num_features)) if simclr else network
+    trained: nn.Module = Projected(network, _width(network)) if simclr else network
     trained.to(place.device)
     spread = DistributedDataParallel(trained, find_unused_parameters=simclr) if place.world > 1 else trained
-    optimizer = torch.optim.SGD(spread.parameters(), rate, momentum=0.9, weight_decay=decay, nesterov=True)
+    learned = [parameter for parameter in spread.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learned, rate, momentum=0.9, weight_decay=decay, nesterov=True)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [int(epoch) for epoch in drops.split(",")])
     out.mkdir(parents=True, exist_ok=True)
     begun = resume(out / "last.pt", trained, optimizer, schedule, place.device)
@@ -131,9 +136,26 @@ def main(
             state = {"epoch": epoch + 1, "trained": trained.state_dict(), "optimizer": optimizer.state_dict()}
             store({**state, "schedule": schedule.state_dict()}, out / "last.pt")
     if place.rank == 0:
+        if isinstance(network, WithoutWords):
+            taught = set(rows.targets.tolist())
+            network.silence([label for label in range(len(rows.labels.parent_ids)) if label not in taught])
         store(network.state_dict(), out / "final.pt")
     if place.world > 1:
         distributed.destroy_process_group()
+
+
+def _network(model: str, tower: str | None, classes: int) -> tuple[nn.Module, int, Colour, Colour]:
+    """What is trained, and the side, mean and deviation of the pictures it sees."""
+    if tower is not None:
+        made, pixels = on_tower(tower, classes)
+        return made, pixels.size[0], pixels.mean, pixels.std
+    network = timm.create_model(model, pretrained=False, num_classes=classes)
+    config = timm.data.resolve_model_data_config(network)
+    return network, int(config["input_size"][-1]), config["mean"], config["std"]
+
+
+def _width(network: Any) -> int:
+    return int(network.num_features)
 
 
 def loader(

@@ -1,7 +1,9 @@
 """The published experiment's runs as command lines, ready for a machine with GPUs: printed, never run from here.
 
 Recipe of Fang et al. 2022 as later work repeats it: RN50, 32 epochs of contrastive training in batches of 1024, 90 of
-supervised training in batches of 256, crops of at least nine tenths. Plain data; imports no trainer.
+supervised training in batches of 256, crops of at least nine tenths. Heads of effrob want an image of every class, which
+neither the web's texts nor the captioned images have: the head without words is a layer trained on the frozen tower, and
+the probe that compares towers learns from all of ImageNet. Plain data; imports no trainer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ BUILD, ARMS, RUNS = "five-causes/build", "five-causes/arms", "five-causes/runs"
 YFCC, YFCC_PAIRS, SHARDS = "yfcc15m/{{000000..{last:06d}}}.tar", 15_000_000, 1500
 SHARES = {1: "all", 2: "half", 4: "a quarter", 8: "an eighth"}  # of the web's shards, by divisor
 VARIANTS = ("title", "title+description", "title+description+tags", "class-name")
+# What open_clip's RN50 sees: its own size, mean and deviation.
+PIXELS = "resize=224,crop=224,interpolation=bicubic,mean=0.48145466/0.4578275/0.40821073,std=0.26862954/0.26130258/0.27577711"
 SUITE = ("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a")
 
 
@@ -86,6 +90,10 @@ def _without_words(seed: int) -> Iterator[Line]:
     yield _labelled(f"iii: a classifier on the same ImageNet images, seed {seed}", labels, f"labels-{seed}", seed)
     web = f"iv: a classifier on text-matched labels of the web, seed {seed}"
     yield _labelled(web, matched, f"yfcc-labels-{seed}", seed)
+    tower = ("--tower", _web(seed), "--epochs", "10", "--drops", "6,8")
+    yield _labelled(
+        f"iv: a head without words on the web's CLIP, seed {seed}", matched, f"web-head-{seed}", seed, tower
+    )
     simclr = ("--loss", "simclr", "--epochs", "200", "--batch", "2048", "--rate", "1.2", "--drops", "100,150")
     yield _labelled(f"v: SimCLR on the same ImageNet images, seed {seed}", labels, f"simclr-{seed}", seed, simclr)
 
@@ -96,23 +104,32 @@ def _labelled(remark: str, listed: str, name: str, seed: int, more: Sequence[str
 
 
 def _evaluations() -> Iterator[Line]:
-    matched, labels = ("--train", f"{ARMS}/yfcc-matched"), ("--train", f"{ARMS}/labels")
     for seed in SEEDS:
         towers = [_tower(variant, seed) for variant in VARIANTS] + [f"yfcc-{share}-{seed}" for share in SHARES]
         clips = [f"openclip:RN50@{RUNS}/{name}/checkpoints/epoch_32.pt" for name in towers]
-        web = f"openclip:RN50@{RUNS}/yfcc-1-{seed}/checkpoints/epoch_32.pt"
         names = ("labels", "yfcc-labels", "simclr")
         plain = {name: f"timm:resnet50_clip@{RUNS}/{name}-{seed}/final.pt" for name in names}
         yield _eval(f"i, ii, iii, v: every CLIP by its prompts, seed {seed}", clips, "zero-shot")
-        yield _eval(f"iv: the web's CLIP by a head without words, seed {seed}", [web], "linear-probe", matched)
+        head = f"web-head-{seed}"
+        register = ("effrob", "register", head, "--loader", "recipes.frozen:rn50", "--pixels", PIXELS)
+        yield Line(f"iv: the head without words, by name, seed {seed}", (*register, *_final(head)))
+        yield _eval(f"iv: the web's CLIP by a head without words, seed {seed}", [head], "native")
         yield _eval(f"iii, iv: the classifiers, seed {seed}", [plain["labels"], plain["yfcc-labels"]], "native")
         probed = [plain["simclr"], plain["labels"]]
-        yield _eval(f"v: towers by one probe on the same images' labels, seed {seed}", probed, "linear-probe", labels)
+        yield _eval(f"v: towers by one probe on ImageNet's labels, seed {seed}", probed, "linear-probe")
     yield Line("every row beside the published ones", ("effrob", "leaderboard", "--format", "md"))
 
 
-def _eval(remark: str, models: Sequence[str], head: str, more: Sequence[str] = ()) -> Line:
-    return Line(remark, ("effrob", "eval", *_each("--model", models), "--head", head, *more, *_each("--shift", SUITE)))
+def _final(name: str) -> tuple[str, str]:
+    return "--checkpoint", f"{RUNS}/{name}/final.pt"
+
+
+def _eval(remark: str, models: Sequence[str], head: str) -> Line:
+    return Line(remark, ("effrob", "eval", *_each("--model", models), "--head", head, *_each("--shift", SUITE)))
+
+
+def _web(seed: int) -> str:
+    return f"openclip:RN50@{RUNS}/yfcc-1-{seed}/checkpoints/epoch_32.pt"
 
 
 def _tower(variant: str, seed: int) -> str:

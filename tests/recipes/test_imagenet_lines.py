@@ -32,13 +32,20 @@ def test_contrastive_lines_are_the_trainers_own(line: Line) -> None:
 def test_every_arm_is_printed() -> None:
     names = {parse_args(list(line.argv[5:])).name for line in of_trainer("open_clip_train.main")}
     assert len(names) == 3 * 8 and {"imagenet-class-name-0", "yfcc-8-2"} <= names
-    assert len(of_trainer("recipes.labelled")) == 3 * 3
+    assert len(of_trainer("recipes.labelled")) == 3 * 4
     printed = CliRunner().invoke(main, ["--scale", "imagenet"]).output.splitlines()
     read = [tuple(shlex.split(text)) for text in printed if text and not text.startswith("#")]
     assert read == [line.argv for line in LINES]
     weights = {part for line in LINES if line.argv[0] == "effrob" for part in line.argv if "five-causes/runs/" in part}
     outs = {line.argv[line.argv.index("--out") + 1] for line in of_trainer("recipes.labelled")}
-    assert {spec.partition("@")[2].removesuffix("/final.pt") for spec in weights if spec.startswith("timm:")} == outs
+    finals = {part.partition("@")[2] or part for part in weights if part.endswith("/final.pt")}
+    assert {file.removesuffix("/final.pt") for file in finals} == outs
+    named = {line.argv[2] for line in LINES if line.argv[:2] == ("effrob", "register")}
+    assert named == {
+        part for line in LINES if line.argv[:2] == ("effrob", "eval") for part in line.argv if part in named
+    }
+    trained_on = {line.argv[line.argv.index("--train") + 1] for line in LINES if "--train" in line.argv}
+    assert not trained_on, "a list out of captions lacks classes, and a head of effrob wants them all"
     logs = {spec.partition("@")[2].split("/")[2] for spec in weights if spec.startswith("openclip:")}
     assert logs == names
 

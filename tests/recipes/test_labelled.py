@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
 
+import open_clip
 import pytest
 import timm
 import torch
 from click.testing import CliRunner
 
 import model_zoo
+from model_zoo import from_callable
+from recipes.five_causes.imagenet import lines
+from recipes.five_causes.tower import clip_config
+from recipes.five_causes.training import write_config
+from recipes.frozen import NEVER, WithoutWords, rn50
 from recipes.labelled import Listed, main
 from shifts.caption_export import export_labels, read_build, write_build
 from shifts.captions import read_captions
@@ -17,6 +25,7 @@ from shifts.catalogue import load
 from shifts.classes import pocket
 from shifts.pocket_draw import CAPTIONS
 
+ROOT = Path(__file__).resolve().parents[2]
 NETWORK = "test_resnet"  # timm's own smallest
 
 
@@ -62,6 +71,46 @@ def test_weights_are_read_back_by_effrob(listed: Path, few_pictures: Path, tmp_p
     assert any(name.startswith("projection") for name in last["trained"])
     encoder = model_zoo.load(f"timm:{NETWORK}@{final}", "cpu")
     assert encoder.identity.n_classes == 20
+
+
+def test_a_head_without_words_is_learned_from_a_list_that_lacks_classes(few_pictures: Path, tmp_path: Path) -> None:
+    """No head of effrob learns from such a list, and captions leave some class without an image as a rule."""
+    captions = read_captions(few_pictures / CAPTIONS, pocket())
+    some = [record for record in captions.records if record.wnid in captions.table.ids[:3]]
+    write_build(captions.kept(some), tmp_path / "build", "pocket-train", {})
+    kept, manifest = read_build(tmp_path / "build")
+    export_labels(kept, tmp_path / "list", manifest)
+    tower = f"openclip:{write_config(tmp_path)}@{tmp_path / 'clip.pt'}"
+    clip = create_model_from_file(tmp_path)
+    torch.save({"epoch": 1, "state_dict": {f"module.{k}": v for k, v in clip.items()}}, tmp_path / "clip.pt")
+    run(tmp_path / "list", few_pictures, tmp_path / "h", "--epochs", "2", "--rate", "0.5", "--tower", tower)
+    state = torch.load(tmp_path / "h" / "final.pt", weights_only=True)
+    frozen = {name.removeprefix("0."): tensor for name, tensor in state.items() if name.startswith("0.")}
+    assert frozen and all(torch.equal(tensor, clip[f"visual.{name}"]) for name, tensor in frozen.items())
+    assert state["1.weight"].shape[0] == 20 and (state["1.bias"][3:] == NEVER).all() and not state["1.weight"][3:].any()
+    assert (state["1.bias"][:3] > -100).all() and state["1.weight"][:3].abs().sum() > 0
+
+
+def create_model_from_file(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights, untrained, of the five causes' contrastive model; running means that are no longer zero."""
+    (folder / "bare.json").write_text(json.dumps(clip_config()))
+    open_clip.add_model_config(folder / "bare.json")
+    state: dict[str, torch.Tensor] = open_clip.create_model("bare").state_dict()
+    return {name: t + 0.25 if name.endswith("running_mean") else t for name, t in state.items()}
+
+
+def test_the_printed_head_is_registered_and_read_back(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    made = rn50()
+    torch.save(made.state_dict(), tmp_path / "final.pt")
+    line = next(line for line in lines() if "register" in line.argv)
+    given = dict(pairwise(line.argv))
+    assert given["--loader"] == "recipes.frozen:rn50"
+    loader = from_callable.find(given["--loader"], str(ROOT), tmp_path / "final.pt")
+    module = from_callable.module_of(loader)
+    assert isinstance(module, WithoutWords) and torch.equal(
+        module.state_dict()["1.weight"], made.state_dict()["1.weight"]
+    )
 
 
 def test_two_views_of_a_picture_are_two_crops(listed: Path, few_pictures: Path) -> None:
