@@ -24,9 +24,9 @@ from effrob.errors import IncompleteFeatures
 from effrob.features.batches import Batch, Batches, Crops, Geometry
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
 from effrob.features.forward import Network
-from effrob.features.lane import Arrival, Lane
+from effrob.features.lane import Arrival, Lane, Promised
 from effrob.features.pixel_cache import PixelCache, PixelKey, shard_of
-from effrob.features.threads import cores, divide, torch_threads_kept
+from effrob.features.threads import alone, cores, divide, torch_threads_kept
 from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
@@ -125,6 +125,7 @@ def extract(
                 division = divide(cores(), most, crops.seconds, spent)
                 torch.set_num_threads(division.torch)
                 batches.resize(how.decode_threads or division.decode)
+                run.widen(division.batches)
             bar.update(len(batch.rows))
             if len(run.failed) == len({stream.name for stream in streams}):
                 break
@@ -142,6 +143,8 @@ class _Run:
         self._rows = {id(stream): _Rows(stream.key.n) for stream in streams}
         self._coming: deque[list[tuple[Stream, range, Arrival]]] = deque()
         self._writing: deque[tuple[Stream, Future[None]]] = deque()
+        self._beside: ThreadPoolExecutor | None = None
+        self._depth = lane.depth
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> _Run:
@@ -153,6 +156,12 @@ class _Run:
     def __exit__(self, *about: object) -> None:
         self._open.close()
 
+    def widen(self, batches: int) -> None:
+        """From now on so many batches go through the networks at once, in threads of their own, where all bear it."""
+        if batches > 1 and all(network.reentrant for network in self._networks.values()):
+            threads = ThreadPoolExecutor(batches, thread_name_prefix="network", initializer=alone)
+            self._beside, self._depth = self._open.enter_context(threads), batches
+
     def step(self, batch: Batch, streams: Sequence[Stream]) -> None:
         """One batch through every network that wants it; takes in what has come home meanwhile."""
         there = {}
@@ -163,15 +172,24 @@ class _Run:
             if stream.geometry not in there:
                 there[stream.geometry] = self._lane.send(batch.pixels[stream.geometry])
             try:
-                features = self._networks[id(stream)](there[stream.geometry])
-                if features.shape != (len(batch.rows), stream.encoder.dim):
-                    wanted = (len(batch.rows), stream.encoder.dim)
-                    raise ValueError(f"it gave numbers of shape {tuple(features.shape)}, wanted {wanted}")
-                under_way.append((stream, batch.rows, self._lane.fetch(features)))
+                under_way.append((stream, batch.rows, self._begin(stream, there[stream.geometry])))
             except Exception as error:
                 self._fail(stream, batch.rows, error)
         self._coming.append(under_way)
-        self.drain(self._lane.depth)
+        self.drain(self._depth)
+
+    def _begin(self, stream: Stream, pixels: torch.Tensor) -> Arrival:
+        """A batch on its way through one network."""
+        if self._beside is None:
+            return self._lane.fetch(self._through(stream, pixels))
+        return Promised(self._beside.submit(self._through, stream, pixels))
+
+    def _through(self, stream: Stream, pixels: torch.Tensor) -> torch.Tensor:
+        features = self._networks[id(stream)](pixels)
+        if features.shape != (len(pixels), stream.encoder.dim):
+            wanted = (len(pixels), stream.encoder.dim)
+            raise ValueError(f"it gave numbers of shape {tuple(features.shape)}, wanted {wanted}")
+        return features
 
     def drain(self, behind: int, whole: bool = False) -> None:
         """Take in features until at most `behind` batches are under way; `whole`: wait for the disk too."""

@@ -21,6 +21,7 @@ ROOM = (
     28 << 20
 )  # bytes a tensor may have on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
+LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
 CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third faster with channels last on a CPU
 
 
@@ -60,6 +61,21 @@ class Network:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._undo.close()
+
+    @property
+    def reentrant(self) -> bool:
+        """Whether batches may go through it in several threads at once: layers of libraries alone, and none that is hooked."""
+        module = self.encoder.module
+        return (
+            module is not None
+            and not self._compiled
+            and not any(
+                type(layer).__module__.partition(".")[0] not in LIBRARIES
+                or layer._forward_hooks
+                or layer._forward_pre_hooks
+                for layer in module.modules()
+            )
+        )
 
     def _cast(self) -> bool:
         """Cast the module's weights; False, with everything put back, where it does not run that way."""

@@ -6,7 +6,9 @@ a CPU the same calls hand the tensors through. Knows no encoders and no files.
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,19 +17,47 @@ from numpy.typing import NDArray
 DEPTH = 4  # batches a GPU may be behind the host before the host waits for the oldest
 
 
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(Protocol):
     """Features on their way to the host."""
+
+    @property
+    def here(self) -> bool: ...
+
+    def wait(self) -> NDArray[np.float32]:
+        """(B, D) float32 on the host. Raises what the device, or the network, raised meanwhile."""
+
+
+@dataclass(frozen=True)
+class Promised:
+    """Features that another thread computes."""
+
+    features: Future[torch.Tensor]
+
+    @property
+    def here(self) -> bool:
+        """See `Arrival`."""
+        return self.features.done()
+
+    def wait(self) -> NDArray[np.float32]:
+        """See `Arrival`."""
+        array: NDArray[np.float32] = self.features.result().numpy()
+        return array
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Features a device has sent, behind an event; or that are here, where there is none."""
 
     features: torch.Tensor
     landed: torch.cuda.Event | None
 
     @property
     def here(self) -> bool:
+        """See `Arrival`."""
         return self.landed is None or bool(self.landed.query())  # type: ignore[no-untyped-call]
 
     def wait(self) -> NDArray[np.float32]:
-        """(B, D) float32 on the host. Raises what the device raised meanwhile."""
+        """See `Arrival`."""
         if self.landed is not None:
             self.landed.synchronize()
         array: NDArray[np.float32] = self.features.numpy()
@@ -60,12 +90,12 @@ class Lane:
         there.record_stream(current)
         return there
 
-    def fetch(self, features: torch.Tensor) -> Arrival:
+    def fetch(self, features: torch.Tensor) -> Landing:
         """Start the way home of (B, D) features."""
         if not self.is_gpu:
-            return Arrival(features, None)
+            return Landing(features, None)
         home = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         home.copy_(features, non_blocking=True)
         landed = torch.cuda.Event()  # type: ignore[no-untyped-call]
         landed.record(torch.cuda.current_stream(self.device))
-        return Arrival(home, landed)
+        return Landing(home, landed)

@@ -15,15 +15,17 @@ from pathlib import Path
 
 import torch
 
+SPARE = 0.1  # of a core: what a second batch at once must fill to be worth its memory
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
 class Division:
-    """Threads that decode, and threads torch computes with."""
+    """Threads that decode, threads torch computes with, and batches that go through the networks at once."""
 
     decode: int
     torch: int
+    batches: int = 1
 
 
 def cores() -> int:
@@ -44,11 +46,14 @@ def divide(available: int, most: int, decode: float, forward: float) -> Division
     """Cores in proportion to the seconds an image costs in decoding and in the network, on one thread each.
 
     `most` caps torch's threads (the user's OMP_NUM_THREADS). With a single torch thread there is no barrier to hold up, so
-    decoders may take every core and wait whenever they are far enough ahead.
+    decoders may take every core and wait whenever they are far enough ahead, and a network's share of the cores that one
+    thread cannot fill takes more batches at once.
     """
     share = forward / (forward + decode) if forward + decode > 0 else 0.0
     torch_threads = min(most, max(1, round(available * share)))
-    return Division(available if torch_threads == 1 else max(1, available - torch_threads), torch_threads)
+    if torch_threads > 1:
+        return Division(max(1, available - torch_threads), torch_threads)
+    return Division(available, 1, max(1, math.ceil(available * share - SPARE)))
 
 
 @contextlib.contextmanager
