@@ -175,20 +175,25 @@ def subjects(study: Study, results: Path) -> dict[str, tuple[Subject, ...]]:
 
 def _measured(arm: Arm, model: str, records: Sequence[Record], results: Path) -> Subject:
     mine = [r for r in records if model in (r.asked("model"), r.content.get("model_asked"))]
-    mine = [r for r in mine if arm.head in (None, r.asked("head"))]
+    mine = [r for r in mine if arm.head in (None, r.asked("head"), _head(r))]
     if not mine:
         raise UsageProblem(
             f"arm {arm.name!r} wants complete records of {model}{f' with head {arm.head}' if arm.head else ''} below "
             f"{results}, and there are none: run `effrob eval --model {model} --results {results}`"
         )
-    heads = sorted({f"{r.asked('head')} {r.asked('prompts') or ''}".strip() for r in mine})
+    heads = sorted(set(map(_head, mine)))
     if len(heads) > 1:
         raise UsageProblem(
-            f"{model} was evaluated with several heads ({', '.join(heads)}): name one as the arm's `head`"
+            f"{model} was evaluated with several heads ({', '.join(heads)}): name one of these as the arm's `head`"
         )
     made = from_records(model, mine, {}, answers=False)
     folders = {str(r.asked("shift")): r.folder for r in mine if r.folder is not None}
     return Subject(made.members[0].model, "measured", made.protocol, made.members[0], folders)
+
+
+def _head(record: Record) -> str:
+    """A record's head with its prompt set, where it has one: `zero-shot openai`."""
+    return f"{record.asked('head')} {record.asked('prompts') or ''}".strip()
 
 
 def _published(arm: Arm, model: str) -> Subject:

@@ -46,9 +46,15 @@ def record(tmp_path: Path) -> Write:
     """record(model, shift, accuracy, clean) keeps a record with per-image answers and returns the results folder."""
 
     def make(
-        model: str, shift: str, accuracy: float, clean: float, head: str = "native", partial: bool = False
+        model: str,
+        shift: str,
+        accuracy: float,
+        clean: float,
+        head: str = "native",
+        partial: bool = False,
+        prompts: str | None = None,
     ) -> Path:
-        folder = tmp_path / "results" / f"{model}-{head}-{shift}".replace(":", "-").replace("@", "-")
+        folder = tmp_path / "results" / f"{model}-{head}-{prompts}-{shift}".replace(":", "-").replace("@", "-")
         folder.mkdir(parents=True)
         ids = np.array([f"{i:05d}.jpg" for i in range(IMAGES)])
         zeros, right = np.zeros(IMAGES, dtype=np.int64), {}
@@ -59,7 +65,7 @@ def record(tmp_path: Path) -> Write:
             )
         counts: dict[str, Any] = {n: {"n": IMAGES, "n_correct": int(r.sum())} for n, r in right.items()}
         content = {
-            "asked": {"model": model, "shift": shift, "head": head, "prompts": None, "protocol": "effrob"},
+            "asked": {"model": model, "shift": shift, "head": head, "prompts": prompts, "protocol": "effrob"},
             "counts": counts["predictions"],
             "clean": counts["clean"],
             "clean_full": counts["clean"],

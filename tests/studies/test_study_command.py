@@ -216,6 +216,19 @@ def test_single_measured_models_with_answers_are_compared_on_shared_images(
     assert done.exit_code == 2 and "several heads (native, zero-shot)" in done.stderr and "line 12" in done.stderr
 
 
+def test_one_prompt_set_of_several_is_named_with_the_head(
+    write: Callable[..., Path], record: Callable[..., Path]
+) -> None:
+    path = write('shifts = ["imagenet-r"]\n[[arm]]\nname = "a"\nmodel = "a"\nhead = "zero-shot"\n')
+    for prompts, accuracy in (("openai", 0.5), ("simple", 0.4)):
+        results = record("a", "imagenet-r", accuracy, 0.8, head="zero-shot", prompts=prompts)
+    done = effrob("run", str(path), "--results", str(results))
+    assert done.exit_code == 2 and "(zero-shot openai, zero-shot simple): name one of these" in done.stderr
+    path.write_text(path.read_text().replace('"zero-shot"', '"zero-shot simple"'))
+    (cell,) = run(find(str(path)), results).cells["imagenet-r"]
+    assert cell["accuracy"] == pytest.approx(0.4)
+
+
 def test_a_partial_record_is_no_arm(write: Callable[..., Path], record: Callable[..., Path]) -> None:
     path = write('shifts = ["imagenet-r"]\n[[arm]]\nname = "a"\nmodel = "a"\n')
     results = record("a", "imagenet-r", 0.5, 0.8, partial=True)
