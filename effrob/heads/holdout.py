@@ -90,7 +90,7 @@ def usable(train: Training | None, head: str) -> Training:
         shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
         raise UsageProblem(
             f"{train.name} has no image of {len(missing)} of the {train.n_classes} classes ({shown}), and {head} needs every "
-            "class: complete the set, or name another with --train (`python -m recipes.labelled --tower` learns from such lists)"
+            "class: complete the set or name another with --train (`python -m recipes.labelled --tower` learns from such lists)"
         )
     order = np.argsort(train.rows, kind="stable")
     return Training(
