@@ -22,7 +22,9 @@ from effrob.cli import main
 from effrob.evaluator import Evaluation
 from effrob.features import cache as feature_cache
 from effrob.features import extract
+from effrob.heads.probe import Probe
 from effrob.heads.prompts import prompt_set
+from effrob.heads.zeroshot import ZeroShot
 from effrob.request import Request
 from effrob.results.store import Stored
 from model_zoo import PixelSpec
@@ -119,6 +121,22 @@ def test_a_second_prompt_set_costs_text_only(request_of, monkeypatch: pytest.Mon
     report = evaluation.run()
     assert not report.failures
     assert names_of(report.stored) == [("pocket-r", "zero-shot", "simple"), ("pocket-r", "zero-shot", "name-only")]
+
+
+def test_six_sets_cost_one_text_pass_and_one_probe(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+
+    def counted(made: type, name: str) -> None:
+        fit = made.fit
+        monkeypatch.setattr(made, "fit", lambda self, *given: fitted.append(name) or fit(self, *given))
+
+    counted(ZeroShot, "words")
+    counted(Probe, "probe")
+    six = tuple(shifts.suite("pocket"))
+    request = request_of(shifts=six, heads=("zero-shot", "linear-probe@1"), limit=20, train="pocket", train_limit=3)
+    report = Evaluation(request).run()
+    assert not report.failures and len(report.stored) == 12
+    assert sorted(fitted) == ["probe", "words"]
 
 
 def test_an_interrupted_pass_goes_on_where_it_stopped(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
