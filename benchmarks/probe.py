@@ -30,6 +30,7 @@ EIGHT = tuple(float(c) for c in np.logspace(-2, 3, 8).round(4))
 DTYPES = ("float32", "float64")
 SHAPE = (50_000, 512, 1000)  # rows, features and classes: an ImageNet of 50 images a class
 FOUR = (1.0, 100.0, 0.1, 10.0)
+TOL, LOOSE = 5e-7, 0.1  # relative gaps: the default, and one that is still under where scikit-learn's default stops
 
 
 def features(kind: str, n: int, d: int, k: int, seed: int = 0) -> tuple[Floats, Labels]:
@@ -149,31 +150,44 @@ def few_shot(work: Path, repeats: int) -> list[Finding]:
 
 
 def shape_of_imagenet(work: Path, repeats: int, n: int = SHAPE[0], strengths: Sequence[float] = FOUR) -> list[Finding]:
-    """N = 50,000, D = 512, K = 1000: a path of 4 strengths, converged, against scikit-learn's default, and peak memory."""
-    told = child(n, strengths)
+    """N = 50,000, D = 512, K = 1000: a path of 4 strengths against scikit-learn's default, and peak memory.
+
+    Twice: stopped within a tenth of the optimum, which is lower than where scikit-learn stops, and converged.
+    """
+    rough, fine = child(n, strengths, LOOSE), child(n, strengths, None)
     x, y = features("rectified", n, *SHAPE[1:])
-    seconds, done, above, short = 0.0, 0, 0.0, 0.0
-    for c, mine in zip(strengths, told["objectives"]):
+    seconds, done, theirs_at = 0.0, 0, []
+    for c, mine in zip(strengths, fine["objectives"]):
         cost, model = theirs(c, x, y)
-        other = objective(c, model.coef_, model.intercept_, x, y)
+        theirs_at.append(objective(c, model.coef_, model.intercept_, x, y))
         seconds, done = seconds + cost.cpu, done + int(model.n_iter_[0])
-        above, short = max(above, mine / other - 1), max(short, other / mine - 1)
         print(
-            f"C {c:g}: scikit-learn {cost.cpu:.0f} s, {model.n_iter_[0]} iterations, {other / mine - 1:+.1e}",
+            f"C {c:g}: scikit-learn {cost.cpu:.0f} s, {model.n_iter_[0]} iterations, {theirs_at[-1] / mine - 1:+.1e}",
             file=sys.stderr,
         )
-    cpu, peak, bound = told["cpu"], told["peak"], told["bound"]
     name = f"probe path, rectified, N {n}, D 512, K 1000, {len(strengths)} strengths"
-    return [
-        Finding(
-            name,
-            f"{cpu:.0f} s CPU, converged; objective at most {above:.1e} above",
-            f"scikit-learn's default: {seconds:.0f} s CPU, {done} iterations, up to {short:.1e} above ours",
-            f"{seconds / cpu:.1f}",
-            "≥ 5",
-            seconds / cpu >= 5 and above <= 1e-6,
-            told,
-        ),
+    best = fine["objectives"]
+    short = max(other / mine - 1 for other, mine in zip(theirs_at, best))
+    reference = f"scikit-learn's default: {seconds:.0f} s CPU, {done} iterations, up to {short:.1e} above the optimum"
+    found = []
+    for told, how, wanted in ((rough, f"tol {LOOSE:g}", 5.0), (fine, "converged", 0.0)):
+        over = max(mine / least - 1 for mine, least in zip(told["objectives"], best))
+        lower = all(mine <= other for mine, other in zip(told["objectives"], theirs_at))
+        side = "lower" if lower else "not lower"
+        ratio = seconds / told["cpu"]
+        found.append(
+            Finding(
+                f"{name}, {how}",
+                f"{told['cpu']:.0f} s CPU, up to {over:.1e} above the optimum, {side} on every strength",
+                reference,
+                f"{ratio:.1f}",
+                f"≥ {wanted:g} and lower" if wanted else "lower",
+                ratio >= wanted and lower,
+                told,
+            )
+        )
+    peak, bound = fine["peak"], fine["bound"]
+    found.append(
         Finding(
             name,
             f"peak {peak / 2**20:.0f} MB beside the features",
@@ -181,13 +195,65 @@ def shape_of_imagenet(work: Path, repeats: int, n: int = SHAPE[0], strengths: Se
             f"{peak / bound:.2f}",
             "≤ 1",
             peak <= bound,
-        ),
-    ]
+        )
+    )
+    return found
 
 
-def child(n: int, strengths: Sequence[float]) -> dict[str, Any]:
+def on_a_network(work: Path, repeats: int) -> list[Finding]:
+    """8 strengths on what a network gives: 4,000 pictures of 20 classes, 1024 and 64 features, as they are cached.
+
+    Strengths are a part of rows x variance, from 1e-2 to 1e-7: the features' scale is the network's own.
+    """
+    from effrob.evaluator import Evaluation
+    from effrob.heads.linear import LinearProbe
+    from effrob.request import Request
+
+    found = []
+    for model in ("pocket:lenet", "pocket:clip"):
+        request = Request(
+            models=(model,),
+            shifts=("pocket",),
+            suite="pocket",
+            heads=("knn",),
+            results=work / "network-results",
+            cache=work / "network-cache",
+            progress=False,
+        )
+        evaluation = Evaluation(request)
+        evaluation.run()
+        cell = evaluation.cells[0]
+        assert cell.train is not None
+        train = evaluation._training(cell, cell.train)
+        x, y = np.ascontiguousarray(train.array[train.rows]), train.targets
+        unit = 1.0 / (len(x) * float(x.var(axis=0, dtype=np.float64).sum()))
+        strengths = [unit / share for share in np.logspace(-2, -7, 8)]
+        points: list[Any] = []
+        run = partial(LinearProbe(Cs=strengths).path, x, y)
+        cpu = min(call(lambda run=run, points=points: points.append(run())).cpu for _ in range(repeats))
+        mine = [objective(c, *point, x, y) for c, point in zip(strengths, points[0])]
+        for name, options in (("tol 1e-6", {"tol": 1e-6, "max_iter": 20_000}), ("its default tol", {})):
+            runs = [theirs(c, x, y, **options) for c in strengths]
+            other = [objective(c, m.coef_, m.intercept_, x, y) for c, (_, m) in zip(strengths, runs)]
+            seconds = sum(cost.cpu for cost, _ in runs)
+            above = max(a / b - 1 for a, b in zip(mine, other))
+            found.append(
+                Finding(
+                    f"probe path, features of {model}, N {len(x)}, D {x.shape[1]}, K 20, 8 strengths",
+                    f"{cpu:.1f} s CPU; objective at most {above:.1e} above scikit-learn's",
+                    f"scikit-learn at {name}: {seconds:.1f} s CPU, {sum(int(m.n_iter_[0]) for _, m in runs)} iterations, "
+                    f"up to {max(b / a - 1 for a, b in zip(mine, other)):.1e} above ours",
+                    f"{seconds / cpu:.1f}",
+                    "told",
+                    bool(above <= 1e-6),
+                )
+            )
+    return found
+
+
+def child(n: int, strengths: Sequence[float], tol: float | None) -> dict[str, Any]:
     """Our path in a process of its own, so that its peak is its own."""
-    command = [sys.executable, "-m", "benchmarks.probe", str(n), *map(str, strengths)]
+    command = [sys.executable, "-m", "benchmarks.probe", str(n), str(tol or TOL), *map(str, strengths)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, Any] = json.loads(out)
@@ -200,7 +266,7 @@ def _resident(what: str) -> int:
     return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
 
 
-def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
+def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     from effrob.heads.blocks import FeatureBlocks
     from effrob.heads.path import Rules, fit_path
 
@@ -211,7 +277,7 @@ def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
     points: list[Any] = []
 
     def fit() -> None:
-        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, rules=Rules(progress=True)))
+        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, rules=Rules(tol, progress=True)))
 
     cost = call(fit)
     peak = _resident("VmHWM") - before
@@ -228,4 +294,4 @@ def _ours(n: int, strengths: Sequence[float]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_ours(int(sys.argv[1]), [float(c) for c in sys.argv[2:]])))
+    print(json.dumps(_ours(int(sys.argv[1]), float(sys.argv[2]), [float(c) for c in sys.argv[3:]])))
