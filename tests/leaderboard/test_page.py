@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -223,23 +224,29 @@ EVERYTHING = "per=2000&columns=clean.mean.shifts.accuracy.intervals.verdicts.dia
 def test_it_is_interactive_in_under_two_seconds_over_every_published_row(browser: Any, site: Site) -> None:
     session = browser.new_browser_cdp_session()
 
-    def renderers() -> float:
+    def renderers() -> set[int]:
         found = session.send("SystemInfo.getProcessInfo")["processInfo"]
-        return float(sum(each["cpuTime"] for each in found if each["type"] == "renderer"))
+        return {int(each["id"]) for each in found if each["type"] == "renderer"}
 
     spent, passed = [], []
     for _ in range(3):
         before = renderers()
         watched = _open(browser, site.url)
-        spent.append(renderers() - before)
+        spent.append(sum(map(main_thread, renderers() - before)))
         passed.append(watched.page.evaluate("performance.now()") / 1000)
         rows = int(watched.page.inner_text("#count").split()[2])
         watched.page.context.close()
     assert rows >= 1700
-    # CPU seconds of the page's own process: on a machine shared with others, the clock measures them.
-    said = f"CPU {[round(s, 2) for s in spent]} s, clock {[round(s, 2) for s in passed]} s"
+    # What a reader waits for is the page's main thread; on a machine shared with others the clock measures them as well.
+    said = f"main thread {[round(s, 2) for s in spent]} s, clock {[round(s, 2) for s in passed]} s"
     print(said)
-    assert min(spent) < 2.0, said
+    assert 0.1 < min(spent) < 2.0, said
+
+
+def main_thread(process: int) -> float:
+    """CPU seconds of a process's first thread, which in a renderer runs the page."""
+    fields = Path(f"/proc/{process}/task/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_every_number_of_the_table_is_the_json_boards(page: Any, site: Site) -> None:
