@@ -153,8 +153,16 @@ class _Run:
         self._writer = self._open.enter_context(ThreadPoolExecutor(1, thread_name_prefix="write"))
         return self
 
-    def __exit__(self, *about: object) -> None:
-        self._open.close()
+    def __exit__(self, kind: type[BaseException] | None, *about: object) -> None:
+        """Ends the threads. What is still under way when a pass breaks off is waited for by that, so it is kept as well."""
+        try:
+            if kind is not None and self._beside is not None:
+                if not issubclass(kind, Exception):  # an interrupt: nothing more is begun
+                    self._beside.shutdown(wait=False, cancel_futures=True)
+                with contextlib.suppress(Exception):  # what broke the pass off is what is told
+                    self.drain(0, whole=True)
+        finally:
+            self._open.close()
 
     def widen(self, batches: int) -> None:
         """From now on so many batches go through the networks at once, in threads of their own, where all bear it."""

@@ -22,6 +22,7 @@ ROOM = (
 )  # bytes a tensor may have on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
+OF_A_USER = ("torch.fx.", "torch.jit.", "torch._dynamo.")  # these run what was traced, scripted or compiled
 CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third faster with channels last on a CPU
 
 
@@ -64,18 +65,9 @@ class Network:
 
     @property
     def reentrant(self) -> bool:
-        """Whether batches may go through it in several threads at once: layers of libraries alone, and none that is hooked."""
+        """Whether batches may go through it in several threads at once: layers of libraries alone, as those made them."""
         module = self.encoder.module
-        return (
-            module is not None
-            and not self._compiled
-            and not any(
-                type(layer).__module__.partition(".")[0] not in LIBRARIES
-                or layer._forward_hooks
-                or layer._forward_pre_hooks
-                for layer in module.modules()
-            )
-        )
+        return module is not None and not self._compiled and all(_keeps_nothing(layer) for layer in module.modules())
 
     def _cast(self) -> bool:
         """Cast the module's weights; False, with everything put back, where it does not run that way."""
@@ -128,6 +120,17 @@ class Network:
             with torch.autocast(self.encoder.device.type, dtype=self.dtype):
                 return self._embed(pixels).float()
         return self._embed(pixels.to(self.dtype)).float()
+
+
+def _keeps_nothing(layer: nn.Module) -> bool:
+    """Whether a layer is a library's own: not hooked, given no other forward, and not made of code that a user wrote."""
+    return (
+        type(layer).__module__.partition(".")[0] in LIBRARIES
+        and not type(layer).__module__.startswith(OF_A_USER)
+        and "forward" not in vars(layer)
+        and not layer._forward_hooks
+        and not layer._forward_pre_hooks
+    )
 
 
 @contextlib.contextmanager

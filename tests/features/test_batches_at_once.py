@@ -12,7 +12,9 @@ import torch
 
 import model_zoo
 import shifts
+from effrob.errors import ImageBroken
 from effrob.features import extract
+from effrob.features.batches import Crops, Geometry
 from effrob.features.cache import FeatureCache
 from effrob.features.extract import Pass, Stream
 from effrob.features.forward import Network
@@ -119,3 +121,48 @@ def test_a_network_that_fails_at_once_leaves_and_the_others_go_on(
     assert "failed on images" in told and "out of sorts" in told
     whole_model = max(features.values(), key=len)
     assert len(whole_model) >= 256
+
+
+@pytest.mark.parametrize("how", ["forward", "traced", "compiled"])
+def test_layers_that_run_code_of_a_user_are_not_run_at_once(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_zoo.registry._live", {})
+    net = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 20), torch.nn.Linear(20, 20)
+    )
+    pixels = model_zoo.PixelSpec((32, 32), (36, 36))
+    model_zoo.register("plain", lambda: net, pixels=pixels)
+    encoder = model_zoo.load("plain", "cpu")
+    assert Network(encoder).reentrant
+    if how == "forward":
+        net[2].forward = net[2].forward
+    elif how == "traced":
+        encoder.module = torch.fx.symbolic_trace(net)
+    else:
+        compiled = torch.compile(net)
+        assert isinstance(compiled, torch.nn.Module)
+        encoder.module = compiled
+    assert not Network(encoder).reentrant
+
+
+@pytest.mark.parametrize("error", [ImageBroken("a picture is broken"), KeyboardInterrupt()])
+def test_a_shard_under_way_when_a_pass_breaks_off_is_kept(
+    error: BaseException, pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, fill = Network.__call__, Crops.fill
+
+    def slow(self: Network, batch: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        return whole(self, batch)
+
+    def breaks(self: Crops, row: int, slots: dict[Geometry, torch.Tensor]) -> None:
+        if row >= 128:
+            raise error
+        fill(self, row, slots)
+
+    monkeypatch.setattr(Network, "__call__", slow)
+    monkeypatch.setattr(Crops, "fill", breaks)
+    with pytest.raises(type(error)):
+        passed(["pocket:clip"], 2, pocket_data, tmp_path, monkeypatch)
+    shards = list(tmp_path.rglob("*.npy"))  # what was not begun when the user interrupts is left
+    assert len(shards) == 1 or isinstance(error, KeyboardInterrupt)
+    assert not [t for t in threading.enumerate() if t.name.startswith("network")]
