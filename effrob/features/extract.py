@@ -125,7 +125,7 @@ def extract(
                 division = divide(cores(), most, crops.seconds, spent)
                 torch.set_num_threads(division.torch)
                 batches.resize(how.decode_threads or division.decode)
-                run.widen(division.batches)
+                run.widen(division.batches if lane.device.type == "cpu" else 1)
             bar.update(len(batch.rows))
             if len(run.failed) == len({stream.name for stream in streams}):
                 break
