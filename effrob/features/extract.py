@@ -91,7 +91,7 @@ def extract(
 ) -> dict[str, str]:
     """Fill every stream's missing rows from one pass over `source`; returns {model digest: what its network raised}.
 
-    Rows are placed by index; a shard is written as soon as it is full, so a kill loses at most one shard an encoder. A
+    Rows are placed by index; a shard is written as soon as it is full, so a kill loses what is under way, a shard an encoder. A
     network that fails leaves the pass and the others go on. Raises ImageBroken where a file cannot be decoded, and OSError
     where a shard cannot be written; what was written stays.
     """

@@ -141,7 +141,7 @@ def _ahead(seen: Sequence[_Optimum], c: float) -> torch.Tensor:
     line = last.theta + stride * (last.theta - seen[-2].theta)
     if len(seen) < 3 or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
         return line
-    shares = [math.prod(other / (other - own) for other in x if other is not own) for own in x]
+    shares = [math.prod(other / (other - own) for other in x if other != own) for own in x]
     parabola = sum((share * one.theta for share, one in zip(shares[1:], seen[1:])), shares[0] * seen[0].theta)
     return (line + parabola) / 2
 

@@ -28,10 +28,8 @@ def run_loader(run: Run, grid: Grid, out: Path) -> Loader:
         if run.arm.method == "self-supervised":
             network = classifier()
             _filled(network.get_submodule("0"), file)
-            for parameter in network.get_submodule(
-                "1"
-            ).parameters():  # drawn ones would make another model of every start
-                nn.init.zeros_(parameter)
+            for parameter in network.get_submodule("1").parameters():
+                nn.init.zeros_(parameter)  # drawn ones would make another model of every start
             return network
         return _filled(classifier(), file)
 

@@ -104,7 +104,7 @@ def test_paths_are_made_absolute(tower: Any, monkeypatch: pytest.MonkeyPatch, tm
     model_zoo.save_registration(Registration("my-clip", checkpoint=weights.name, arch=config.name))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    model_zoo.identify("my-clip")
+    assert model_zoo.identify("my-clip").digest == model_zoo.identify(f"openclip:{config}@{weights}").digest
 
 
 def test_another_checkpoint_of_a_registered_model(tower: Any, tmp_path: Path) -> None:
