@@ -6,7 +6,7 @@ its larger ones, and nothing but training rows is drawn. The strength is fixed: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from effrob.heads.blocks import FeatureBlocks, RowSpace, Source
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
-from effrob.heads.metric import PooledMetric
-from effrob.heads.minimise import Minimum, minimise
-from effrob.heads.path import ROUGH, STRIDE, lead_in
+from effrob.heads.newton import newton
+from effrob.heads.path import ROUGH, STRIDE, Trail, lead_in
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_strengths
-from effrob.heads.softmax import Batch, SoftmaxLoss
+from effrob.heads.softmax import SoftmaxLoss, Stack
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -86,22 +85,27 @@ class _Stack:
     def solve(self, strengths: Sequence[float], tol: float) -> list[ProbePoint]:
         """All in step; those that float32 cannot bring to `tol` once more in float64, from where they stand."""
         kept = [space.blocks for space in self.spaces]
-        theta = torch.zeros(
-            len(kept), self.n_classes, kept[0].dimension + 1, dtype=torch.float64, device=kept[0].device
-        )
+        loss, trail = self._loss(kept), Trail()
         ways = [lead_in(c, len(one) * one.spread, self.n_classes) for c, one in zip(strengths, kept)]
-        for stage in range(max(map(len, ways)), 0, -1):
-            led = [way[-stage] if len(way) >= stage else c / STRIDE**stage for way, c in zip(ways, strengths)]
-            theta = torch.stack([minimum.theta for minimum in self._minimise(theta, led, ROUGH, kept)])
-        minima = self._minimise(theta, strengths, tol, kept)
+        theta = torch.zeros(len(kept), self.n_classes, kept[0].dimension + 1, dtype=torch.float64, device=loss.y.device)
+        logits = None
+        for stage in range(max(map(len, ways)), -1, -1):
+            part = STRIDE**-stage
+            loss.penalty = self._penalty([c * part for c in strengths], kept)
+            if trail.seen:
+                theta, logits = trail.ahead(loss, part)
+            minima = newton(loss, theta, logits, tol=ROUGH if stage else tol, max_evaluations=CAP)
+            theta = torch.stack([minimum.theta for minimum in minima])
+            if stage:
+                trail.add(part, theta, ROUGH, loss.place())
         again = [i for i, minimum in enumerate(minima) if minimum.reason == "rounding"]
         if again:
             finer = [kept[i].in_dtype(torch.float64) for i in again]
-            part = _Stack([self.spaces[i] for i in again], [self.labels[i] for i in again], self.n_classes)
-            theta = torch.stack([minima[i].theta for i in again])
-            for i, blocks, minimum in zip(
-                again, finer, part._minimise(theta, [strengths[i] for i in again], tol, finer)
-            ):
+            few = _Stack([self.spaces[i] for i in again], [self.labels[i] for i in again], self.n_classes)
+            loss = few._loss(finer)
+            loss.penalty = few._penalty([strengths[i] for i in again], finer)
+            once_more = newton(loss, theta[again], tol=tol, max_evaluations=CAP)
+            for i, blocks, minimum in zip(again, finer, once_more):
                 minima[i], kept[i] = minimum, blocks
         return [
             point_of(
@@ -110,35 +114,18 @@ class _Stack:
             for minimum, space, c, y, blocks in zip(minima, self.spaces, strengths, self.labels, kept)
         ]
 
-    def _minimise(
-        self, start: torch.Tensor, strengths: Sequence[float], tol: float, blocks: Sequence[FeatureBlocks]
-    ) -> list[Minimum]:
+    def _loss(self, blocks: Sequence[FeatureBlocks]) -> SoftmaxLoss:
         first = blocks[0]
-        x = torch.stack([one.take(slice(0, len(one))) for one in blocks])
+        rows = Stack(torch.stack([one.take(slice(0, len(one))) for one in blocks]))
         y = torch.stack([torch.from_numpy(labels) for labels in self.labels]).to(first.device)
-        step = max(64, first.block_rows // len(blocks))
-
-        def batches() -> Iterator[Batch]:
-            for a in range(0, x.shape[1], step):
-                yield Batch(x[:, a : a + step], y[:, a : a + step], None)
-
-        mass = torch.full((len(blocks),), float(x.shape[1]), dtype=torch.float64, device=first.device)
-        unit = torch.tensor([one.unit for one in blocks], dtype=torch.float64, device=first.device)
-        softmax = [softmax_strength(c, self.n_classes) for c in strengths]
-        strength = torch.tensor(softmax, dtype=torch.float64, device=first.device)
-        penalty = 1.0 / (strength * mass * unit**2)
+        penalty = torch.ones(len(blocks), dtype=torch.float64, device=first.device)
         scale = torch.stack([one.scale for one in blocks])
-        loss = SoftmaxLoss(batches, batches, mass, mass, penalty, scale, first.dtype)
-        return minimise(
-            loss,
-            start,
-            None,
-            penalty,
-            tol=tol,
-            max_evaluations=CAP,
-            dtype=first.dtype,
-            measure=PooledMetric.of,
-        )[0]
+        return SoftmaxLoss(rows, y, None, penalty, scale, self.n_classes, first.dtype, first.block_rows)
+
+    def _penalty(self, strengths: Sequence[float], blocks: Sequence[FeatureBlocks]) -> torch.Tensor:
+        mass = float(len(self.labels[0]))
+        scaled = [softmax_strength(c, self.n_classes) * mass * one.unit**2 for c, one in zip(strengths, blocks)]
+        return 1.0 / torch.tensor(scaled, dtype=torch.float64, device=blocks[0].device)
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
-from effrob.heads.metric import Metric
-from effrob.heads.minimise import Minimum, minimise
-from effrob.heads.point import MEMORY, ProbePoint, memory_bound, point_of, softmax_strength
+from effrob.heads.newton import Minimum, newton
+from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
-from effrob.heads.softmax import Batch, SoftmaxLoss, stream
+from effrob.heads.softmax import Place, SoftmaxLoss, Stack, Streamed
 
 TOL = 5e-7
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
 STRIDE = 10.0  # factor between them
 SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
-SAMPLE = (8, 32)  # curvature is measured on this many rows a feature, or a class, whichever is more
+FEW = (4, 16)  # rows a feature, or a class, whichever is more, for strengths on the way from nothing: half of all at most
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Rules:
     """When a fit stops, and what it shows.
 
     tol              relative gap to the optimum;  max_evaluations  of one strength, a safety: reached above TOL, it warns
-    progress         a bar;  seed  of the rows that curvature is measured on
+    progress         a bar;  seed  of the rows that strengths on the way from nothing are fitted on
     """
 
     tol: float = TOL
@@ -80,25 +79,19 @@ def walk_path(
     order = sorted(set(check_strengths(strengths)))
     check_labels(labels, len(features), n_classes, weights)
     walk = _Walk(RowSpace.of(features, weights), labels, n_classes, weights, rules)
-    seen: list[_Optimum] = []
     with tqdm(order, desc="probe", unit="C", disable=not rules.progress) as walk.bar:
         for c in walk.bar:
             spent = 0
-            before = seen[-1].c if seen else None if start is None else c
+            before = walk.trail.seen[-1].c if walk.trail.seen else None if start is None else c
             for led in lead_in(c, walk.mass * walk.blocks.spread, n_classes, before):
-                walk.metric = None
-                done = walk.solve(_ahead(seen, led) if seen else walk.origin(start), led, ROUGH)
-                seen, spent = [*seen[-1:], _Optimum(led, done.theta.unsqueeze(0), ROUGH)], spent + done.evaluations
-            if spent:
-                walk.metric = None
-            done = walk.solve(_ahead(seen, c) if seen else walk.origin(start), c, rules.tol, spent)
+                spent += walk.solve(led, ROUGH, start, few=before is None).evaluations
+            done = walk.solve(c, rules.tol, start, spent)
             if done.reason != "gap" and done.gap > max(rules.tol, TOL):
                 warnings.warn(
                     f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}",
                     _convergence_warning(),
                     stacklevel=3,
                 )
-            seen = [*seen[-2:], _Optimum(c, done.theta.unsqueeze(0), rules.tol)]
             yield walk.point(done, c)
 
 
@@ -120,34 +113,55 @@ def _convergence_warning() -> type[Warning]:
 
 
 class _Optimum(NamedTuple):
-    """Where a strength ended: theta (1, K, D + 1), to a relative gap of `tol`."""
+    """Where a strength ended: theta (P, K, D + 1), to a relative gap of `tol`; its place, where its logits are kept."""
 
     c: float
     theta: torch.Tensor
     tol: float
+    place: Place | None
 
 
-def _ahead(seen: Sequence[_Optimum], c: float) -> torch.Tensor:
-    """Where the path points to, in log C.
+class Trail:
+    """The last optima of a path of strengths, of a stack of problems that share it, and where they point to."""
 
-    Linear through the last two optima and at most two of their steps away; halfway from there to the parabola through
-    the last three, where all three are near their optimum: it bends the right way and overshoots.
+    def __init__(self) -> None:
+        self.seen: list[_Optimum] = []
+
+    def add(self, c: float, theta: torch.Tensor, tol: float, place: Place | None) -> None:
+        """A strength's optimum to a relative gap of `tol`, and its place in the loss that later strengths have, if known.
+
+        Where that is rough, it and the one before are enough.
+        """
+        self.seen = [*self.seen[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
+
+    def ahead(self, loss: SoftmaxLoss, c: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Where to start at c, and its logits where they are known."""
+        known = [one for one in self.seen if one.place is not None and one.place.logits.dtype == loss.dtype]
+        if known and loss.logits is not None:
+            return loss.blend([one.place for one in known if one.place is not None], _ahead(known, c))
+        shares = _ahead(self.seen, c)
+        return torch.stack([share * one.theta for share, one in zip(shares, self.seen)]).sum(0), None
+
+
+def _ahead(seen: Sequence[_Optimum], c: float) -> list[float]:
+    """Where the path points to, in log C: the shares of the optima seen.
+
+    Linear through the last two and at most two of their steps away; halfway from there to the parabola through the last
+    three, where all three are near their optimum: it bends the right way and overshoots.
     """
-    last = seen[-1]
     if len(seen) == 1:
-        return last.theta
+        return [1.0]
     x = [math.log(one.c) - math.log(c) for one in seen]
     stride = min(2.0, x[-1] / (x[-2] - x[-1]))
-    line = last.theta + stride * (last.theta - seen[-2].theta)
+    line = [0.0] * (len(seen) - 2) + [-stride, 1 + stride]
     if len(seen) < 3 or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
         return line
-    shares = [math.prod(other / (other - own) for other in x if other != own) for own in x]
-    parabola = sum((share * one.theta for share, one in zip(shares[1:], seen[1:])), shares[0] * seen[0].theta)
-    return (line + parabola) / 2
+    parabola = [math.prod(other / (other - own) for other in x if other != own) for own in x]
+    return [(a + b) / 2 for a, b in zip(line, parabola)]
 
 
 class _Walk:
-    """One path in progress: the rows, and the metric carried from one strength to the next."""
+    """One path in progress: the rows, and those of them that lead there."""
 
     def __init__(
         self,
@@ -164,11 +178,26 @@ class _Walk:
         self.w = None if weights is None else torch.from_numpy(weights).to(device)
         self.mass = float(len(labels)) if weights is None else float(weights.sum())
         self.prior = np.bincount(labels, weights, minlength=n_classes) / self.mass
-        self.metric: Metric | None = None
-        wanted = max(SAMPLE[0] * self.blocks.dimension, SAMPLE[1] * n_classes)
-        self.sampled: NDArray[np.int64] | None = None
-        if round(len(labels) / wanted) > 1:
-            self.sampled = np.sort(np.random.default_rng(rules.seed).choice(len(labels), wanted, replace=False))
+        self.trail = Trail()
+        self.whole = self._loss()
+        wanted = max(FEW[0] * self.blocks.dimension, FEW[1] * n_classes)
+        self.few: SoftmaxLoss | None = None
+        if len(labels) >= 2 * wanted:
+            places = np.sort(np.random.default_rng(rules.seed).choice(len(labels), wanted, replace=False))
+            self.few = self._loss(places)
+
+    def _loss(self, places: NDArray[np.int64] | None = None) -> SoftmaxLoss:
+        """The loss of all rows, or of those at these places; its penalty is set by strength."""
+        blocks, y, w = self.blocks, self.y, self.w
+        held = blocks.resident
+        if places is not None:
+            at = torch.from_numpy(places).to(y.device)
+            held, y, w = blocks.take(places), y[at], None if w is None else w[at]
+        rows = Streamed(blocks) if held is None else Stack(held.unsqueeze(0))
+        scale = blocks.scale.unsqueeze(0)
+        w = None if w is None else w.unsqueeze(0)
+        penalty = torch.ones(1, dtype=torch.float64, device=y.device)
+        return SoftmaxLoss(rows, y.unsqueeze(0), w, penalty, scale, self.n_classes, blocks.dtype, blocks.block_rows)
 
     def origin(self, start: ProbePoint | None) -> torch.Tensor:
         """(1, K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
@@ -179,55 +208,39 @@ class _Walk:
             theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
         return torch.from_numpy(theta).to(self.blocks.device)
 
-    def solve(self, theta: torch.Tensor, c: float, tol: float, spent: int = 0) -> Minimum:
-        """One strength, from `theta`; in float64 from here on where float32 reached its rounding floor first.
+    def solve(self, c: float, tol: float, start: ProbePoint | None, spent: int = 0, few: bool = False) -> Minimum:
+        """One strength, from where those seen point to; in float64 from here on where float32 reached its floor first.
 
-        `spent` evaluations led here, and count.
+        `spent` evaluations led here, and count. `few`: of a part of the rows, where there are many.
         """
-        while True:
-            loss = self._loss(c)
-            metric = None if self.metric is None else self.metric.with_penalty(loss.penalty)
-            done, self.metric = minimise(
-                loss,
-                theta,
-                metric,
-                loss.penalty,
-                tol=tol,
-                max_evaluations=max(1, self.rules.max_evaluations - spent),
-                dtype=self.blocks.dtype,
-                memory=MEMORY,
-                watch=lambda n, gap: self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
-            )
-            minimum = replace(done[0], evaluations=done[0].evaluations + spent)
-            if minimum.reason != "rounding" or self.blocks.dtype == torch.float64:
-                return minimum
-            spent = minimum.evaluations
-            self.blocks, self.metric, theta = self.blocks.in_dtype(torch.float64), None, minimum.theta.unsqueeze(0)
+        loss = self.few if few and self.few is not None else self.whole
+        loss.penalty = self._penalty(c)
+        theta, logits = self.trail.ahead(loss, c) if self.trail.seen else (self.origin(start), None)
+        minimum = self._newton(loss, theta, logits, c, tol, spent)
+        if minimum.reason == "rounding" and loss is self.whole and self.blocks.dtype != torch.float64:
+            self.blocks = self.blocks.in_dtype(torch.float64)
+            self.whole = loss = self._loss()
+            loss.penalty = self._penalty(c)
+            minimum = self._newton(loss, minimum.theta.unsqueeze(0), None, c, tol, minimum.evaluations)
+        self.trail.add(c, minimum.theta.unsqueeze(0), tol, loss.place() if loss is self.whole else None)
+        return minimum
 
-    def _loss(self, c: float) -> SoftmaxLoss:
-        blocks = self.blocks
-        mass = torch.tensor([self.mass], dtype=torch.float64, device=blocks.device)
-        rows = stream(blocks, self.y, self.w)
-        sample, sampled = rows, mass
-        if self.sampled is not None:
-            sample = self._sample
-            if self.w is None:
-                sampled = torch.full_like(mass, len(self.sampled))
-            else:
-                sampled = self.w[torch.from_numpy(self.sampled).to(blocks.device)].sum().clamp_min(1e-300).reshape(1)
-        penalty = 1.0 / (softmax_strength(c, self.n_classes) * mass * blocks.unit**2)
-        return SoftmaxLoss(rows, sample, mass, sampled, penalty, blocks.scale.unsqueeze(0), blocks.dtype)
+    def _penalty(self, c: float) -> torch.Tensor:
+        scaled = softmax_strength(c, self.n_classes) * self.mass * self.blocks.unit**2
+        return torch.full((1,), 1.0 / scaled, dtype=torch.float64, device=self.y.device)
 
-    def _sample(self) -> Iterator[Batch]:
-        assert self.sampled is not None
-        for first in range(0, len(self.sampled), self.blocks.block_rows):
-            ids = self.sampled[first : first + self.blocks.block_rows]
-            at = torch.from_numpy(ids).to(self.blocks.device)
-            yield Batch(
-                self.blocks.take(ids).unsqueeze(0),
-                self.y[at].unsqueeze(0),
-                None if self.w is None else self.w[at].unsqueeze(0),
-            )
+    def _newton(
+        self, loss: SoftmaxLoss, theta: torch.Tensor, logits: torch.Tensor | None, c: float, tol: float, spent: int
+    ) -> Minimum:
+        (minimum,) = newton(
+            loss,
+            theta,
+            logits,
+            tol=tol,
+            max_evaluations=max(1, self.rules.max_evaluations - spent),
+            watch=lambda n, gap: self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
+        )
+        return replace(minimum, evaluations=minimum.evaluations + spent)
 
     def point(self, done: Minimum, c: float) -> ProbePoint:
         """The minimum as coefficients on the features as they were given."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
 from effrob.heads.head import Readout
-from effrob.heads.minimise import Minimum, Reason
+from effrob.heads.newton import Minimum, Reason
 
 MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 

@@ -17,7 +17,7 @@ from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.holdout import split
 from effrob.heads.linear import LinearProbe
 from effrob.heads.path import fit_path
-from effrob.heads.softmax import SoftmaxLoss, stream
+from effrob.heads.softmax import SoftmaxLoss, Streamed
 
 
 def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,20 +79,28 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     x, y = drawn(60, 7, 4)
     w = torch.from_numpy(np.random.default_rng(2).uniform(0.2, 2, 60))
     blocks = FeatureBlocks.measure(x, weights=w.numpy(), dtype=torch.float64, block_rows=17)
-    rows = stream(blocks, torch.from_numpy(y), w)
-    one, none = torch.ones(1, dtype=torch.float64), torch.arange(1)
-    loss = SoftmaxLoss(rows, rows, w.sum() * one, w.sum() * one, 0.03 * one, blocks.scale.unsqueeze(0), torch.float64)
+    y = torch.from_numpy(y)
+    loss = SoftmaxLoss(
+        Streamed(blocks),
+        y.unsqueeze(0),
+        w.unsqueeze(0),
+        0.03 * torch.ones(1, dtype=torch.float64),
+        blocks.scale.unsqueeze(0),
+        4,
+        torch.float64,
+        17,
+    )
     theta = torch.randn(1, 4, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    value, gradient = loss.evaluate(theta, none)
+    value, gradient = loss.evaluate(theta)
     step = 1e-6
     for place in np.ndindex(4, 8):
         there, back = theta.clone(), theta.clone()
         there[0][place] += step
         back[0][place] -= step
-        slope = (loss.evaluate(there, none).value - loss.evaluate(back, none).value) / (2 * step)
+        slope = (loss.evaluate(there).value - loss.evaluate(back).value) / (2 * step)
         assert float(gradient[0][place]) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
     scaled = blocks.take(slice(0, 60)).numpy() * blocks.scale.numpy()
-    wanted = objective(1.0, theta[0, :, :-1].numpy(), theta[0, :, -1].numpy(), scaled, y, w.numpy())
+    wanted = objective(1.0, theta[0, :, :-1].numpy(), theta[0, :, -1].numpy(), scaled, y.numpy(), w.numpy())
     weight = float(theta[..., :-1].square().sum())
     assert float(value) == pytest.approx((wanted - weight / 2) / float(w.sum()) + 0.03 / 2 * weight, rel=1e-12)
 

@@ -1,0 +1,182 @@
+"""Newton's method on a stack of softmax losses whose curvature is cheap, stopped by the relative gap to their optima.
+
+Each step solves (Hessian) x step = -gradient by preconditioned conjugate gradients as far as pays, and where it ends is
+evaluated exactly. Products with the Hessian are made in the quick arithmetic of the loss: what they lose, the next gradient
+brings back.
+
+Stopping. The error of conjugate gradients in the Hessian's norm is what the model can still fall, and their own falls tell it
+(Hestenes and Stiefel 1952; Strakos and Tichy 2002). At a new place the gap f - f* is estimated, not certified, as the
+gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve. It stops at gap <= tol x f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from effrob.heads.metric import Metric
+from effrob.heads.softmax import SoftmaxLoss, dot
+
+ENOUGH = 0.4  # of the gap asked: what a solve may leave
+SHARE = 0.5  # x the root of its relative fall: the part of it that a solve may leave, since the model will be as wrong
+MOST = 0.3  # that part at most
+NEAR = 0.05  # x relative fall ** 1.5 under the gap asked: the model is good to the end
+FIRST = 4  # products of a solve that goes to the end, at least: earlier falls do not tell of slow directions
+WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
+PRODUCTS = 200  # of a solve, at most
+AGAIN = 150.0  # fall of the gap after which the metric is measured again,
+FAR = 300.0  # ... while it is this many times what is asked
+SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
+ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
+BLENDED = 30.0  # x that: of a value whose logits are sums of others
+ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
+SHORTEST = 1e-7  # step, of a whole one, under which there is none
+POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic is the last in it
+
+
+Reason = Literal["gap", "rounding", "cap"]
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where one problem ended: theta (K, D + 1), f, its gradient, passes spent, estimated relative gap, why it stopped."""
+
+    theta: torch.Tensor
+    value: float
+    gradient: torch.Tensor
+    evaluations: int
+    gap: float
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class _Solve:
+    """What conjugate gradients came to.
+
+    step (p, K, D + 1);  short (p,) the model's fall still to come over ½ r'Mr, the most near the end;  products made
+    """
+
+    step: torch.Tensor
+    short: torch.Tensor
+    products: int
+
+
+def _left(falls: list[torch.Tensor]) -> torch.Tensor:
+    """What the falls (p,) of conjugate gradients say is still to come."""
+    if len(falls) < 2:
+        return torch.full_like(falls[0], torch.inf)
+    width = WINDOW if len(falls) >= 2 * WINDOW else 1
+    now, before = torch.stack(falls[-width:]).sum(0), torch.stack(falls[-2 * width : -width]).sum(0)
+    rate = (now / before).nan_to_num(0.0).clamp(0.0, 0.95)
+    return now * rate / (1 - rate) * (1 if width == WINDOW else 3)
+
+
+def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int) -> _Solve:
+    """Conjugate gradients until what is left of the fall is little beside tol x size (p,), or beside the model's error."""
+    r = gradient.to(loss.dtype)
+    step = torch.zeros_like(r)
+    z = metric.apply(r)
+    p, rho = -z, dot(r, z)
+    falls: list[torch.Tensor] = []
+    norms: list[torch.Tensor] = []
+    going, left = torch.ones_like(rho, dtype=torch.bool), torch.full_like(size, torch.inf)
+    while len(falls) < most:
+        p, product = loss.curved(p)
+        steep, bend = dot(r, p), dot(p, product)
+        going = going & (bend > 0) & (steep < 0)
+        a = torch.where(going, -steep / bend, 0.0)
+        falls.append(-(a * steep).double() / 2)
+        norms.append(rho.double() / 2)
+        step += a[:, None, None] * p
+        r += a[:, None, None] * product
+        left = torch.where(going, _left(falls), left)
+        fall = torch.stack(falls).sum(0)
+        depth = fall / size
+        share = torch.where(NEAR * depth**1.5 < tol, 0.0, (SHARE * depth.sqrt()).clamp_max(MOST))
+        few = (depth / (ENOUGH * tol)).log10().clamp_max(FIRST - 1)
+        early = (share == 0) & (len(falls) < 1 + few)
+        going = going & (early | (left > ENOUGH * tol * size) & (left > share * fall))
+        if not bool(going.any()):
+            break
+        z = metric.apply(r)
+        fresh = dot(r, z)
+        p, rho = -z + (fresh / rho)[:, None, None] * p, fresh
+    short, tail = torch.ones_like(size), left.nan_to_num(0.0, posinf=0.0)
+    for fall, norm in zip(reversed(falls), reversed(norms)):
+        tail = tail + fall
+        short = torch.maximum(short, (tail / norm).nan_to_num(0.0, posinf=0.0))
+    return _Solve(step, short, len(falls))
+
+
+def newton(
+    loss: SoftmaxLoss,
+    start: torch.Tensor,
+    logits: torch.Tensor | None = None,
+    *,
+    tol: float,
+    max_evaluations: int,
+    watch: Callable[[int, float], None] = lambda evaluations, gap: None,
+) -> list[Minimum]:
+    """Minimise P problems from `start` (P, K, D + 1) float64, whose logits (P, N, K) may be known.
+
+    Returns the minima in order; their evaluations are passes over the rows, products among them. `watch` hears those so
+    far and the largest gap. Every minimum is the place of an exact evaluation, and a single problem's is the loss's last.
+    """
+    dtype = loss.dtype
+    noise = ROUNDING[dtype] * (1 if logits is None else BLENDED)
+    ids = torch.arange(len(start), device=start.device)
+    theta = start
+    value, gradient = loss.evaluate(theta, logits)
+    metric = Metric.of(loss.moments(), loss.penalty, dtype)
+    short, idle = torch.full_like(value, SAFETY), torch.zeros_like(value)
+    gap = measured = _gap(metric, gradient, value, short)
+    minima: dict[int, Minimum] = {}
+    evaluations = 1
+    while True:
+        watch(evaluations, float(gap.max()))
+        done = (gap <= tol) | (idle >= 2) | torch.tensor(evaluations >= max_evaluations, device=gap.device)
+        for place in done.nonzero()[:, 0].tolist():
+            reason: Reason = "gap" if gap[place] <= tol else "rounding" if idle[place] >= 2 else "cap"
+            minima[int(ids[place])] = Minimum(
+                theta[place], float(value[place]), gradient[place], evaluations, float(gap[place]), reason
+            )
+        if bool(done.all()):
+            return [minima[i] for i in range(len(start))]
+        if bool(done.any()):
+            kept = ~done
+            loss, metric = loss.part(kept), metric.part(kept)
+            ids, theta, value, gradient, short, idle, gap, measured = (
+                one[kept] for one in (ids, theta, value, gradient, short, idle, gap, measured)
+            )
+        solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations))
+        evaluations += solved.products
+        slope = (gradient * solved.step).sum((1, 2))
+        step = torch.ones_like(value)
+        while True:
+            trial = theta + step[:, None, None] * solved.step
+            there = loss.evaluate(trial)
+            evaluations += 1
+            fall = value - there.value
+            fell = (fall >= -ARMIJO * step * slope - noise * value.abs()) & torch.isfinite(there.value)
+            if bool((fell | (step == 0)).all()):
+                break
+            curve = (fall + step * slope).neg()  # f(trial) - f - t f', for the parabola through the failed trial
+            shorter = (-slope * step / (2 * curve)).nan_to_num(0.1).clamp(0.1, 0.5)
+            step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
+        idle = torch.where(fall <= noise * value.abs(), idle + 1, 0.0)
+        theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
+        gap = _gap(metric, gradient, value, short)
+        if not loss.exact and bool(((gap > tol) & ((gap > POOR * before) | (idle > 0))).any()):
+            loss.exactly()
+        if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
+            metric = Metric.of(loss.moments(), loss.penalty, dtype)
+            gap = measured = _gap(metric, gradient, value, short)
+
+
+def _gap(metric: Metric, gradient: torch.Tensor, value: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
+    """Estimated relative gap (p,)."""
+    r = gradient.to(metric.mass.dtype)
+    return short * dot(r, metric.apply(r)).double() / 2 / value.abs().clamp_min(torch.finfo(torch.float64).tiny)
