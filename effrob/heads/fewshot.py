@@ -93,7 +93,7 @@ class _Stack:
             part = STRIDE**-stage
             loss.penalty = self._penalty([c * part for c in strengths], kept)
             if trail.seen:
-                theta, logits = trail.ahead(loss, part)
+                theta, logits = trail.ahead(loss, part, None)
             minima = newton(loss, theta, logits, tol=ROUGH if stage else tol, max_evaluations=CAP)
             theta = torch.stack([minimum.theta for minimum in minima])
             if stage:

@@ -24,6 +24,8 @@ ENOUGH = 0.4  # of the gap asked: what a solve may leave
 SHARE = 0.5  # x the root of its relative fall: the part of it that a solve may leave, since the model will be as wrong
 MOST = 0.3  # that part at most
 NEAR = 0.05  # x relative fall ** 1.5 under the gap asked: the model is good to the end
+HALF = 0.5  # relative fall of the model that is not to be believed further: no loss falls under 0
+SOME = 5  # products of a solve that does not go to the end, at most: later ones go where the model is flat and f is not
 FIRST = 4  # products of a solve that goes to the end, at least: earlier falls do not tell of slow directions
 WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
 PRODUCTS = 200  # of a solve, at most
@@ -33,6 +35,7 @@ SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
 ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
+LEVEL = 0.5  # a step is too long where the slope at its end rises by more than this part of the fall at its start
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
 POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic is the last in it
 
@@ -74,7 +77,7 @@ def _left(falls: list[torch.Tensor]) -> torch.Tensor:
     return now * rate / (1 - rate) * (1 if width == WINDOW else 3)
 
 
-def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int) -> _Solve:
+def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int, quick: bool) -> _Solve:
     """Conjugate gradients until what is left of the fall is little beside tol x size (p,), or beside the model's error."""
     r = gradient.to(loss.dtype)
     step = torch.zeros_like(r)
@@ -84,7 +87,7 @@ def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torc
     norms: list[torch.Tensor] = []
     going, left = torch.ones_like(rho, dtype=torch.bool), torch.full_like(size, torch.inf)
     while len(falls) < most:
-        p, product = loss.curved(p)
+        p, product = loss.curved(p, quick)
         steep, bend = dot(r, p), dot(p, product)
         going = going & (bend > 0) & (steep < 0)
         a = torch.where(going, -steep / bend, 0.0)
@@ -98,7 +101,8 @@ def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torc
         share = torch.where(NEAR * depth**1.5 < tol, 0.0, (SHARE * depth.sqrt()).clamp_max(MOST))
         few = (depth / (ENOUGH * tol)).log10().clamp_max(FIRST - 1)
         early = (share == 0) & (len(falls) < 1 + few)
-        going = going & (early | (left > ENOUGH * tol * size) & (left > share * fall))
+        going = going & (early | (left > ENOUGH * tol * size) & (left > share * fall)) & (depth < HALF)
+        going = going & ((share == 0) | torch.tensor(len(falls) < SOME, device=left.device))
         if not bool(going.any()):
             break
         z = metric.apply(r)
@@ -134,7 +138,7 @@ def newton(
     short, idle = torch.full_like(value, SAFETY), torch.zeros_like(value)
     gap = measured = _gap(metric, gradient, value, short)
     minima: dict[int, Minimum] = {}
-    evaluations = 1
+    evaluations, quick = 1, True
     while True:
         watch(evaluations, float(gap.max()))
         done = (gap <= tol) | (idle >= 2) | torch.tensor(evaluations >= max_evaluations, device=gap.device)
@@ -151,7 +155,7 @@ def newton(
             ids, theta, value, gradient, short, idle, gap, measured = (
                 one[kept] for one in (ids, theta, value, gradient, short, idle, gap, measured)
             )
-        solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations))
+        solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations), quick)
         evaluations += solved.products
         slope = (gradient * solved.step).sum((1, 2))
         step = torch.ones_like(value)
@@ -160,17 +164,16 @@ def newton(
             there = loss.evaluate(trial)
             evaluations += 1
             fall = value - there.value
-            fell = (fall >= -ARMIJO * step * slope - noise * value.abs()) & torch.isfinite(there.value)
+            steep = (there.gradient * solved.step).sum((1, 2))
+            fell = (fall >= -ARMIJO * step * slope - noise * value.abs()) & (steep <= -LEVEL * slope)
             if bool((fell | (step == 0)).all()):
                 break
-            curve = (fall + step * slope).neg()  # f(trial) - f - t f', for the parabola through the failed trial
-            shorter = (-slope * step / (2 * curve)).nan_to_num(0.1).clamp(0.1, 0.5)
+            shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
             step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
         idle = torch.where(fall <= noise * value.abs(), idle + 1, 0.0)
         theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
-        if not loss.exact and bool(((gap > tol) & ((gap > POOR * before) | (idle > 0))).any()):
-            loss.exactly()
+        quick = quick and not bool(((gap > tol) & (step == 1) & ((gap > POOR * before) | (idle > 0))).any())
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
             metric = Metric.of(loss.moments(), loss.penalty, dtype)
             gap = measured = _gap(metric, gradient, value, short)

@@ -22,7 +22,7 @@ from effrob.heads.blocks import FeatureBlocks, RowSpace
 from effrob.heads.newton import Minimum, newton
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
-from effrob.heads.softmax import Place, SoftmaxLoss, Stack, Streamed
+from effrob.heads.softmax import LOGITS, Place, SoftmaxLoss, Stack, Streamed
 
 TOL = 5e-7
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
@@ -134,13 +134,17 @@ class Trail:
         """
         self.seen = [*self.seen[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
 
-    def ahead(self, loss: SoftmaxLoss, c: float) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Where to start at c, and its logits where they are known."""
-        known = [one for one in self.seen if one.place is not None and one.place.logits.dtype == loss.dtype]
-        if known and loss.logits is not None:
-            return loss.blend([one.place for one in known if one.place is not None], _ahead(known, c))
+    def ahead(self, loss: SoftmaxLoss, c: float, some: SoftmaxLoss | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Where to start at c, and its logits where they are kept; where not, `some` of the rows say how to blend."""
         shares = _ahead(self.seen, c)
-        return torch.stack([share * one.theta for share, one in zip(shares, self.seen)]).sum(0), None
+        seen = self.seen[-len(shares) :]
+        if loss.logits is not None:
+            known = [one.place is not None and one.place.logits.dtype == loss.dtype for one in seen]
+            return loss.blend([one.place if so else loss.placed(one.theta) for so, one in zip(known, seen)], shares)
+        if some is not None:
+            some.penalty = loss.penalty
+            return some.blend([some.placed(one.theta) for one in seen], shares).theta, None
+        return torch.stack([share * one.theta for share, one in zip(shares, seen)]).sum(0), None
 
 
 def _ahead(seen: Sequence[_Optimum], c: float) -> list[float]:
@@ -182,9 +186,12 @@ class _Walk:
         self.whole = self._loss()
         wanted = max(FEW[0] * self.blocks.dimension, FEW[1] * n_classes)
         self.few: SoftmaxLoss | None = None
+        self.others: SoftmaxLoss | None = None  # rows that no strength was fitted on alone
         if len(labels) >= 2 * wanted:
-            places = np.sort(np.random.default_rng(rules.seed).choice(len(labels), wanted, replace=False))
-            self.few = self._loss(places)
+            drawn = np.random.default_rng(rules.seed).permutation(len(labels))
+            self.few = self._loss(np.sort(drawn[:wanted]))
+            blended = min(wanted, LOGITS.get(device.type, 0) // n_classes)
+            self.others = self._loss(np.sort(drawn[wanted : wanted + blended]))
 
     def _loss(self, places: NDArray[np.int64] | None = None) -> SoftmaxLoss:
         """The loss of all rows, or of those at these places; its penalty is set by strength."""
@@ -215,7 +222,7 @@ class _Walk:
         """
         loss = self.few if few and self.few is not None else self.whole
         loss.penalty = self._penalty(c)
-        theta, logits = self.trail.ahead(loss, c) if self.trail.seen else (self.origin(start), None)
+        theta, logits = self.trail.ahead(loss, c, self.others) if self.trail.seen else (self.origin(start), None)
         minimum = self._newton(loss, theta, logits, c, tol, spent)
         if minimum.reason == "rounding" and loss is self.whole and self.blocks.dtype != torch.float64:
             self.blocks = self.blocks.in_dtype(torch.float64)

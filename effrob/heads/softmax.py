@@ -16,7 +16,7 @@ from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.metric import Moments, moments_of
 
 KEEP = {"cpu": 1 << 26, "cuda": 1 << 30}  # P x N x K up to which probabilities are kept
-LOGITS = {"cpu": 1 << 24, "cuda": 1 << 28}  # ... and up to which logits are, and those of places on a path
+LOGITS = {"cpu": 1 << 22, "cuda": 1 << 27}  # ... and up to which logits are, and those of places on a path
 RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
 SPREAD = 2, 1024  # x D rows, and rows, that the spread of a metric is measured on at most
 
@@ -162,15 +162,6 @@ class SoftmaxLoss:
         self.whole = torch.ones(*y.shape, 1, dtype=dtype, device=y.device)  # sums of the probabilities, rounded as kept
         self.theta = torch.empty(0)
 
-    @property
-    def exact(self) -> bool:
-        """Whether curvature is in the rows' own arithmetic."""
-        return self.quick == self.dtype
-
-    def exactly(self) -> None:
-        """Let it be so from here on."""
-        self.quick = self.dtype
-
     def _spans(self) -> Iterator[slice]:
         for first in range(0, self.y.shape[1], self.block):
             yield slice(first, first + self.block)
@@ -207,30 +198,30 @@ class SoftmaxLoss:
         gradient[..., :-1] += self.penalty[:, None, None] * weight
         return Evaluation(value / self.mass + self.penalty / 2 * weight.square().sum((1, 2)), gradient)
 
-    def _chances(self) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-        """Of each block: its span, quick rows, and probabilities where it was evaluated last."""
-        weight, bias = self._linear(self.theta, self.quick)
+    def _chances(self, dtype: torch.dtype) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+        """Of each block: its span, its rows in a dtype, and probabilities where it was evaluated last."""
+        weight, bias = self._linear(self.theta, dtype)
         for span in self._spans():
-            rows = self.rows.block(span, self.quick)
+            rows = self.rows.block(span, dtype)
             if self.chance is not None:
                 yield span, rows, self.chance[:, span]
             else:
                 yield span, rows, torch.softmax(torch.bmm(rows, weight) + bias, dim=-1)
 
-    def curved(self, direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(P, K, D + 1) -> the direction as the quick arithmetic has it, and the Hessian's product with that very one."""
-        dtype = direction.dtype
-        weight, bias = self._linear(direction, self.quick)
+    def curved(self, direction: torch.Tensor, quick: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """(P, K, D + 1) -> the direction as the arithmetic has it, quick or not, and the Hessian's product with that one."""
+        dtype, coarse = direction.dtype, self.quick if quick else self.dtype
+        weight, bias = self._linear(direction, coarse)
         scale = self.scale.to(dtype).unsqueeze(1)
         inverse = torch.where(scale > 0, 1.0 / scale, 0.0)  # scales are powers of two: exact
         direction = torch.cat([weight.mT.to(dtype) * inverse, direction[..., -1:]], dim=-1)
         product = torch.zeros_like(direction)
-        for span, rows, chance in self._chances():
+        for span, rows, chance in self._chances(coarse):
             change = (torch.bmm(rows, weight) + bias).mul_(chance)
             change.addcmul_(chance, change.sum(-1, keepdim=True).div_(self.whole[:, span]), value=-1.0)
             if self.w is not None:
                 change *= self.w[:, span].unsqueeze(-1).to(dtype)
-            product[..., :-1] += torch.bmm(change.to(self.quick).mT, rows)
+            product[..., :-1] += torch.bmm(change.to(coarse).mT, rows)
             product[..., -1] += change.sum(1)
         product /= self.mass.to(dtype)[:, None, None]
         product[..., :-1] *= scale
@@ -246,7 +237,7 @@ class SoftmaxLoss:
         mass = self.theta.new_zeros(self.theta.shape[:2])
         first = self.theta.new_zeros(*mass.shape, d)
         doubt = torch.empty(p, n, dtype=self.dtype, device=mass.device)
-        for span, rows, chance in self._chances():
+        for span, rows, chance in self._chances(self.quick):
             curve = chance * (self.whole[:, span] - chance)
             if self.w is not None:
                 curve *= self.w[:, span].unsqueeze(-1).to(self.dtype)
@@ -267,6 +258,12 @@ class SoftmaxLoss:
     def place(self) -> Place | None:
         """Where it was evaluated last, to be kept; None where logits are not."""
         return None if self.logits is None else Place(self.theta, self.logits.clone())
+
+    def placed(self, theta: torch.Tensor) -> Place:
+        """theta and its logits: half an evaluation."""
+        weight, bias = self._linear(theta, self.dtype)
+        blocks = [torch.baddbmm(bias, self.rows.block(span, self.dtype), weight) for span in self._spans()]
+        return Place(theta, torch.cat(blocks, dim=1))
 
     def blend(self, places: Sequence[Place], shares: Sequence[float]) -> Place:
         """The mixture of places with these shares, or a better one where it falls: a Newton step among them."""
