@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from effrob.heads.blocks import FeatureBlocks, RowSpace, Source
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
+from effrob.heads.kept import KeptLoss
 from effrob.heads.newton import newton
 from effrob.heads.path import ROUGH, STRIDE, Trail, lead_in
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_strengths
-from effrob.heads.softmax import SoftmaxLoss, Stack
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -114,13 +114,13 @@ class _Stack:
             for minimum, space, c, y, blocks in zip(minima, self.spaces, strengths, self.labels, kept)
         ]
 
-    def _loss(self, blocks: Sequence[FeatureBlocks]) -> SoftmaxLoss:
+    def _loss(self, blocks: Sequence[FeatureBlocks]) -> KeptLoss:
         first = blocks[0]
-        rows = Stack(torch.stack([one.take(slice(0, len(one))) for one in blocks]))
+        rows = torch.stack([one.take(slice(0, len(one))) for one in blocks])
         y = torch.stack([torch.from_numpy(labels) for labels in self.labels]).to(first.device)
         penalty = torch.ones(len(blocks), dtype=torch.float64, device=first.device)
         scale = torch.stack([one.scale for one in blocks])
-        return SoftmaxLoss(rows, y, None, penalty, scale, self.n_classes, first.dtype, first.block_rows)
+        return KeptLoss(rows, y, None, penalty, scale, self.n_classes, first.block_rows)
 
     def _penalty(self, strengths: Sequence[float], blocks: Sequence[FeatureBlocks]) -> torch.Tensor:
         mass = float(len(self.labels[0]))

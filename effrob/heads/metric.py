@@ -2,8 +2,8 @@
 
 Class k's own curvature is the covariance of the rows weighted by p_k (1 - p_k), *about their weighted mean*: moving to that
 mean frees the intercept from the weights, and what is left is nearly the same matrix for every class. So one matrix serves
-all, spread x mean mass + penalty, and one Cholesky factorisation a place. Beside the plain covariance this halves the evaluations;
-a mass and an eigenbasis for every class saves none, with classes of one size or of sizes 1 to 28.
+all, spread x mean mass + penalty, and one Cholesky factorisation a place. Beside the plain covariance this halves the
+evaluations; a mass and an eigenbasis for every class saves none, with classes of one size or of sizes 1 to 28.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class Metric:
         """The problems at these places."""
         return Metric(self.curvature[kept], self.inverse[kept], self.mass[kept], self.centre[kept])
 
-    def cautious(self, where: torch.Tensor) -> Metric:
-        """At the problems `where` (p,) bool, with the curvature softmax has at most, so that a whole step cannot overshoot.
+    def cautious(self) -> Metric:
+        """With the curvature softmax has at most, so that a whole step cannot overshoot.
 
         For places where all rows are sure of themselves: what curvature is left there says nothing of a step's end.
         """
-        mass = torch.where(where[:, None], self.mass.clamp_min(HIGHEST), self.mass)
+        mass = self.mass.clamp_min(HIGHEST)
         return replace(self, inverse=self.inverse * (self.mass / mass).unsqueeze(-1), mass=mass)
 
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:

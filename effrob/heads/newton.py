@@ -17,15 +17,16 @@ from typing import Literal
 
 import torch
 
+from effrob.heads.kept import KeptLoss
 from effrob.heads.metric import Metric
-from effrob.heads.softmax import SoftmaxLoss, dot
 
 ENOUGH = 0.4  # of the gap asked: what a solve may leave
 SHARE = 0.5  # x the root of its relative fall: the part of it that a solve may leave, since the model will be as wrong
 MOST = 0.3  # that part at most
 NEAR = 0.05  # x relative fall ** 1.5 under the gap asked: the model is good to the end
+TRUST = 0.03  # ... and its relative fall under this
 HALF = 0.5  # relative fall of the model that is not to be believed further: no loss falls under 0
-SOME = 5  # products of a solve that does not go to the end, at most: later ones go where the model is flat and f is not
+SOME = 5  # products of a solve that is not under it, at most: later ones go where the model is flat and f is not
 FIRST = 4  # products of a solve that goes to the end, at least: earlier falls do not tell of slow directions
 WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
 PRODUCTS = 200  # of a solve, at most
@@ -37,7 +38,13 @@ BLENDED = 30.0  # x that: of a value whose logits are sums of others
 ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
 LEVEL = 0.5  # a step is too long where the slope at its end rises by more than this part of the fall at its start
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
-POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic is the last in it
+POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
+CLOSE = 1e-4
+
+
+def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(P, ...) and the same -> (P,): the inner product of every problem's own."""
+    return torch.stack([torch.dot(u.reshape(-1), v.reshape(-1)) for u, v in zip(a, b)])
 
 
 Reason = Literal["gap", "rounding", "cap"]
@@ -77,9 +84,11 @@ def _left(falls: list[torch.Tensor]) -> torch.Tensor:
     return now * rate / (1 - rate) * (1 if width == WINDOW else 3)
 
 
-def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int, quick: bool) -> _Solve:
+def _solve(
+    loss: KeptLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int, quick: bool
+) -> _Solve:
     """Conjugate gradients until what is left of the fall is little beside tol x size (p,), or beside the model's error."""
-    r = gradient.to(loss.dtype)
+    r = gradient.to(loss.dtype, copy=True)
     step = torch.zeros_like(r)
     z = metric.apply(r)
     p, rho = -z, dot(r, z)
@@ -98,11 +107,12 @@ def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torc
         left = torch.where(going, _left(falls), left)
         fall = torch.stack(falls).sum(0)
         depth = fall / size
-        share = torch.where(NEAR * depth**1.5 < tol, 0.0, (SHARE * depth.sqrt()).clamp_max(MOST))
+        good = (NEAR * depth**1.5 < tol) & (depth < TRUST)
+        share = torch.where(good, 0.0, (SHARE * depth.sqrt()).clamp_max(MOST))
         few = (depth / (ENOUGH * tol)).log10().clamp_max(FIRST - 1)
         early = (share == 0) & (len(falls) < 1 + few)
         going = going & (early | (left > ENOUGH * tol * size) & (left > share * fall)) & (depth < HALF)
-        going = going & ((share == 0) | torch.tensor(len(falls) < SOME, device=left.device))
+        going = going & ((depth < TRUST) | torch.tensor(len(falls) < SOME, device=left.device))
         if not bool(going.any()):
             break
         z = metric.apply(r)
@@ -116,7 +126,7 @@ def _solve(loss: SoftmaxLoss, gradient: torch.Tensor, metric: Metric, size: torc
 
 
 def newton(
-    loss: SoftmaxLoss,
+    loss: KeptLoss,
     start: torch.Tensor,
     logits: torch.Tensor | None = None,
     *,
@@ -173,7 +183,8 @@ def newton(
         idle = torch.where(fall <= noise * value.abs(), idle + 1, 0.0)
         theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
-        quick = quick and not bool(((gap > tol) & (step == 1) & ((gap > POOR * before) | (idle > 0))).any())
+        floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
+        quick = quick and not bool(((gap > tol) & (step == 1) & floored).any())
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
             metric = Metric.of(loss.moments(), loss.penalty, dtype)
             gap = measured = _gap(metric, gradient, value, short)

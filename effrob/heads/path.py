@@ -19,16 +19,23 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
+from effrob.heads.kept import CELLS, KeptLoss, Place
+from effrob.heads.minimise import minimise
 from effrob.heads.newton import Minimum, newton
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
-from effrob.heads.softmax import LOGITS, Place, SoftmaxLoss, Stack, Streamed
+from effrob.heads.softmax import StreamedLoss
 
 TOL = 5e-7
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
 STRIDE = 10.0  # factor between them
 SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
-FEW = (4, 16)  # rows a feature, or a class, whichever is more, for strengths on the way from nothing: half of all at most
+COARSE = 1e-2  # relative gap that products in few digits can tell
+SAMPLE = (8, 32)  # rows a feature, or a class, whichever is more, that curvature of streamed rows is measured on
+FEW = (
+    4,
+    16,
+)  # rows a feature, or a class, whichever is more, for strengths on the way from nothing: half of all at most
 
 
 @dataclass(frozen=True)
@@ -134,13 +141,19 @@ class Trail:
         """
         self.seen = [*self.seen[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
 
-    def ahead(self, loss: SoftmaxLoss, c: float, some: SoftmaxLoss | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forget_places(self) -> None:
+        """Logits of another arithmetic are no use."""
+        self.seen = [one._replace(place=None) for one in self.seen]
+
+    def ahead(
+        self, loss: KeptLoss | StreamedLoss, c: float, some: KeptLoss | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Where to start at c, and its logits where they are kept; where not, `some` of the rows say how to blend."""
         shares = _ahead(self.seen, c)
         seen = self.seen[-len(shares) :]
-        if loss.logits is not None:
-            known = [one.place is not None and one.place.logits.dtype == loss.dtype for one in seen]
-            return loss.blend([one.place if so else loss.placed(one.theta) for so, one in zip(known, seen)], shares)
+        if isinstance(loss, KeptLoss):
+            places = [one.place or loss.placed(one.theta) for one in seen]
+            return loss.blend(places, shares)
         if some is not None:
             some.penalty = loss.penalty
             return some.blend([some.placed(one.theta) for one in seen], shares).theta, None
@@ -184,27 +197,47 @@ class _Walk:
         self.prior = np.bincount(labels, weights, minlength=n_classes) / self.mass
         self.trail = Trail()
         self.whole = self._loss()
+        self.few: KeptLoss | StreamedLoss | None = None
+        self.others: KeptLoss | None = None  # rows that no strength was fitted on alone
         wanted = max(FEW[0] * self.blocks.dimension, FEW[1] * n_classes)
-        self.few: SoftmaxLoss | None = None
-        self.others: SoftmaxLoss | None = None  # rows that no strength was fitted on alone
         if len(labels) >= 2 * wanted:
             drawn = np.random.default_rng(rules.seed).permutation(len(labels))
             self.few = self._loss(np.sort(drawn[:wanted]))
-            blended = min(wanted, LOGITS.get(device.type, 0) // n_classes)
-            self.others = self._loss(np.sort(drawn[wanted : wanted + blended]))
+            most = CELLS.get(device.type, 0) // (4 * n_classes)
+            if isinstance(self.whole, StreamedLoss):
+                self.others = self._kept(np.sort(drawn[wanted : wanted + most]))
 
-    def _loss(self, places: NDArray[np.int64] | None = None) -> SoftmaxLoss:
+    def _loss(self, places: NDArray[np.int64] | None = None) -> KeptLoss | StreamedLoss:
         """The loss of all rows, or of those at these places; its penalty is set by strength."""
+        n = len(self.blocks) if places is None else len(places)
+        held = self.blocks.resident is not None or places is not None
+        if held and n * self.n_classes <= CELLS.get(self.y.device.type, 0):
+            return self._kept(places)
         blocks, y, w = self.blocks, self.y, self.w
-        held = blocks.resident
         if places is not None:
             at = torch.from_numpy(places).to(y.device)
-            held, y, w = blocks.take(places), y[at], None if w is None else w[at]
-        rows = Streamed(blocks) if held is None else Stack(held.unsqueeze(0))
-        scale = blocks.scale.unsqueeze(0)
-        w = None if w is None else w.unsqueeze(0)
+            blocks = blocks.changed(
+                rows=places if blocks.rows is None else blocks.rows[places], resident=blocks.take(places)
+            )
+            y, w = y[at], None if w is None else w[at]
+        total = torch.full((1,), len(y), dtype=torch.float64, device=y.device) if w is None else w.sum().reshape(1)
+        wanted = max(SAMPLE[0] * blocks.dimension, SAMPLE[1] * self.n_classes)
+        sample = None
+        if len(y) > wanted:
+            sample = np.sort(np.random.default_rng(self.rules.seed).choice(len(y), wanted, replace=False))
+        return StreamedLoss(blocks, y, w, total, torch.ones_like(total), sample)
+
+    def _kept(self, places: NDArray[np.int64] | None) -> KeptLoss:
+        blocks, y, w = self.blocks, self.y, self.w
+        x = blocks.resident if places is None else blocks.take(places)
+        if places is not None:
+            at = torch.from_numpy(places).to(y.device)
+            y, w = y[at], None if w is None else w[at]
+        assert x is not None
         penalty = torch.ones(1, dtype=torch.float64, device=y.device)
-        return SoftmaxLoss(rows, y.unsqueeze(0), w, penalty, scale, self.n_classes, blocks.dtype, blocks.block_rows)
+        w = None if w is None else w.unsqueeze(0)
+        scale = blocks.scale.unsqueeze(0)
+        return KeptLoss(x.unsqueeze(0), y.unsqueeze(0), w, penalty, scale, self.n_classes, blocks.block_rows)
 
     def origin(self, start: ProbePoint | None) -> torch.Tensor:
         """(1, K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
@@ -223,30 +256,42 @@ class _Walk:
         loss = self.few if few and self.few is not None else self.whole
         loss.penalty = self._penalty(c)
         theta, logits = self.trail.ahead(loss, c, self.others) if self.trail.seen else (self.origin(start), None)
-        minimum = self._newton(loss, theta, logits, c, tol, spent)
+        minimum = self._minimum(loss, theta, logits, c, tol, spent)
         if minimum.reason == "rounding" and loss is self.whole and self.blocks.dtype != torch.float64:
             self.blocks = self.blocks.in_dtype(torch.float64)
+            self.trail.forget_places()
             self.whole = loss = self._loss()
             loss.penalty = self._penalty(c)
-            minimum = self._newton(loss, minimum.theta.unsqueeze(0), None, c, tol, minimum.evaluations)
-        self.trail.add(c, minimum.theta.unsqueeze(0), tol, loss.place() if loss is self.whole else None)
+            minimum = self._minimum(loss, minimum.theta.unsqueeze(0), None, c, tol, minimum.evaluations)
+        place = loss.place() if isinstance(loss, KeptLoss) and loss is self.whole else None
+        self.trail.add(c, minimum.theta.unsqueeze(0), tol, place)
         return minimum
 
     def _penalty(self, c: float) -> torch.Tensor:
         scaled = softmax_strength(c, self.n_classes) * self.mass * self.blocks.unit**2
         return torch.full((1,), 1.0 / scaled, dtype=torch.float64, device=self.y.device)
 
-    def _newton(
-        self, loss: SoftmaxLoss, theta: torch.Tensor, logits: torch.Tensor | None, c: float, tol: float, spent: int
+    def _minimum(
+        self,
+        loss: KeptLoss | StreamedLoss,
+        theta: torch.Tensor,
+        logits: torch.Tensor | None,
+        c: float,
+        tol: float,
+        spent: int,
     ) -> Minimum:
-        (minimum,) = newton(
-            loss,
-            theta,
-            logits,
-            tol=tol,
-            max_evaluations=max(1, self.rules.max_evaluations - spent),
-            watch=lambda n, gap: self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False),
-        )
+        def watch(n: int, gap: float) -> None:
+            self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False)
+
+        most = max(1, self.rules.max_evaluations - spent)
+        if isinstance(loss, KeptLoss):
+            (minimum,) = newton(loss, theta, logits, tol=tol, max_evaluations=most, watch=watch)
+        else:
+            loss.quick = tol >= COARSE
+            minimum = minimise(loss, theta, tol=tol, max_evaluations=most, watch=watch)
+            if loss.quick and loss is self.whole:  # what is told of it is exact
+                told = loss.value(minimum.theta.unsqueeze(0))
+                minimum = replace(minimum, value=told, evaluations=minimum.evaluations + 1)
         return replace(minimum, evaluations=minimum.evaluations + spent)
 
     def point(self, done: Minimum, c: float) -> ProbePoint:

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
 from effrob.heads.head import Readout
+from effrob.heads.kept import CELLS
 from effrob.heads.newton import Minimum, Reason
-
-MEMORY = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class SolverReport:
     objective    C x Σ weight x loss + ½ ||W||² at the returned coefficients
     gap          estimated (objective - optimum) / objective; `reason` "gap": it is at most the tolerance
     gap_bound    ½ ||gradient in W||² / objective: a loose bound, by strong convexity, where the intercept is at its optimum
-    evaluations  passes over the rows at this strength;  precision  of the arithmetic that ended it
+    evaluations  passes over the rows at this strength, products with the curvature among them
+    precision    of the arithmetic that ended it
     memory       bytes at most, beside the features given (see `memory_bound`)
     """
 
@@ -58,14 +58,21 @@ class ProbePoint:
         return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
 
 
-def memory_bound(features: FeatureBlocks, n_classes: int, memory: int = MEMORY) -> int:
-    """Bytes the solver holds at once: 8 B (2 D + 3 K) + 8 K (D + 1) (2 memory + 14) + 48 D², + 8 N; + N D size if resident.
+def memory_bound(features: FeatureBlocks, n_classes: int) -> int:
+    """Bytes the solver holds at once, with N, D and K, B rows a block and F = max(4 D, 16 K) of N, no more than half of it.
 
-    B rows a block, two copies of its rows and three of its logits; L-BFGS pairs, points and gradients; the metric. Never N x K.
+    Always 8 B (2 D + 4 K) + 30 x 8 K (D + 1) + 48 D² + 40 N: blocks, L-BFGS pairs or conjugate gradients, points, the metric.
+    Rows held: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to CELLS, 11 numbers of each;
+    of more rows CELLS / 4 K are kept so. Never N x K of more.
     """
     n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
-    kept = n * d * features.dtype.itemsize if features.resident is not None else 0
-    return 8 * b * (2 * d + 3 * n_classes) + 8 * n_classes * (d + 1) * (2 * memory + 14) + 48 * d * d + 8 * n + kept
+    size = features.dtype.itemsize
+    few = min(max(4 * d, 16 * n_classes), n // 2)
+    held = (6 if size == 4 else size) * d * (few + (n if features.resident is not None else 0))
+    most = CELLS.get(features.device.type, 0)
+    cells = n * n_classes if n * n_classes <= most else most // 4
+    vectors = 30 * 8 * n_classes * (d + 1)
+    return 8 * b * (2 * d + 4 * n_classes) + vectors + 48 * d * d + 40 * n + held + 11 * size * cells
 
 
 def point_of(

@@ -1,0 +1,161 @@
+"""Preconditioned L-BFGS on a convex problem each of whose looks is a pass, stopped by the relative gap to its optimum.
+
+For more rows and classes than Newton's method can keep probabilities of: it asks for nothing but values and gradients, and
+every one of them moves it on. Knows no features and no softmax; needs an objective and how small a gap is asked for.
+
+Stopping. The gap f - f* is estimated, not certified, as the larger of two numbers: SAFETY times the quasi-Newton decrement
+-g'd / 2 (exact where the model of the Hessian is), and Aitken's extrapolation of the last falls of f (which sees slow
+directions that the model does not). It stops at gap <= tol x f. A problem that no longer moves has
+reached the rounding floor of its arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from effrob.heads.metric import Metric, Moments
+from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason
+from effrob.heads.softmax import Evaluation
+
+SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
+LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
+WINDOW = 4  # accepted steps, at least, in each of the two falls that are compared
+SHARE = 8  # ... and this part of all steps: where many were needed, a few of them tell too little of the rate
+REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
+FAR = 1e3  # "much": the estimated gap is this many times what is asked
+BEGIN = 0.2  # of a whole step, the first: its curvature was not seen, and along the steepest way it is more than the metric has
+RESCUES = 2  # times it may start again from where it stands, with no memory and a cautious metric
+PAIRS = 10  # curvature pairs: 5 to 40 take the same number of evaluations
+
+
+class Objective(Protocol):
+    """A convex function of theta (1, K, D + 1) float64; penalty (1,), dtype of its arithmetic."""
+
+    penalty: torch.Tensor
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def evaluate(self, theta: torch.Tensor) -> Evaluation: ...
+
+    def moments(self, theta: torch.Tensor) -> Moments: ...
+
+
+@dataclass
+class _Run:
+    """Where it stands, what it learned there, and where to next."""
+
+    theta: torch.Tensor
+    value: float
+    gradient: torch.Tensor
+    metric: Metric
+    slope: float = -1.0
+    step: float = 1.0
+    best: float = math.inf  # the least decrement seen, and the rounds since
+    idle: int = 0
+    rescues: int = 0
+    direction: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    falls: list[float] = field(default_factory=list)
+    pairs: list[tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=list)
+
+    def aim(self, dtype: torch.dtype) -> None:
+        """Take a whole step of L-BFGS for the next."""
+        self.direction = _direction(self, dtype)
+        self.slope, self.step = float((self.gradient * self.direction).sum()), 1.0
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()))
+
+
+def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
+    """Minus the L-BFGS inverse Hessian times the gradient."""
+    q = run.gradient.to(dtype)
+    taken = []
+    for s, y, r in reversed(run.pairs):
+        taken.append(r * _dot(s, q))
+        q = q - taken[-1] * y
+    q = run.metric.apply(q)
+    if run.pairs:
+        s, y, r = run.pairs[-1]
+        length = _dot(run.metric.apply(y), y)
+        if length > 0 and math.isfinite(1.0 / (r * length)):
+            q = q / (r * length)
+    for (s, y, r), a in zip(run.pairs, reversed(taken)):
+        q = q + (a - r * _dot(y, q)) * s
+    return -q.double()
+
+
+def _gap(run: _Run, penalty: float) -> float:
+    """Estimated relative gap."""
+    steep = float(run.gradient[..., :-1].square().sum()) / (2 * penalty)
+    gap = max(-SAFETY * run.slope / 2, steep / LOOSE)
+    window = max(WINDOW, (len(run.falls) - 1) // SHARE)
+    if len(run.falls) > 2 * window:
+        before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value
+        rate = min(max(now / before, 0.0), 0.95) if before > 0 else 0.0
+        gap = max(gap, max(now, 0.0) * rate / (1 - rate))
+    return gap / max(abs(run.value), sys.float_info.min)
+
+
+def minimise(
+    objective: Objective,
+    start: torch.Tensor,
+    *,
+    tol: float,
+    max_evaluations: int,
+    watch: Callable[[int, float], None] = lambda evaluations, gap: None,
+) -> Minimum:
+    """Minimise from `start` (1, K, D + 1) float64. `watch` hears evaluations so far and the gap."""
+    dtype, penalty = objective.dtype, float(objective.penalty)
+    there = objective.evaluate(start)
+    run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty, dtype))
+    run.aim(dtype)
+    run.step = BEGIN
+    run.falls.append(run.value)
+    evaluations, accepted, noise = 1, 0, ROUNDING[dtype]
+    while True:
+        gap = _gap(run, penalty)
+        watch(evaluations, gap)
+        run.idle = 0 if -run.slope < 0.7 * run.best else run.idle + 1
+        run.best = -run.slope if run.idle == 0 else run.best
+        flat = run.falls[max(0, len(run.falls) - 1 - 2 * WINDOW)] - run.value <= noise * run.value
+        lost = run.step < SHORTEST or not run.slope < 0
+        if lost and run.rescues < RESCUES and gap > tol:
+            run.metric, run.pairs, run.rescues = run.metric.cautious(), [], run.rescues + 1
+            run.aim(dtype)
+            lost = not run.slope < 0
+        stuck = (run.idle > 3 * WINDOW and flat) or lost
+        if gap <= tol or stuck or evaluations >= max_evaluations:
+            reason: Reason = "gap" if gap <= tol else "rounding" if stuck else "cap"
+            return Minimum(run.theta[0], run.value, run.gradient[0], evaluations, gap, reason)
+        trial = run.theta + run.step * run.direction
+        there = objective.evaluate(trial)
+        evaluations += 1
+        fall = run.value - float(there.value)
+        if fall >= -ARMIJO * run.step * run.slope - noise * abs(run.value):
+            _accept(run, trial, there, dtype)
+            accepted += 1
+            if accepted in REFRESH and _gap(run, penalty) > FAR * tol:
+                run.metric = Metric.of(objective.moments(run.theta), objective.penalty, dtype)
+            run.aim(dtype)
+        else:  # the parabola through f, its slope and the failed trial
+            curve = -(fall + run.step * run.slope)
+            shorter = -run.slope * run.step / (2 * curve) if math.isfinite(curve) and curve > 0 else 0.1
+            run.step *= min(max(shorter, 0.1), 0.5)
+
+
+def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
+    """Move to a trial point and learn a curvature pair from it."""
+    s, y = (trial - run.theta).to(dtype), (there.gradient - run.gradient).to(dtype)
+    curvature = _dot(s, y)
+    if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
+        run.pairs = [*run.pairs[1 - PAIRS :], (s, y, 1.0 / curvature)]
+    run.theta, run.value, run.gradient = trial, float(there.value), there.gradient
+    run.falls.append(run.value)
