@@ -116,29 +116,35 @@ def path(
 
 
 def few_shot(work: Path, repeats: int) -> list[Finding]:
-    """5 shot counts x 3 seeds, K = 100, D = 512, C = 10: one call against a loop."""
+    """5 shot counts x 3 seeds, K = 100, D = 512, C = 10: one call against a loop.
+
+    The loop runs at tighter and tighter tolerances until its objectives are ours to 1e-6; its cost at the first is told.
+    """
     from effrob.heads.fewshot import Draw, fit_few_shot
 
     found = []
     draws = [Draw(shots, seed) for shots in (1, 2, 4, 8, 16) for seed in range(3)]
-    for kind in ("rectified", "centred"):
+    for kind, dtype in itertools.product(("rectified", "centred"), DTYPES):
         x, y = features(kind, 4000, 512, 100)
+        x = x.astype(dtype)
         fit_few_shot(x, y, 100, draws[:1], strength=10.0)
         points: list[Any] = []
         run = partial(fit_few_shot, x, y, 100, draws, strength=10.0)
         ours = [call(lambda run=run, points=points: points.append(run())) for _ in range(repeats)]
         cpu = min(cost.cpu for cost in ours)
-        for tol in (1e-6, 1e-8):
+        mine = [objective(10.0, p.coef, p.intercept, x[at], y[at]) for p, at in points[0].values()]
+        for tol in (1e-6, 1e-7, 1e-8, 1e-9):
             seconds, above, below = 0.0, 0.0, 0.0
-            for point, places in points[0].values():
-                cost, model = theirs(10.0, x[places], y[places], tol=tol, max_iter=10_000)
+            for (_, places), least in zip(points[0].values(), mine):
+                cost, model = theirs(10.0, x[places], y[places], tol=tol, max_iter=20_000)
                 seconds += cost.cpu
-                mine = objective(10.0, point.coef, point.intercept, x[places], y[places])
                 other = objective(10.0, model.coef_, model.intercept_, x[places], y[places])
-                above, below = max(above, mine / other - 1), max(below, other / mine - 1)
+                above, below = max(above, least / other - 1), max(below, other / least - 1)
+            if below > 1e-6 and tol not in (1e-6, 1e-9):
+                continue
             found.append(
                 Finding(
-                    f"few-shot, {kind}, K 100, D 512, 1 to 16 shots x 3 seeds",
+                    f"few-shot, {kind} {dtype}, K 100, D 512, 1 to 16 shots x 3 seeds",
                     f"{cpu:.1f} s CPU; objective at most {above:.1e} above",
                     f"scikit-learn's loop at tol {tol:g}: {seconds:.1f} s CPU, up to {below:.1e} above ours",
                     f"{seconds / cpu:.1f}",
@@ -146,6 +152,8 @@ def few_shot(work: Path, repeats: int) -> list[Finding]:
                     seconds / cpu >= 5 and above <= 1e-6,
                 )
             )
+            if below <= 1e-6:
+                break
     return found
 
 

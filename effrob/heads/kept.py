@@ -211,6 +211,9 @@ def _mixed(places: Sequence[Place], shares: torch.Tensor) -> Place:
 
 def _least(bend: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     """The least solution (P, n) of bend (P, n, n) x = slope, without what is noise in bend."""
+    finite = torch.isfinite(bend).all() & torch.isfinite(slope).all()
+    if not bool(finite):  # places so far off that float32 cannot hold their logits' squares
+        return torch.zeros_like(slope)
     roots, basis = torch.linalg.eigh(bend)
     clear = roots > RCOND * roots[:, -1:]
     along = (basis.mT @ slope.unsqueeze(2)).squeeze(2)

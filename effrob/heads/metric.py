@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+STEEP = 0.01  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
 HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the covariance
 
 
@@ -64,13 +65,19 @@ class Metric:
 
     def with_penalty(self, penalty: torch.Tensor) -> Metric:
         """The same curvature under another penalty (p,)."""
-        whole = self.curvature.clone()
-        diagonal = whole.diagonal(dim1=1, dim2=2)
-        diagonal += penalty.unsqueeze(-1) + torch.finfo(self.mass.dtype).eps * diagonal.mean(1, keepdim=True)
-        factor, failed = torch.linalg.cholesky_ex(whole.to(self.mass.dtype))
-        if bool(failed.any()):
-            factor = torch.linalg.cholesky(whole)
-        return replace(self, inverse=torch.cholesky_inverse(factor).to(self.mass.dtype))
+        dtype = self.mass.dtype
+        whole = self.curvature + torch.diag_embed(penalty.unsqueeze(1).expand(self.curvature.shape[:2]))
+        unit = whole.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
+        even = unit.unsqueeze(2) * whole * unit.unsqueeze(1)  # features of any scales have a diagonal of ones
+        factor, failed = torch.linalg.cholesky_ex(even.to(dtype))
+        if bool(failed.any()) or bool((factor.diagonal(dim1=1, dim2=2) < STEEP).any()):
+            factor, failed = torch.linalg.cholesky_ex(even)
+        if bool(failed.any()):  # sums' rounding has made it indefinite
+            roots, basis = torch.linalg.eigh(even)
+            inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps).unsqueeze(1)) @ basis.mT
+        else:
+            inverse = torch.cholesky_inverse(factor)
+        return replace(self, inverse=(unit.unsqueeze(2) * inverse * unit.unsqueeze(1)).to(dtype))
 
     def part(self, kept: torch.Tensor) -> Metric:
         """The problems at these places."""

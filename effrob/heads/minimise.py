@@ -101,7 +101,8 @@ def _gap(run: _Run, penalty: float) -> float:
         before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value
         rate = min(max(now / before, 0.0), 0.95) if before > 0 else 0.0
         gap = max(gap, max(now, 0.0) * rate / (1 - rate))
-    return gap / max(abs(run.value), sys.float_info.min)
+    gap /= max(abs(run.value), sys.float_info.min)
+    return gap if math.isfinite(gap) else math.inf
 
 
 def minimise(

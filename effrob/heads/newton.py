@@ -168,9 +168,9 @@ def newton(
         solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations), quick)
         evaluations += solved.products
         slope = (gradient * solved.step).sum((1, 2))
-        step = torch.ones_like(value)
+        step = torch.isfinite(slope).to(value.dtype)
         while True:
-            trial = theta + step[:, None, None] * solved.step
+            trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * solved.step)
             there = loss.evaluate(trial)
             evaluations += 1
             fall = value - there.value
@@ -193,4 +193,5 @@ def newton(
 def _gap(metric: Metric, gradient: torch.Tensor, value: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
     """Estimated relative gap (p,)."""
     r = gradient.to(metric.mass.dtype)
-    return short * dot(r, metric.apply(r)).double() / 2 / value.abs().clamp_min(torch.finfo(torch.float64).tiny)
+    gap = short * dot(r, metric.apply(r)).double() / 2 / value.abs().clamp_min(torch.finfo(torch.float64).tiny)
+    return torch.where(gap >= 0, gap, torch.inf)  # a metric that rounding has made indefinite tells nothing

@@ -30,6 +30,7 @@ TOL = 5e-7
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
 STRIDE = 10.0  # factor between them
 SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
+BLENDED = 512  # rows that a start is mixed by at least, where it is not by all
 COARSE = 1e-2  # relative gap that products in few digits can tell
 SAMPLE = (8, 32)  # rows a feature, or a class, whichever is more, that curvature of streamed rows is measured on
 FEW = (
@@ -204,7 +205,7 @@ class _Walk:
             drawn = np.random.default_rng(rules.seed).permutation(len(labels))
             self.few = self._loss(np.sort(drawn[:wanted]))
             most = CELLS.get(device.type, 0) // (4 * n_classes)
-            if isinstance(self.whole, StreamedLoss):
+            if isinstance(self.whole, StreamedLoss) and most >= BLENDED:
                 self.others = self._kept(np.sort(drawn[wanted : wanted + most]))
 
     def _loss(self, places: NDArray[np.int64] | None = None) -> KeptLoss | StreamedLoss:
