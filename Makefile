@@ -12,7 +12,7 @@ demo: $(READY)
 	@echo "the leaderboard is in $(DEMO)/leaderboard.md"
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

@@ -19,7 +19,7 @@ from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
 from effrob.heads.kept import KeptLoss
 from effrob.heads.newton import newton
-from effrob.heads.path import ROUGH, STRIDE, Trail, lead_in
+from effrob.heads.path import ROUGH, STRIDE, Trail, lead_in, warn_short
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_strengths
 from model_zoo.encoder import Encoder
@@ -98,7 +98,7 @@ class _Stack:
             theta = torch.stack([minimum.theta for minimum in minima])
             if stage:
                 trail.add(part, theta, ROUGH, loss.place())
-        again = [i for i, minimum in enumerate(minima) if minimum.reason == "rounding"]
+        again = [i for i, minimum in enumerate(minima) if minimum.reason != "gap"]
         if again:
             finer = [kept[i].in_dtype(torch.float64) for i in again]
             few = _Stack([self.spaces[i] for i in again], [self.labels[i] for i in again], self.n_classes)
@@ -107,6 +107,9 @@ class _Stack:
             once_more = newton(loss, theta[again], tol=tol, max_evaluations=CAP)
             for i, blocks, minimum in zip(again, finer, once_more):
                 minima[i], kept[i] = minimum, blocks
+        for c, minimum in zip(strengths, minima):
+            if minimum.reason != "gap":
+                warn_short(c, minimum)
         return [
             point_of(
                 minimum, space, c, self.n_classes, float(len(y)), blocks.dtype, memory_bound(blocks, self.n_classes)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-STEEP = 0.01  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
+STEEP = 0.002  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
+PART = 1e-3  # of a feature's second moment: less about the centres is rounding, or a sample's accident
 HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the covariance
 
 
@@ -39,6 +40,8 @@ def moments_of(
     floor = torch.finfo(torch.float64).tiny
     centre = first / mass.clamp_min(floor).unsqueeze(-1)
     spread = second - torch.bmm((centre * mass.unsqueeze(-1)).mT, centre)
+    if bool((spread.diagonal(dim1=1, dim2=2) < PART * second.diagonal(dim1=1, dim2=2)).any()):
+        spread = second  # drawn rows and exact centres disagree on what one row brings: about no centre, then
     spread = spread / mass.sum(1).clamp_min(floor)[:, None, None] * scale.unsqueeze(2) * scale.unsqueeze(1)
     return Moments(mass / rows.unsqueeze(-1), centre * scale.unsqueeze(1), spread)
 
@@ -83,13 +86,14 @@ class Metric:
         """The problems at these places."""
         return Metric(self.curvature[kept], self.inverse[kept], self.mass[kept], self.centre[kept])
 
-    def cautious(self) -> Metric:
+    def cautious(self, penalty: torch.Tensor) -> Metric:
         """With the curvature softmax has at most, so that a whole step cannot overshoot.
 
         For places where all rows are sure of themselves: what curvature is left there says nothing of a step's end.
         """
         mass = self.mass.clamp_min(HIGHEST)
-        return replace(self, inverse=self.inverse * (self.mass / mass).unsqueeze(-1), mass=mass)
+        more = replace(self, curvature=self.curvature * (mass / self.mass).double().unsqueeze(-1), mass=mass)
+        return more.with_penalty(penalty)
 
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:
         """(p, K, D + 1) gradients -> steps, in the metric's dtype."""

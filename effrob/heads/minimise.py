@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 
 from effrob.heads.metric import Metric, Moments
-from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason
+from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason, even
 from effrob.heads.softmax import Evaluation
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
@@ -89,7 +89,7 @@ def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
             q = q / (r * length)
     for (s, y, r), a in zip(run.pairs, reversed(taken)):
         q = q + (a - r * _dot(y, q)) * s
-    return -q.double()
+    return even(-q.double())
 
 
 def _gap(run: _Run, penalty: float) -> float:
@@ -129,7 +129,7 @@ def minimise(
         flat = run.falls[max(0, len(run.falls) - 1 - 2 * WINDOW)] - run.value <= noise * run.value
         lost = run.step < SHORTEST or not run.slope < 0
         if lost and run.rescues < RESCUES and gap > tol:
-            run.metric, run.pairs, run.rescues = run.metric.cautious(), [], run.rescues + 1
+            run.metric, run.pairs, run.rescues = run.metric.cautious(objective.penalty), [], run.rescues + 1
             run.aim(dtype)
             lost = not run.slope < 0
         stuck = (run.idle > 3 * WINDOW and flat) or lost

@@ -47,6 +47,12 @@ def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.dot(u.reshape(-1), v.reshape(-1)) for u, v in zip(a, b)])
 
 
+def even(step: torch.Tensor) -> torch.Tensor:
+    """The step (P, K, D + 1) without what adds to all intercepts alike: that changes no probability, and noise drives it."""
+    step[..., -1] -= step[..., -1].mean(1, keepdim=True)
+    return step
+
+
 Reason = Literal["gap", "rounding", "cap"]
 
 
@@ -122,7 +128,7 @@ def _solve(
     for fall, norm in zip(reversed(falls), reversed(norms)):
         tail = tail + fall
         short = torch.maximum(short, (tail / norm).nan_to_num(0.0, posinf=0.0))
-    return _Solve(step, short, len(falls))
+    return _Solve(even(step.double()), short, len(falls))
 
 
 def newton(

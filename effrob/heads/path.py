@@ -1,8 +1,9 @@
 """Multinomial logistic regression on feature blocks, at every strength asked, walked from strong to weak penalty.
 
 Objective, scikit-learn's: C x Σ weight x loss + ½ ||W||², the intercept free; for two classes the penalty is on their
-one difference. Each strength starts where the last two point to, so a path costs little more than its weakest member.
-Streams its rows; knows no estimator, no cache and no files.
+one difference. Each strength starts from the best mixture of the last three optima, so a path costs little more than its
+weakest member. Newton's method where rows and classes are few enough to keep their probabilities, L-BFGS on streamed rows
+beyond. Knows no estimator, no cache and no files.
 """
 
 from __future__ import annotations
@@ -33,10 +34,7 @@ SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, t
 BLENDED = 512  # rows that a start is mixed by at least, where it is not by all
 COARSE = 1e-2  # relative gap that products in few digits can tell
 SAMPLE = (8, 32)  # rows a feature, or a class, whichever is more, that curvature of streamed rows is measured on
-FEW = (
-    4,
-    16,
-)  # rows a feature, or a class, whichever is more, for strengths on the way from nothing: half of all at most
+FEW = (4, 16)  # ... and that strengths on the way from nothing are fitted on, where there are twice as many
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,7 @@ def walk_path(
                 spent += walk.solve(led, ROUGH, start, few=before is None).evaluations
             done = walk.solve(c, rules.tol, start, spent)
             if done.reason != "gap" and done.gap > max(rules.tol, TOL):
-                warnings.warn(
-                    f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}",
-                    _convergence_warning(),
-                    stacklevel=3,
-                )
+                warn_short(c, done)
             yield walk.point(done, c)
 
 
@@ -112,6 +106,12 @@ def lead_in(c: float, size: float, n_classes: int, before: float | None = None) 
     steps = math.ceil(math.log(c / begin) / math.log(STRIDE) - 1e-9) if c > begin else 0
     led = [c * STRIDE ** -(steps - i) for i in range(steps)]
     return led if before is None else led[1:]
+
+
+def warn_short(c: float, done: Minimum) -> None:
+    """Say of a fit that it stopped before its optimum."""
+    told = f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}"
+    warnings.warn(told, _convergence_warning(), stacklevel=4)
 
 
 def _convergence_warning() -> type[Warning]:
@@ -256,7 +256,10 @@ class _Walk:
         """
         loss = self.few if few and self.few is not None else self.whole
         loss.penalty = self._penalty(c)
-        theta, logits = self.trail.ahead(loss, c, self.others) if self.trail.seen else (self.origin(start), None)
+        theta, logits = self.trail.ahead(loss, c, self.others) if self.trail.seen else (self.origin(None), None)
+        if not self.trail.seen and start is not None:
+            given = self.origin(start)  # which may be worse than nothing
+            theta = given if loss.evaluate(given).value < loss.evaluate(theta).value else theta
         minimum = self._minimum(loss, theta, logits, c, tol, spent)
         if minimum.reason == "rounding" and loss is self.whole and self.blocks.dtype != torch.float64:
             self.blocks = self.blocks.in_dtype(torch.float64)

@@ -5,6 +5,7 @@ Knows no path and no labels; the objective is scikit-learn's, C x Σ weight x lo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,9 @@ class SolverReport:
     memory: int
 
     def facts(self) -> dict[str, Any]:
-        """JSON-ready, for a record."""
-        return dict(self.__dict__)
+        """JSON-ready, for a record: a gap that could not be estimated is None."""
+        told = dict(self.__dict__)
+        return {name: None if isinstance(one, float) and not math.isfinite(one) else one for name, one in told.items()}
 
 
 @dataclass(frozen=True)

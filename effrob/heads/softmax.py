@@ -118,10 +118,11 @@ class StreamedLoss:
         weight, bias = self._linear(theta, dtype)
         sample = np.arange(len(self.features)) if self.sample is None else self.sample
         rows = np.array_split(sample, -(-len(sample) // self.features.block_rows))
-        doubts, total = [], torch.zeros_like(self.mass)
+        few = len(sample) <= max(SPREAD[0] * d, SPREAD[1])
+        doubts, total, second = [], torch.zeros_like(self.mass), theta.new_zeros(1, d, d)
         for some in rows:
-            x = self.features.take(some).to(dtype)
-            chance = torch.softmax(x @ weight + bias, dim=-1)
+            x = self.features.take(some)
+            chance = torch.softmax(x.to(dtype) @ weight + bias, dim=-1)
             curve = chance * (1 - chance)
             if self.weights is None:
                 total += len(some)
@@ -129,16 +130,17 @@ class StreamedLoss:
                 w = self.weights[torch.from_numpy(some).to(theta.device)]
                 total, curve = total + w.sum(), curve * w.unsqueeze(-1).to(curve.dtype)
             mass += curve.sum(0)
-            first += curve.to(dtype).T @ x
+            first += curve.to(dtype).T @ x.to(dtype)
             doubts.append(curve.sum(-1))
-        doubt = torch.cat(doubts).unsqueeze(0)
-        picked, each = in_doubt(doubt, d)
-        second = theta.new_zeros(1, d, d)
-        places = sample[picked[0].cpu().numpy()]
-        for some in np.array_split(places, -(-len(places) // self.features.block_rows)):
-            x = self.features.take(some)
-            second += x.T @ x
-        return moments_of(mass, first, second * each[:, None, None], total, self.features.scale.unsqueeze(0))
+            if few:
+                second += (x * doubts[-1].unsqueeze(-1)).T @ x
+        if not few:
+            places, each = in_doubt(torch.cat(doubts).unsqueeze(0), d)
+            picked = sample[places[0].cpu().numpy()]
+            for some in np.array_split(picked, -(-len(picked) // self.features.block_rows)):
+                x = self.features.take(some)
+                second += x.T @ x * each
+        return moments_of(mass, first, second, total, self.features.scale.unsqueeze(0))
 
     def _linear(self, theta: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """theta as (D, K) weights for the scaled rows, and (K,) intercepts in the arithmetic's dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -171,6 +172,33 @@ def test_the_optimum_meets_the_first_order_condition(n: int, d: int, k: int, c: 
     assert np.abs(apart.sum(axis=0)).max() <= 1e-6 * n
     if k > 2:
         assert np.abs(probe.coef_.sum(axis=0)).max() < 1e-12 * n and abs(probe.intercept_.sum()) < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["kept", "streamed"])
+def test_what_misleads_a_solver_does_not_this_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warm starts worse than none, one row that is all of the variance, and intercepts that nothing holds."""
+    if kind == "streamed":
+        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 10})
+    x, y = drawn(800, 10, 5, apart=3.0)
+    features = FeatureBlocks.measure(x.astype(np.float32))
+    (best,) = fit_path(features, y, 5, [1.0])
+    for factor in (-1.0, 30.0, 1e4):
+        start = dataclasses.replace(best, coef=best.coef * factor, intercept=best.intercept * factor)
+        (point,) = fit_path(features, y, 5, [1.0], start=start)
+        assert point.report.objective == pytest.approx(best.report.objective, rel=2e-6)
+    x, y = drawn(60, 5, 3, apart=0.0)
+    x[0] = 1e4
+    (point,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 3, [1.0], rules=Rules(3e-14))
+    theirs = reference(1.0, x - x.mean(axis=0), y)
+    assert objective(1.0, point.coef, point.intercept, x, y) <= (1 + 1e-6) * objective(
+        1.0, theirs.coef_, theirs.intercept_, x - x.mean(axis=0), y
+    )
+    x, y = drawn(30, 5, 30)
+    for strengths in ([1.0], [1e-10, 1e-3, 1.0, 1e3]):
+        path = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 30, strengths, rules=Rules(3e-14))
+        point = path[strengths.index(1.0)]
+        told = objective(1.0, point.coef, point.intercept, x, y)
+        assert point.report.objective == pytest.approx(told, rel=1e-11)
 
 
 def test_a_path_is_in_the_order_asked_and_equal_to_single_fits() -> None:
