@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from effrob.heads.blocks import FeatureBlocks, RowSpace, Source
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
-from effrob.heads.kept import KeptLoss
+from effrob.heads.kept import CELLS, KeptLoss
 from effrob.heads.newton import newton
-from effrob.heads.path import ROUGH, STRIDE, Trail, lead_in, warn_short
+from effrob.heads.path import Rules, fit_path, warn_short
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_strengths
+from effrob.heads.trail import ROUGH, STRIDE, Trail, lead_in
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -68,8 +69,14 @@ def fit_few_shot(
         places = [draw_shots(labels, n_classes, shots, draw.seed) for draw in same]
         measured = [FeatureBlocks.measure(source, every[some], device=device, resident=True) for some in places]
         strengths = [strength or 1.0 / (SHARE * len(one) * (one.spread or 1.0)) for one in measured]
-        stack = _Stack([RowSpace.of(one) for one in measured], [labels[some] for some in places], n_classes)
-        points = stack.solve(check_strengths(strengths), tol)
+        drawn = [labels[some] for some in places]
+        if len(same) * len(drawn[0]) * n_classes <= CELLS.get(measured[0].device.type, 0):
+            points = _Stack([RowSpace.of(one) for one in measured], drawn, n_classes).solve(
+                check_strengths(strengths), tol
+            )
+        else:  # too many to be kept side by side
+            rules = Rules(tol, CAP)
+            points = [fit_path(x, y, n_classes, [c], rules=rules)[0] for x, y, c in zip(measured, drawn, strengths)]
         found |= {draw: Drawn(point, some) for draw, point, some in zip(same, points, places)}
     return found
 
@@ -110,10 +117,9 @@ class _Stack:
         for c, minimum in zip(strengths, minima):
             if minimum.reason != "gap":
                 warn_short(c, minimum)
+        held = sum(memory_bound(blocks, self.n_classes) for blocks in kept)
         return [
-            point_of(
-                minimum, space, c, self.n_classes, float(len(y)), blocks.dtype, memory_bound(blocks, self.n_classes)
-            )
+            point_of(minimum, space, c, self.n_classes, float(len(y)), blocks.dtype, held)
             for minimum, space, c, y, blocks in zip(minima, self.spaces, strengths, self.labels, kept)
         ]
 

@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 
 from effrob.heads.metric import Metric, Moments
-from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason, even
+from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason, dot, even
 from effrob.heads.softmax import Evaluation
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
@@ -70,25 +70,21 @@ class _Run:
         self.slope, self.step = float((self.gradient * self.direction).sum()), 1.0
 
 
-def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
-
-
 def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
     """Minus the L-BFGS inverse Hessian times the gradient."""
     q = run.gradient.to(dtype)
     taken = []
     for s, y, r in reversed(run.pairs):
-        taken.append(r * _dot(s, q))
+        taken.append(r * float(dot(s, q)))
         q = q - taken[-1] * y
     q = run.metric.apply(q)
     if run.pairs:
         s, y, r = run.pairs[-1]
-        length = _dot(run.metric.apply(y), y)
+        length = float(dot(run.metric.apply(y), y))
         if length > 0 and math.isfinite(1.0 / (r * length)):
             q = q / (r * length)
     for (s, y, r), a in zip(run.pairs, reversed(taken)):
-        q = q + (a - r * _dot(y, q)) * s
+        q = q + (a - r * float(dot(y, q))) * s
     return even(-q.double())
 
 
@@ -155,7 +151,7 @@ def minimise(
 def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
     """Move to a trial point and learn a curvature pair from it."""
     s, y = (trial - run.theta).to(dtype), (there.gradient - run.gradient).to(dtype)
-    curvature = _dot(s, y)
+    curvature = float(dot(s, y))
     if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
         run.pairs = [*run.pairs[1 - PAIRS :], (s, y, 1.0 / curvature)]
     run.theta, run.value, run.gradient = trial, float(there.value), there.gradient

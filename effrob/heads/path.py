@@ -8,11 +8,9 @@ beyond. Knows no estimator, no cache and no files.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,17 +18,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.heads.blocks import FeatureBlocks, RowSpace
-from effrob.heads.kept import CELLS, KeptLoss, Place
+from effrob.heads.kept import CELLS, KeptLoss
 from effrob.heads.minimise import minimise
 from effrob.heads.newton import Minimum, newton
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
 from effrob.heads.softmax import StreamedLoss
+from effrob.heads.trail import ROUGH, Trail, lead_in
 
 TOL = 5e-7
-ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
-STRIDE = 10.0  # factor between them
-SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
 BLENDED = 512  # rows that a start is mixed by at least, where it is not by all
 COARSE = 1e-2  # relative gap that products in few digits can tell
 SAMPLE = (8, 32)  # rows a feature, or a class, whichever is more, that curvature of streamed rows is measured on
@@ -97,17 +93,6 @@ def walk_path(
             yield walk.point(done, c)
 
 
-def lead_in(c: float, size: float, n_classes: int, before: float | None = None) -> list[float]:
-    """Strengths to pass through, roughly, on the way to c from `before`, or from nothing where that is None.
-
-    A cold start at a weak penalty meets rows that are all sure, and curvature there misleads. size: rows x summed variance.
-    """
-    begin = before if before is not None else max(SURE[0], SURE[1] * n_classes) / size if size > 0 else c
-    steps = math.ceil(math.log(c / begin) / math.log(STRIDE) - 1e-9) if c > begin else 0
-    led = [c * STRIDE ** -(steps - i) for i in range(steps)]
-    return led if before is None else led[1:]
-
-
 def warn_short(c: float, done: Minimum) -> None:
     """Say of a fit that it stopped before its optimum."""
     told = f"the probe at C = {c:g} stopped after {done.evaluations} evaluations, relative gap near {done.gap:.1e}"
@@ -118,64 +103,6 @@ def _convergence_warning() -> type[Warning]:
     from sklearn.exceptions import ConvergenceWarning
 
     return ConvergenceWarning  # type: ignore[no-any-return]
-
-
-class _Optimum(NamedTuple):
-    """Where a strength ended: theta (P, K, D + 1), to a relative gap of `tol`; its place, where its logits are kept."""
-
-    c: float
-    theta: torch.Tensor
-    tol: float
-    place: Place | None
-
-
-class Trail:
-    """The last optima of a path of strengths, of a stack of problems that share it, and where they point to."""
-
-    def __init__(self) -> None:
-        self.seen: list[_Optimum] = []
-
-    def add(self, c: float, theta: torch.Tensor, tol: float, place: Place | None) -> None:
-        """A strength's optimum to a relative gap of `tol`, and its place in the loss that later strengths have, if known.
-
-        Where that is rough, it and the one before are enough.
-        """
-        self.seen = [*self.seen[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
-
-    def forget_places(self) -> None:
-        """Logits of another arithmetic are no use."""
-        self.seen = [one._replace(place=None) for one in self.seen]
-
-    def ahead(
-        self, loss: KeptLoss | StreamedLoss, c: float, some: KeptLoss | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Where to start at c, and its logits where they are kept; where not, `some` of the rows say how to blend."""
-        shares = _ahead(self.seen, c)
-        seen = self.seen[-len(shares) :]
-        if isinstance(loss, KeptLoss):
-            places = [one.place or loss.placed(one.theta) for one in seen]
-            return loss.blend(places, shares)
-        if some is not None:
-            some.penalty = loss.penalty
-            return some.blend([some.placed(one.theta) for one in seen], shares).theta, None
-        return torch.stack([share * one.theta for share, one in zip(shares, seen)]).sum(0), None
-
-
-def _ahead(seen: Sequence[_Optimum], c: float) -> list[float]:
-    """Where the path points to, in log C: the shares of the optima seen.
-
-    Linear through the last two and at most two of their steps away; halfway from there to the parabola through the last
-    three, where all three are near their optimum: it bends the right way and overshoots.
-    """
-    if len(seen) == 1:
-        return [1.0]
-    x = [math.log(one.c) - math.log(c) for one in seen]
-    stride = min(2.0, x[-1] / (x[-2] - x[-1]))
-    line = [0.0] * (len(seen) - 2) + [-stride, 1 + stride]
-    if len(seen) < 3 or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
-        return line
-    parabola = [math.prod(other / (other - own) for other in x if other != own) for own in x]
-    return [(a + b) / 2 for a, b in zip(line, parabola)]
 
 
 class _Walk:
