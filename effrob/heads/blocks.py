@@ -116,7 +116,7 @@ class FeatureBlocks:
             return self.resident[span if isinstance(span, slice) else torch.from_numpy(span).to(self.device)]
         inverse = torch.where(self.scale > 0, 1.0 / (self.scale * self.unit), 0.0)
         # in float64: a mean far above the deviations would cost a float32 its digits
-        return ((self.raw(span).double() - self.centre) * inverse).to(self.dtype)
+        return (self.raw(span) - self.centre).mul_(inverse).to(self.dtype)
 
     def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Row range and (n, D) centred, scaled rows, block after block."""
@@ -149,14 +149,15 @@ class FeatureBlocks:
             raise ValueError("a probe needs at least one row of features, and there are none")
         for span in self.spans():
             block = self.raw(span).double()
-            if not bool(torch.isfinite(block).all()):
+            low, high = block.amin(0), block.amax(0)
+            if not bool(torch.isfinite(low).all() & torch.isfinite(high).all()):
                 row = span.start + int((~torch.isfinite(block)).any(dim=1).nonzero()[0])
                 raise ValueError(f"the features hold NaN or infinity (first in row {row}): extract them again")
             w = torch.ones(len(block), dtype=torch.float64, device=self.device)
             if weights is not None:
                 w = torch.from_numpy(weights[span]).to(w)
             mass = float(w.sum())
-            least, most = torch.minimum(least, block.amin(0)), torch.maximum(most, block.amax(0))
+            least, most = torch.minimum(least, low), torch.maximum(most, high)
             if mass == 0.0:
                 continue
             here = (w @ block) / mass

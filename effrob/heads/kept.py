@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import torch
 
 from effrob.heads.metric import Moments, moments_of
-from effrob.heads.softmax import SPREAD, Evaluation, in_doubt, quick_dtype, residuals_
+from effrob.heads.softmax import SPREAD, Evaluation, dot, in_doubt, quick_dtype, residuals_
 
 CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # P x N x K up to which they are kept: 11 numbers of each
 RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
@@ -45,6 +45,7 @@ class KeptLoss:
     ) -> None:
         self.x, self.y, self.w, self.penalty, self.scale, self.dtype = x, y, w, penalty, scale, x.dtype
         self.quick = x.to(quick_dtype(x.dtype, x.device))
+        self.cheap = self.quick.dtype != self.dtype
         self.mass = torch.full_like(penalty, y.shape[1]) if w is None else w.sum(1)
         self.block_rows = block_rows
         self.logits = x.new_empty(*y.shape, n_classes)
@@ -71,27 +72,47 @@ class KeptLoss:
         weight = theta[..., :-1] * self.scale.to(theta.dtype).unsqueeze(1)
         return weight.to(dtype).mT, theta[..., -1:].to(self.dtype).mT
 
-    def evaluate(self, theta: torch.Tensor, logits: torch.Tensor | None = None) -> Evaluation:
-        """Value and gradient at theta, whose logits (P, N, K) may be known; curvature is of there from now on."""
-        weight, bias = self._linear(theta, self.dtype)
+    def evaluate(
+        self, theta: torch.Tensor, logits: torch.Tensor | None = None, last: Evaluation | None = None, *, rough: bool = False
+    ) -> Evaluation:
+        """Value and gradient at theta, whose logits (P, N, K) may be known; curvature is of there from now on.
+
+        `last`, of the last place, has the gradient's change since there made in the quick arithmetic, and `rough` that of the
+        logits too: each is wrong by a part in a hundred of the change or so.
+        """
         value, gradient = torch.zeros_like(self.mass), torch.zeros_like(theta)
+        if last is not None:
+            step = theta - self.theta
+            moved, shift = self._linear(step, self.quick.dtype)
+        weight, bias = self._linear(theta, self.dtype)
         self.theta = theta
         for span in self._spans():
-            rows = self._rows(span, self.dtype)
-            known = torch.baddbmm(bias, rows, weight) if logits is None else logits[:, span]
+            if rough and last is not None:
+                known = self.logits[:, span].add_(torch.bmm(self._rows(span, self.quick.dtype), moved)).add_(shift)
+            else:
+                known = torch.baddbmm(bias, self._rows(span, self.dtype), weight) if logits is None else logits[:, span]
+                self.logits[:, span] = known
             chance = torch.softmax(known, dim=-1)
-            self.logits[:, span], self.chance[:, span] = known, chance
+            change = chance - self.chance[:, span] if last is not None else None
+            self.chance[:, span] = chance
             loss, residual = residuals_(chance, known, self.y[:, span])
+            if change is not None:  # what the right class loses is told by the wrong ones: of a sure row, it has no digits
+                right = self.y[:, span].unsqueeze(-1)
+                change.scatter_(-1, right, 0.0)
+                residual = change.scatter_(-1, right, -change.sum(-1, keepdim=True))
             if self.w is not None:
                 loss = loss * self.w[:, span]
                 residual *= self.w[:, span].unsqueeze(-1).to(self.dtype)
             value += loss.sum(-1)
-            gradient[..., :-1] += torch.bmm(residual.mT, rows)
+            dtype = self.dtype if last is None else self.quick.dtype
+            gradient[..., :-1] += torch.bmm(residual.to(dtype).mT, self._rows(span, dtype))
             gradient[..., -1] += residual.sum(1)
         weight = theta[..., :-1]
         gradient /= self.mass[:, None, None]
         gradient[..., :-1] *= self.scale.unsqueeze(1)
-        gradient[..., :-1] += self.penalty[:, None, None] * weight
+        gradient[..., :-1] += self.penalty[:, None, None] * (weight if last is None else step[..., :-1])
+        if last is not None:
+            gradient += last.gradient
         return Evaluation(value / self.mass + self.penalty / 2 * weight.square().sum((1, 2)), gradient)
 
     def curved(self, direction: torch.Tensor, quick: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,22 +173,29 @@ class KeptLoss:
 
     def blend(self, places: Sequence[Place], shares: Sequence[float]) -> Place:
         """The mixture of places with these shares, or a better one where it falls: a Newton step among them."""
-        start = _mixed(places, torch.tensor(shares, dtype=torch.float64).expand(len(self.y), -1))
+        given = torch.tensor(shares, dtype=torch.float64, device=self.y.device).expand(len(self.y), -1)
+        start = _mixed(places, given)
         last, n = places[-1], len(places)
-        ways = [last.logits, *(one.logits - last.logits for one in places[:-1])]
         weights = [last.theta[..., :-1], *((one.theta - last.theta)[..., :-1] for one in places[:-1])]
         slope, bend = self.mass.new_zeros(len(self.y), n), self.mass.new_zeros(len(self.y), n, n)
+        loss = torch.zeros_like(self.mass)
         for span in self._spans():
             right = self.y[:, span].unsqueeze(-1)
             chance = torch.softmax(start.logits[:, span], dim=-1)
-            apart = [one[:, span] - one[:, span].gather(-1, right) for one in ways]  # nothing cancels in sure rows
-            shared = [chance * one for one in apart]
-            means = [one.sum(-1).double() for one in shared]
-            w = torch.ones_like(means[0]) if self.w is None else self.w[:, span]
-            for i, mean in enumerate(means):
-                slope[:, i] += (w * mean).sum(-1)
+            means: list[torch.Tensor] = []
+            ways = [last.logits[:, span], *(one.logits[:, span] - last.logits[:, span] for one in places[:-1])]
+            apart = [one - one.gather(-1, right) for one in ways]  # nothing cancels in sure rows
+            w = None if self.w is None else self.w[:, span]
+            for i, one in enumerate(apart):
+                shared = chance * one
+                means.append(shared.sum(-1).double())
+                heavy = means[i] if w is None else means[i] * w
+                shared = shared if w is None else shared.mul_(w.unsqueeze(-1).to(self.dtype))
+                slope[:, i] += heavy.sum(-1)
                 for j in range(i + 1):
-                    bend[:, i, j] += (w * ((shared[i] * apart[j]).sum(-1).double() - mean * means[j])).sum(-1)
+                    bend[:, i, j] += dot(shared, apart[j]).double() - dot(heavy, means[j])
+            lost, _ = residuals_(chance, start.logits[:, span], self.y[:, span])
+            loss += (lost if w is None else lost * w).sum(-1)
         inner = torch.stack([torch.stack([(a * b).sum((1, 2)) for b in weights], 1) for a in weights], 1)
         drawn = torch.stack([(start.theta[..., :-1] * one).sum((1, 2)) for one in weights], 1)
         bend = (bend + bend.tril(-1).mT) / self.mass[:, None, None] + inner * self.penalty[:, None, None]
@@ -175,9 +203,9 @@ class KeptLoss:
         unit = bend.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
         step = -unit * _least(unit.unsqueeze(2) * bend * unit.unsqueeze(1), unit * slope)
         step = torch.cat([step[:, 1:], step[:, :1] - step[:, 1:].sum(1, keepdim=True)], dim=1)
-        other = _mixed(places, torch.tensor(shares, dtype=torch.float64, device=step.device) + step)
-        better = (self._value(other) < self._value(start))[:, None, None]
-        return Place(*(torch.where(better, a, b) for a, b in zip(other, start)))
+        other = _mixed(places, given + step)
+        worse = self._value(other) >= loss / self.mass + self.penalty / 2 * start.theta[..., :-1].square().sum((1, 2))
+        return _mixed(places, torch.where(worse.unsqueeze(1), given, given + step)) if bool(worse.any()) else other
 
     def _value(self, place: Place) -> torch.Tensor:
         """The objective (P,) at a place."""

@@ -4,6 +4,9 @@ Class k's own curvature is the covariance of the rows weighted by p_k (1 - p_k),
 mean frees the intercept from the weights, and what is left is nearly the same matrix for every class. So one matrix serves
 all, spread x mean mass + penalty, and one Cholesky factorisation a place. Beside the plain covariance this halves the
 evaluations; a mass and an eigenbasis for every class saves none, with classes of one size or of sizes 1 to 28.
+
+What is common to all classes changes no probability and is nought at the optimum. A mean for every class mixes it into
+steps, so it is taken out of them: left in, it slows conjugate gradients by a third and more.
 """
 
 from __future__ import annotations
@@ -46,6 +49,11 @@ def moments_of(
     return Moments(mass / rows.unsqueeze(-1), centre * scale.unsqueeze(1), spread)
 
 
+def even(theta: torch.Tensor) -> torch.Tensor:
+    """(P, K, D + 1) without what is common to all classes: it changes no probability, costs penalty, and noise drives it."""
+    return theta - theta.mean(1, keepdim=True)
+
+
 @dataclass(frozen=True)
 class Metric:
     """An approximate inverse Hessian of p problems.
@@ -71,12 +79,12 @@ class Metric:
         dtype = self.mass.dtype
         whole = self.curvature + torch.diag_embed(penalty.unsqueeze(1).expand(self.curvature.shape[:2]))
         unit = whole.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
-        even = unit.unsqueeze(2) * whole * unit.unsqueeze(1)  # features of any scales have a diagonal of ones
-        factor, failed = torch.linalg.cholesky_ex(even.to(dtype))
+        rounded = unit.unsqueeze(2) * whole * unit.unsqueeze(1)  # features of any scales have a diagonal of ones
+        factor, failed = torch.linalg.cholesky_ex(rounded.to(dtype))
         if bool(failed.any()) or bool((factor.diagonal(dim1=1, dim2=2) < STEEP).any()):
-            factor, failed = torch.linalg.cholesky_ex(even)
+            factor, failed = torch.linalg.cholesky_ex(rounded)
         if bool(failed.any()):  # sums' rounding has made it indefinite
-            roots, basis = torch.linalg.eigh(even)
+            roots, basis = torch.linalg.eigh(rounded)
             inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps).unsqueeze(1)) @ basis.mT
         else:
             inverse = torch.cholesky_inverse(factor)
@@ -96,8 +104,8 @@ class Metric:
         return more.with_penalty(penalty)
 
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:
-        """(p, K, D + 1) gradients -> steps, in the metric's dtype."""
+        """(p, K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
         slope = gradient[..., -1]
         weight = torch.bmm(gradient[..., :-1] - slope.unsqueeze(-1) * self.centre, self.inverse)
         intercept = slope / self.mass - (self.centre * weight).sum(-1)
-        return torch.cat([weight, intercept.unsqueeze(-1)], dim=-1)
+        return even(torch.cat([weight, intercept.unsqueeze(-1)], dim=-1))

@@ -19,9 +19,9 @@ from typing import Protocol
 
 import torch
 
-from effrob.heads.metric import Metric, Moments
-from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason, dot, even
-from effrob.heads.softmax import Evaluation
+from effrob.heads.metric import Metric, Moments, even
+from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason
+from effrob.heads.softmax import Evaluation, dot
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
 LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
@@ -111,6 +111,7 @@ def minimise(
 ) -> Minimum:
     """Minimise from `start` (1, K, D + 1) float64. `watch` hears evaluations so far and the gap."""
     dtype, penalty = objective.dtype, float(objective.penalty)
+    start = even(start)
     there = objective.evaluate(start)
     run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty, dtype))
     run.aim(dtype)

@@ -18,9 +18,10 @@ from typing import Literal
 import torch
 
 from effrob.heads.kept import KeptLoss
-from effrob.heads.metric import Metric
+from effrob.heads.metric import Metric, even
+from effrob.heads.softmax import Evaluation, dot
 
-ENOUGH = 0.4  # of the gap asked: what a solve may leave
+ENOUGH = 0.5  # of the gap asked: what a solve may leave
 SHARE = 0.5  # x the root of its relative fall: the part of it that a solve may leave, since the model will be as wrong
 MOST = 0.3  # that part at most
 NEAR = 0.05  # x relative fall ** 1.5 under the gap asked: the model is good to the end
@@ -31,26 +32,18 @@ FIRST = 4  # products of a solve that goes to the end, at least: earlier falls d
 WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
 PRODUCTS = 200  # of a solve, at most
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
-FAR = 300.0  # ... while it is this many times what is asked
+FAR = 3000.0  # ... while it is this many times what is asked
+FLOOR = 0.7
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
 ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
 LEVEL = 0.5  # a step is too long where the slope at its end rises by more than this part of the fall at its start
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
+LOST = 1e-5  # of a gap: what a step made in quick arithmetic leaves wrong in the gradient, as a gap
+SMALL = 0.1  # of the gap asked
 POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
 CLOSE = 1e-4
-
-
-def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(P, ...) and the same -> (P,): the inner product of every problem's own."""
-    return torch.stack([torch.dot(u.reshape(-1), v.reshape(-1)) for u, v in zip(a, b)])
-
-
-def even(step: torch.Tensor) -> torch.Tensor:
-    """The step (P, K, D + 1) without what adds to all intercepts alike: that changes no probability, and noise drives it."""
-    step[..., -1] -= step[..., -1].mean(1, keepdim=True)
-    return step
 
 
 Reason = Literal["gap", "rounding", "cap"]
@@ -73,11 +66,13 @@ class _Solve:
     """What conjugate gradients came to.
 
     step (p, K, D + 1);  short (p,) the model's fall still to come over ½ r'Mr, the most near the end;  products made
+    last  whether every problem should be within its tolerance there
     """
 
     step: torch.Tensor
     short: torch.Tensor
     products: int
+    last: bool
 
 
 def _left(falls: list[torch.Tensor]) -> torch.Tensor:
@@ -124,11 +119,11 @@ def _solve(
         z = metric.apply(r)
         fresh = dot(r, z)
         p, rho = -z + (fresh / rho)[:, None, None] * p, fresh
-    short, tail = torch.ones_like(size), left.nan_to_num(0.0, posinf=0.0)
+    short, tail = torch.full_like(size, FLOOR), left.nan_to_num(0.0, posinf=0.0)
     for fall, norm in zip(reversed(falls), reversed(norms)):
         tail = tail + fall
         short = torch.maximum(short, (tail / norm).nan_to_num(0.0, posinf=0.0))
-    return _Solve(even(step.double()), short, len(falls))
+    return _Solve(even(step.double()), short, len(falls), bool((left <= ENOUGH * tol * size).all()))
 
 
 def newton(
@@ -148,13 +143,13 @@ def newton(
     dtype = loss.dtype
     noise = ROUNDING[dtype] * (1 if logits is None else BLENDED)
     ids = torch.arange(len(start), device=start.device)
-    theta = start
+    theta = even(start)
     value, gradient = loss.evaluate(theta, logits)
     metric = Metric.of(loss.moments(), loss.penalty, dtype)
     short, idle = torch.full_like(value, SAFETY), torch.zeros_like(value)
     gap = measured = _gap(metric, gradient, value, short)
     minima: dict[int, Minimum] = {}
-    evaluations, quick = 1, True
+    evaluations, quick, drift = 1, True, 0.0  # what the gradient may be wrong by, as a gap
     while True:
         watch(evaluations, float(gap.max()))
         done = (gap <= tol) | (idle >= 2) | torch.tensor(evaluations >= max_evaluations, device=gap.device)
@@ -175,9 +170,15 @@ def newton(
         evaluations += solved.products
         slope = (gradient * solved.step).sum((1, 2))
         step = torch.isfinite(slope).to(value.dtype)
+        worst = float(gap.max())
+        drift += worst * LOST
+        fine = drift < SMALL * tol
+        rough = quick and loss.cheap and not solved.last and (fine or NEAR * worst**2.25 > tol)
+        last = Evaluation(value, gradient) if rough or quick and loss.cheap and fine else None
+        drift = 0.0 if last is None else drift
         while True:
             trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * solved.step)
-            there = loss.evaluate(trial)
+            there = loss.evaluate(trial, None, last, rough=rough)
             evaluations += 1
             fall = value - there.value
             steep = (there.gradient * solved.step).sum((1, 2))
@@ -186,9 +187,14 @@ def newton(
                 break
             shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
             step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
+            last, rough, drift = None, False, 0.0
         idle = torch.where(fall <= noise * value.abs(), idle + 1, 0.0)
         theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
+        if rough and bool((gap <= tol).any()):
+            value, gradient = loss.evaluate(theta)
+            evaluations, drift = evaluations + 1, 0.0
+            gap = _gap(metric, gradient, value, short)
         floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
         quick = quick and not bool(((gap > tol) & (step == 1) & floored).any())
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):

@@ -26,6 +26,11 @@ class Evaluation(NamedTuple):
     gradient: torch.Tensor
 
 
+def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(P, ...) and the same -> (P,): the inner product of every problem's own."""
+    return torch.stack([torch.dot(u.reshape(-1), v.reshape(-1)) for u, v in zip(a, b)])
+
+
 def residuals_(probability: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Softmax of (..., n, K) logits -> loss (..., n) float64, and in place, softmax minus one-hot.
 
