@@ -143,7 +143,7 @@ class KeptLoss:
         """
         p, n, d = self.x.shape
         mass = self.theta.new_zeros(self.theta.shape[:2])
-        first = self.theta.new_zeros(*mass.shape, d)
+        first = self.x.new_zeros(*mass.shape, d)
         doubt = self.x.new_empty(p, n)
         for span in self._spans():
             chance = self.chance[:, span]
@@ -154,12 +154,13 @@ class KeptLoss:
             doubt[:, span] = curve.sum(-1)
             first += torch.bmm(curve.to(self.quick.dtype).mT, self._rows(span, self.quick.dtype))
         if n <= max(SPREAD[0] * d, SPREAD[1]):
-            second = torch.bmm((self.x * doubt.unsqueeze(-1)).mT, self.x)
+            share = doubt / doubt.sum(1, keepdim=True).clamp_min(torch.finfo(self.dtype).tiny)
+            second = torch.bmm((self.x * share.unsqueeze(-1)).mT, self.x)
         else:
-            places, each = in_doubt(doubt, d)
-            picked = torch.stack([rows[some] for rows, some in zip(self.x, places)])
-            second = torch.bmm(picked.mT, picked) * each[:, None, None]
-        return moments_of(mass, first, second, self.mass, self.scale)
+            picked = torch.stack([rows[some] for rows, some in zip(self.x, in_doubt(doubt, d))])
+            second = torch.bmm(picked.mT, picked).div_(picked.shape[1])
+        centre = first.double() / mass.clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(-1)
+        return moments_of(mass, centre, second, self.mass, self.scale)
 
     def place(self) -> Place:
         """Where it was evaluated last, to be kept."""

@@ -25,7 +25,7 @@ class Moments(NamedTuple):
     """Second-order facts of p problems, rows weighted by p_k (1 - p_k): what a class's curvature sees.
 
     mass (p, K) the mean weight of a class;  centre (p, K, D) its weighted mean row;
-    spread (p, D, D) the weighted covariance about those centres, pooled over classes and divided by the summed mass.
+    spread (p, D, D) the weighted covariance about those centres, pooled over classes.
     """
 
     mass: torch.Tensor
@@ -34,18 +34,18 @@ class Moments(NamedTuple):
 
 
 def moments_of(
-    mass: torch.Tensor, first: torch.Tensor, second: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor
+    mass: torch.Tensor, centre: torch.Tensor, second: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor
 ) -> Moments:
-    """Sums over rows of curvature (p, K), curvature x row (p, K, D) and row x row (p, D, D), all float64 -> their moments.
+    """Summed curvature (p, K), its mean rows (p, K, D) and the pooled mean row x row (p, D, D), of scaled rows -> moments.
 
-    rows (p,) summed weights of the rows;  scale (p, D) of them.
+    rows (p,) summed weights of the rows;  scale (p, D) of them. `second` is overwritten, and its dtype is the result's.
     """
-    floor = torch.finfo(torch.float64).tiny
-    centre = first / mass.clamp_min(floor).unsqueeze(-1)
-    spread = second - torch.bmm((centre * mass.unsqueeze(-1)).mT, centre)
+    centre, share = centre.to(second.dtype), mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    spread = torch.baddbmm(second, (centre * share.to(second.dtype).unsqueeze(-1)).mT, centre, alpha=-1.0)
     if bool((spread.diagonal(dim1=1, dim2=2) < PART * second.diagonal(dim1=1, dim2=2)).any()):
         spread = second  # drawn rows and exact centres disagree on what one row brings: about no centre, then
-    spread = spread / mass.sum(1).clamp_min(floor)[:, None, None] * scale.unsqueeze(2) * scale.unsqueeze(1)
+    scale = scale.to(second.dtype)
+    spread.mul_(scale.unsqueeze(2)).mul_(scale.unsqueeze(1))
     return Moments(mass / rows.unsqueeze(-1), centre * scale.unsqueeze(1), spread)
 
 
@@ -58,54 +58,53 @@ def even(theta: torch.Tensor) -> torch.Tensor:
 class Metric:
     """An approximate inverse Hessian of p problems.
 
-    curvature (p, D, D) float64, mass x spread;  inverse (p, D, D) of it + penalty;  mass (p, 1);  centre (p, K, D)
+    spread (p, D, D);  mass (p, 1) float64, its factor;  inverse (p, D, D) of mass x spread + penalty;  centre (p, K, D)
     """
 
-    curvature: torch.Tensor
-    inverse: torch.Tensor
+    spread: torch.Tensor
     mass: torch.Tensor
+    inverse: torch.Tensor
     centre: torch.Tensor
 
     @classmethod
-    def of(cls, moments: Moments, penalty: torch.Tensor, dtype: torch.dtype) -> Metric:
-        """The metric of these moments under penalty (p,); arithmetic in `dtype`."""
+    def of(cls, moments: Moments, penalty: torch.Tensor) -> Metric:
+        """The metric of these moments under penalty (p,), in their dtype."""
         mass = moments.mass.mean(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-        curvature = mass.unsqueeze(-1) * moments.spread
-        plain = cls(curvature, curvature.to(dtype), mass.to(dtype), moments.centre.to(dtype))
-        return plain.with_penalty(penalty)
+        return cls(moments.spread, mass, moments.spread, moments.centre).with_penalty(penalty)
 
     def with_penalty(self, penalty: torch.Tensor) -> Metric:
         """The same curvature under another penalty (p,)."""
-        dtype = self.mass.dtype
-        whole = self.curvature + torch.diag_embed(penalty.unsqueeze(1).expand(self.curvature.shape[:2]))
-        unit = whole.diagonal(dim1=1, dim2=2).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
-        rounded = unit.unsqueeze(2) * whole * unit.unsqueeze(1)  # features of any scales have a diagonal of ones
-        factor, failed = torch.linalg.cholesky_ex(rounded.to(dtype))
+        dtype, beside = self.spread.dtype, penalty.unsqueeze(1) / self.mass
+        unit = (self.spread.diagonal(dim1=1, dim2=2) + beside).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
+        scale = unit.to(dtype)
+        even = (self.spread * scale.unsqueeze(2)).mul_(scale.unsqueeze(1))  # features of any scales: a diagonal of ones
+        even.diagonal(dim1=1, dim2=2).fill_(1.0)
+        factor, failed = torch.linalg.cholesky_ex(even)
         if bool(failed.any()) or bool((factor.diagonal(dim1=1, dim2=2) < STEEP).any()):
-            factor, failed = torch.linalg.cholesky_ex(rounded)
+            factor, failed = torch.linalg.cholesky_ex(even.double())
         if bool(failed.any()):  # sums' rounding has made it indefinite
-            roots, basis = torch.linalg.eigh(rounded)
+            roots, basis = torch.linalg.eigh(even.double())
             inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps).unsqueeze(1)) @ basis.mT
         else:
             inverse = torch.cholesky_inverse(factor)
-        return replace(self, inverse=(unit.unsqueeze(2) * inverse * unit.unsqueeze(1)).to(dtype))
+        unit = (unit * self.mass.rsqrt()).to(inverse.dtype)
+        inverse = inverse.mul_(unit.unsqueeze(2)).mul_(unit.unsqueeze(1)).to(dtype)
+        return replace(self, inverse=inverse)
 
     def part(self, kept: torch.Tensor) -> Metric:
         """The problems at these places."""
-        return Metric(self.curvature[kept], self.inverse[kept], self.mass[kept], self.centre[kept])
+        return Metric(self.spread[kept], self.mass[kept], self.inverse[kept], self.centre[kept])
 
     def cautious(self, penalty: torch.Tensor) -> Metric:
         """With the curvature softmax has at most, so that a whole step cannot overshoot.
 
         For places where all rows are sure of themselves: what curvature is left there says nothing of a step's end.
         """
-        mass = self.mass.clamp_min(HIGHEST)
-        more = replace(self, curvature=self.curvature * (mass / self.mass).double().unsqueeze(-1), mass=mass)
-        return more.with_penalty(penalty)
+        return replace(self, mass=self.mass.clamp_min(HIGHEST)).with_penalty(penalty)
 
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:
         """(p, K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
         slope = gradient[..., -1]
         weight = torch.bmm(gradient[..., :-1] - slope.unsqueeze(-1) * self.centre, self.inverse)
-        intercept = slope / self.mass - (self.centre * weight).sum(-1)
+        intercept = slope / self.mass.to(slope.dtype) - (self.centre * weight).sum(-1)
         return even(torch.cat([weight, intercept.unsqueeze(-1)], dim=-1))

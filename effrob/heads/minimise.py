@@ -113,7 +113,7 @@ def minimise(
     dtype, penalty = objective.dtype, float(objective.penalty)
     start = even(start)
     there = objective.evaluate(start)
-    run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty, dtype))
+    run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty))
     run.aim(dtype)
     run.step = BEGIN
     run.falls.append(run.value)
@@ -141,7 +141,7 @@ def minimise(
             _accept(run, trial, there, dtype)
             accepted += 1
             if accepted in REFRESH and _gap(run, penalty) > FAR * tol:
-                run.metric = Metric.of(objective.moments(run.theta), objective.penalty, dtype)
+                run.metric = Metric.of(objective.moments(run.theta), objective.penalty)
             run.aim(dtype)
         else:  # the parabola through f, its slope and the failed trial
             curve = -(fall + run.step * run.slope)

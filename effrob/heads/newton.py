@@ -145,7 +145,7 @@ def newton(
     ids = torch.arange(len(start), device=start.device)
     theta = even(start)
     value, gradient = loss.evaluate(theta, logits)
-    metric = Metric.of(loss.moments(), loss.penalty, dtype)
+    metric = Metric.of(loss.moments(), loss.penalty)
     short, idle = torch.full_like(value, SAFETY), torch.zeros_like(value)
     gap = measured = _gap(metric, gradient, value, short)
     minima: dict[int, Minimum] = {}
@@ -198,12 +198,12 @@ def newton(
         floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
         quick = quick and not bool(((gap > tol) & (step == 1) & floored).any())
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
-            metric = Metric.of(loss.moments(), loss.penalty, dtype)
+            metric = Metric.of(loss.moments(), loss.penalty)
             gap = measured = _gap(metric, gradient, value, short)
 
 
 def _gap(metric: Metric, gradient: torch.Tensor, value: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
     """Estimated relative gap (p,)."""
-    r = gradient.to(metric.mass.dtype)
+    r = gradient.to(metric.centre.dtype)
     gap = short * dot(r, metric.apply(r)).double() / 2 / value.abs().clamp_min(torch.finfo(torch.float64).tiny)
     return torch.where(gap >= 0, gap, torch.inf)  # a metric that rounding has made indefinite tells nothing

@@ -140,21 +140,23 @@ class StreamedLoss:
             if few:
                 second += (x * doubts[-1].unsqueeze(-1)).T @ x
         if not few:
-            places, each = in_doubt(torch.cat(doubts).unsqueeze(0), d)
-            picked = sample[places[0].cpu().numpy()]
+            picked = sample[in_doubt(torch.cat(doubts).unsqueeze(0), d)[0].cpu().numpy()]
             for some in np.array_split(picked, -(-len(picked) // self.features.block_rows)):
                 x = self.features.take(some)
-                second += x.T @ x * each
-        return moments_of(mass, first, second, total, self.features.scale.unsqueeze(0))
+                second += x.T @ x
+        tiny = torch.finfo(torch.float64).tiny
+        second /= second.new_tensor(len(picked)) if not few else torch.cat(doubts).double().sum().clamp_min(tiny)
+        centre = first / mass.clamp_min(tiny).unsqueeze(-1)
+        return moments_of(mass, centre, second.to(self.dtype), total, self.features.scale.unsqueeze(0))
 
     def _linear(self, theta: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """theta as (D, K) weights for the scaled rows, and (K,) intercepts in the arithmetic's dtype."""
         return (theta[0, :, :-1] * self.features.scale).to(dtype).T, theta[0, :, -1].to(self.dtype)
 
 
-def in_doubt(doubt: torch.Tensor, dimension: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows drawn in proportion to doubt (P, N), their part in the curvature: places (P, n) and the weight of each (P,)."""
+def in_doubt(doubt: torch.Tensor, dimension: int) -> torch.Tensor:
+    """Rows drawn in proportion to doubt (P, N), their part in the curvature: places (P, n)."""
     most = max(SPREAD[0] * dimension, SPREAD[1])
     summed = doubt.double().cumsum(1)
     wanted = (torch.arange(most, device=doubt.device) + 0.5) / most * summed[:, -1:]
-    return torch.searchsorted(summed, wanted).clamp_max(doubt.shape[1] - 1), summed[:, -1] / most
+    return torch.searchsorted(summed, wanted).clamp_max(doubt.shape[1] - 1)
