@@ -3,10 +3,10 @@
 For more rows and classes than Newton's method can keep probabilities of: it asks for nothing but values and gradients, and
 every one of them moves it on. Knows no features and no softmax; needs an objective and how small a gap is asked for.
 
-Stopping. The gap f - f* is estimated, not certified, as the larger of two numbers: SAFETY times the quasi-Newton decrement
--g'd / 2 (exact where the model of the Hessian is), and Aitken's extrapolation of the last falls of f (which sees slow
-directions that the model does not). It stops at gap <= tol x f. A problem that no longer moves has
-reached the rounding floor of its arithmetic.
+Stopping. The gap f - f* is estimated, not certified, as the largest of three numbers: SAFETY times the quasi-Newton
+decrement -g'd / 2 (exact where the model of the Hessian is), a part of the metric's own decrement (which is not misled by a
+pair learned far off), and Aitken's extrapolation of the last falls of f (which sees slow directions that no model does). It
+stops at gap <= tol x f. A problem that no longer moves has reached the rounding floor of its arithmetic.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from typing import Protocol
 import torch
 
 from effrob.heads.metric import Metric, Moments, even
-from effrob.heads.newton import ARMIJO, ROUNDING, SHORTEST, Minimum, Reason
+from effrob.heads.newton import ARMIJO, HALF, ROUNDING, SHORTEST, Minimum, Reason
 from effrob.heads.softmax import Evaluation, dot
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
+LONG = 4.0  # the metric's own decrement against the true gap: 1 to 4 where steps are learned to be shorter, 20 far off
 LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
 WINDOW = 4  # accepted steps, at least, in each of the two falls that are compared
 SHARE = 8  # ... and this part of all steps: where many were needed, a few of them tell too little of the rate
 REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
 FAR = 1e3  # "much": the estimated gap is this many times what is asked
 BEGIN = 0.2  # of a whole step, the first: its curvature was not seen, and along the steepest way it is more than the metric has
+LONGER = 2.0  # x the step that was taken, where a whole one was too long: the next to be tried, a whole one at most
 RESCUES = 2  # times it may start again from where it stands, with no memory and a cautious metric
 PAIRS = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 
@@ -91,7 +93,9 @@ def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
 def _gap(run: _Run, penalty: float) -> float:
     """Estimated relative gap."""
     steep = float(run.gradient[..., :-1].square().sum()) / (2 * penalty)
-    gap = max(-SAFETY * run.slope / 2, steep / LOOSE)
+    plain = run.gradient.to(run.metric.centre.dtype)
+    metric = float(dot(plain, run.metric.apply(plain))) / 2
+    gap = max(-SAFETY * run.slope / 2, steep / LOOSE, metric / LONG)
     window = max(WINDOW, (len(run.falls) - 1) // SHARE)
     if len(run.falls) > 2 * window:
         before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value
@@ -107,15 +111,21 @@ def minimise(
     *,
     tol: float,
     max_evaluations: int,
+    known: tuple[torch.Tensor, torch.Tensor] | None = None,
     watch: Callable[[int, float], None] = lambda evaluations, gap: None,
 ) -> Minimum:
-    """Minimise from `start` (1, K, D + 1) float64. `watch` hears evaluations so far and the gap."""
+    """Minimise from `start` (1, K, D + 1) float64. `watch` hears evaluations so far and the gap.
+
+    `known`: another place and the gradient there, both (1, K, D + 1): what lies between tells of the curvature.
+    """
     dtype, penalty = objective.dtype, float(objective.penalty)
     start = even(start)
     there = objective.evaluate(start)
     run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty))
+    if known is not None:
+        _learn(run, start - known[0], there.gradient - known[1], dtype)
     run.aim(dtype)
-    run.step = BEGIN
+    run.step = min(BEGIN, HALF * run.value / -run.slope) if not run.pairs and run.slope < 0 else 1.0
     run.falls.append(run.value)
     evaluations, accepted, noise = 1, 0, ROUNDING[dtype]
     while True:
@@ -142,18 +152,25 @@ def minimise(
             accepted += 1
             if accepted in REFRESH and _gap(run, penalty) > FAR * tol:
                 run.metric = Metric.of(objective.moments(run.theta), objective.penalty)
+            trusted = min(1.0, LONGER * run.step) if len(run.pairs) > 1 else 1.0
             run.aim(dtype)
+            run.step = trusted
         else:  # the parabola through f, its slope and the failed trial
             curve = -(fall + run.step * run.slope)
             shorter = -run.slope * run.step / (2 * curve) if math.isfinite(curve) and curve > 0 else 0.1
             run.step *= min(max(shorter, 0.1), 0.5)
 
 
-def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
-    """Move to a trial point and learn a curvature pair from it."""
-    s, y = (trial - run.theta).to(dtype), (there.gradient - run.gradient).to(dtype)
+def _learn(run: _Run, s: torch.Tensor, y: torch.Tensor, dtype: torch.dtype) -> None:
+    """A curvature pair: a step and the change of the gradient along it."""
+    s, y = s.to(dtype), y.to(dtype)
     curvature = float(dot(s, y))
     if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
         run.pairs = [*run.pairs[1 - PAIRS :], (s, y, 1.0 / curvature)]
+
+
+def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
+    """Move to a trial point, and learn from it."""
+    _learn(run, trial - run.theta, there.gradient - run.gradient, dtype)
     run.theta, run.value, run.gradient = trial, float(there.value), there.gradient
     run.falls.append(run.value)

@@ -105,6 +105,22 @@ def _convergence_warning() -> type[Warning]:
     return ConvergenceWarning  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class _Last:
+    """Where the strength before ended: theta and its gradient (1, K, D + 1) under `penalty`."""
+
+    loss: StreamedLoss
+    theta: torch.Tensor
+    gradient: torch.Tensor
+    penalty: torch.Tensor
+
+    def under(self, penalty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """theta, and its gradient under another penalty."""
+        gradient = self.gradient.clone()
+        gradient[..., :-1] += (penalty - self.penalty) * self.theta[..., :-1]
+        return self.theta, gradient
+
+
 class _Walk:
     """One path in progress: the rows, and those of them that lead there."""
 
@@ -124,6 +140,7 @@ class _Walk:
         self.mass = float(len(labels)) if weights is None else float(weights.sum())
         self.prior = np.bincount(labels, weights, minlength=n_classes) / self.mass
         self.trail = Trail()
+        self.last: _Last | None = None
         self.whole = self._loss()
         self.few: KeptLoss | StreamedLoss | None = None
         self.others: KeptLoss | None = None  # rows that no strength was fitted on alone
@@ -219,7 +236,9 @@ class _Walk:
             (minimum,) = newton(loss, theta, logits, tol=tol, max_evaluations=most, watch=watch)
         else:
             loss.quick = tol >= COARSE
-            minimum = minimise(loss, theta, tol=tol, max_evaluations=most, watch=watch)
+            known = self.last.under(loss.penalty) if self.last is not None and self.last.loss is loss else None
+            minimum = minimise(loss, theta, tol=tol, max_evaluations=most, known=known, watch=watch)
+            self.last = _Last(loss, minimum.theta.unsqueeze(0), minimum.gradient.unsqueeze(0), loss.penalty)
             if loss.quick and loss is self.whole:  # what is told of it is exact
                 told = loss.value(minimum.theta.unsqueeze(0))
                 minimum = replace(minimum, value=told, evaluations=minimum.evaluations + 1)
