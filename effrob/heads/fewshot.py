@@ -29,6 +29,10 @@ from shifts.labels import LabelSpace
 SHARE = 1e-2  # penalty / (rows x summed variance of the features)
 TOL = 2e-7  # relative gap: few rows cost little, and their curvature is a poorer guide
 CAP = 1000  # evaluations, a safety
+STACKED = {
+    "cpu": 1 << 17,
+    "cuda": 1 << 27,
+}  # draws x rows x classes up to which draws are solved side by side: a core is full
 
 
 class Draw(NamedTuple):
@@ -61,24 +65,44 @@ def fit_few_shot(
     `strength` None is 1 / (SHARE x rows x summed variance), a draw's own. Raises ValueError naming a class with too few rows.
     """
     every = np.arange(len(labels)) if rows is None else rows
+    if min((draw.shots for draw in draws), default=1) < 1:
+        raise ValueError(f"a few-shot probe needs at least 1 shot, and {min(draws).shots} were asked")
+    places = {draw: draw_shots(labels, n_classes, draw.shots, draw.seed) for draw in sorted(set(draws))}
     found: dict[Draw, Drawn] = {}
-    for shots in sorted({draw.shots for draw in draws}):
-        if shots < 1:
-            raise ValueError(f"a few-shot probe needs at least 1 shot, and {shots} were asked")
-        same = [draw for draw in dict.fromkeys(draws) if draw.shots == shots]
-        places = [draw_shots(labels, n_classes, shots, draw.seed) for draw in same]
-        measured = [FeatureBlocks.measure(source, every[some], device=device, resident=True) for some in places]
-        strengths = [strength or 1.0 / (SHARE * len(one) * (one.spread or 1.0)) for one in measured]
-        drawn = [labels[some] for some in places]
-        if len(same) * len(drawn[0]) * n_classes <= CELLS.get(measured[0].device.type, 0):
-            points = _Stack([RowSpace.of(one) for one in measured], drawn, n_classes).solve(
-                check_strengths(strengths), tol
+    for shots in sorted({draw.shots for draw in places}):
+        same = [draw for draw in places if draw.shots == shots]
+        each = shots * n_classes * n_classes
+        side = max(1, STACKED.get(torch.device(device).type, 0) // each)
+        for first in range(0, len(same), side):
+            some = same[first : first + side]
+            points = _fitted(
+                source,
+                [every[places[draw]] for draw in some],
+                [labels[places[draw]] for draw in some],
+                n_classes,
+                strength,
+                tol,
+                device,
             )
-        else:  # too many to be kept side by side
-            rules = Rules(tol, CAP)
-            points = [fit_path(x, y, n_classes, [c], rules=rules)[0] for x, y, c in zip(measured, drawn, strengths)]
-        found |= {draw: Drawn(point, some) for draw, point, some in zip(same, points, places)}
+            found |= {draw: Drawn(point, places[draw]) for draw, point in zip(some, points)}
     return found
+
+
+def _fitted(
+    source: Source,
+    rows: Sequence[NDArray[np.int64]],
+    labels: Sequence[NDArray[np.int64]],
+    n_classes: int,
+    strength: float | None,
+    tol: float,
+    device: str,
+) -> list[ProbePoint]:
+    """Draws of one count side by side, or the one that is too large to be kept."""
+    measured = [FeatureBlocks.measure(source, some, device=device, resident=True) for some in rows]
+    strengths = [strength or 1.0 / (SHARE * len(one) * (one.spread or 1.0)) for one in measured]
+    if len(rows) == 1 and len(labels[0]) * n_classes > CELLS.get(measured[0].device.type, 0):
+        return fit_path(measured[0], labels[0], n_classes, strengths, rules=Rules(tol, CAP))
+    return _Stack([RowSpace.of(one) for one in measured], labels, n_classes).solve(check_strengths(strengths), tol)
 
 
 @dataclass(frozen=True)

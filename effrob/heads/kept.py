@@ -12,10 +12,11 @@ from typing import NamedTuple, Self
 
 import torch
 
-from effrob.heads.metric import Moments, moments_of
+from effrob.heads.metric import PLAIN, Moments, moments_of
 from effrob.heads.softmax import SPREAD, Evaluation, dot, in_doubt, quick_dtype, residuals_
 
 CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # P x N x K up to which they are kept: 11 numbers of each
+DEAR = 3.0  # x D² / (N x K): a whole metric beside a product, where that is dearer: a plain one does for longer
 RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
 
 
@@ -73,7 +74,12 @@ class KeptLoss:
         return weight.to(dtype).mT, theta[..., -1:].to(self.dtype).mT
 
     def evaluate(
-        self, theta: torch.Tensor, logits: torch.Tensor | None = None, last: Evaluation | None = None, *, rough: bool = False
+        self,
+        theta: torch.Tensor,
+        logits: torch.Tensor | None = None,
+        last: Evaluation | None = None,
+        *,
+        rough: bool = False,
     ) -> Evaluation:
         """Value and gradient at theta, whose logits (P, N, K) may be known; curvature is of there from now on.
 
@@ -96,7 +102,9 @@ class KeptLoss:
             change = chance - self.chance[:, span] if last is not None else None
             self.chance[:, span] = chance
             loss, residual = residuals_(chance, known, self.y[:, span])
-            if change is not None:  # what the right class loses is told by the wrong ones: of a sure row, it has no digits
+            if (
+                change is not None
+            ):  # what the right class loses is told by the wrong ones: of a sure row, it has no digits
                 right = self.y[:, span].unsqueeze(-1)
                 change.scatter_(-1, right, 0.0)
                 residual = change.scatter_(-1, right, -change.sum(-1, keepdim=True))
@@ -153,13 +161,18 @@ class KeptLoss:
             mass += curve.sum(1)
             doubt[:, span] = curve.sum(-1)
             first += torch.bmm(curve.to(self.quick.dtype).mT, self._rows(span, self.quick.dtype))
-        if n <= max(SPREAD[0] * d, SPREAD[1]):
-            share = doubt / doubt.sum(1, keepdim=True).clamp_min(torch.finfo(self.dtype).tiny)
-            second = torch.bmm((self.x * share.unsqueeze(-1)).mT, self.x)
-        else:
-            picked = torch.stack([rows[some] for rows, some in zip(self.x, in_doubt(doubt, d))])
-            second = torch.bmm(picked.mT, picked).div_(picked.shape[1])
         centre = first.double() / mass.clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(-1)
+        picked, share = self.x, doubt.new_full((p, 1), 1.0)
+        if n > max(SPREAD[0] * d, SPREAD[1]):
+            picked = torch.stack([rows[some] for rows, some in zip(self.x, in_doubt(doubt, d))])
+            share /= picked.shape[1]
+        else:
+            share = doubt / doubt.sum(1, keepdim=True).clamp_min(torch.finfo(self.dtype).tiny)
+        plain = moments_of(mass, centre, (picked.square() * share.unsqueeze(-1)).sum(1), self.mass, self.scale)
+        enough = PLAIN * max(1.0, DEAR * d * d / (n * mass.shape[1]))
+        if bool((plain.mass.mean(1) * plain.spread.double().sum(1) <= enough * self.penalty).all()):
+            return plain
+        second = torch.bmm((picked * share.unsqueeze(-1)).mT, picked)
         return moments_of(mass, centre, second, self.mass, self.scale)
 
     def place(self) -> Place:

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 SMALL = (
     2e6  # N x K x D below which a fit is made in float64 and to EXACT by default: a second or two a strength at most
 )
-EXACT = 1e-14
+EXACT = 1e-15
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     C            inverse strength of the penalty; not used where Cs is given
     Cs           strengths to choose among, on held-out rows; `path` fits them all
     held_out     part of every class that a choice holds out;  random_state  seeds that draw
-    tol          relative gap to the optimum to stop at; None: 5e-7, and 1e-14 where N x K x D <= 2e6
+    tol          relative gap to the optimum to stop at; None: 5e-7, and 1e-15 where N x K x D <= 2e6
     max_iter     evaluations at most, a strength: a safety that warns, not the rule
     sample weights multiply the loss. `device` as torch names it; `progress` shows a bar.
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+PLAIN = 10.0  # trace of mass x spread over the penalty up to which a diagonal does as well
 STEEP = 0.002  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
 PART = 1e-3  # of a feature's second moment: less about the centres is rounding, or a sample's accident
 HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the covariance
@@ -25,7 +26,7 @@ class Moments(NamedTuple):
     """Second-order facts of p problems, rows weighted by p_k (1 - p_k): what a class's curvature sees.
 
     mass (p, K) the mean weight of a class;  centre (p, K, D) its weighted mean row;
-    spread (p, D, D) the weighted covariance about those centres, pooled over classes.
+    spread (p, D, D) the weighted covariance about those centres, pooled over classes, or (p, D) its diagonal.
     """
 
     mass: torch.Tensor
@@ -38,9 +39,14 @@ def moments_of(
 ) -> Moments:
     """Summed curvature (p, K), its mean rows (p, K, D) and the pooled mean row x row (p, D, D), of scaled rows -> moments.
 
-    rows (p,) summed weights of the rows;  scale (p, D) of them. `second` is overwritten, and its dtype is the result's.
+    rows (p,) summed weights of the rows;  scale (p, D) of them. `second` may be its diagonal (p, D); it is overwritten, and
+    its dtype is the result's.
     """
     centre, share = centre.to(second.dtype), mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    if second.dim() == 2:
+        spread = second - (share.to(second.dtype).unsqueeze(-1) * centre.square()).sum(1)
+        spread = torch.where(spread < PART * second, second, spread) * scale.to(second.dtype).square()
+        return Moments(mass / rows.unsqueeze(-1), centre * scale.to(second.dtype).unsqueeze(1), spread)
     spread = torch.baddbmm(second, (centre * share.to(second.dtype).unsqueeze(-1)).mT, centre, alpha=-1.0)
     if bool((spread.diagonal(dim1=1, dim2=2) < PART * second.diagonal(dim1=1, dim2=2)).any()):
         spread = second  # drawn rows and exact centres disagree on what one row brings: about no centre, then
@@ -58,7 +64,8 @@ def even(theta: torch.Tensor) -> torch.Tensor:
 class Metric:
     """An approximate inverse Hessian of p problems.
 
-    spread (p, D, D);  mass (p, 1) float64, its factor;  inverse (p, D, D) of mass x spread + penalty;  centre (p, K, D)
+    spread (p, D, D) or its diagonal (p, D);  mass (p, 1) float64, its factor;  centre (p, K, D)
+    inverse (p, D, D) of mass x spread + penalty, or the diagonal of that (p, 1, D)
     """
 
     spread: torch.Tensor
@@ -75,6 +82,8 @@ class Metric:
     def with_penalty(self, penalty: torch.Tensor) -> Metric:
         """The same curvature under another penalty (p,)."""
         dtype, beside = self.spread.dtype, penalty.unsqueeze(1) / self.mass
+        if self.spread.dim() == 2:
+            return replace(self, inverse=(1.0 / (self.mass * (self.spread + beside))).to(dtype).unsqueeze(1))
         unit = (self.spread.diagonal(dim1=1, dim2=2) + beside).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
         scale = unit.to(dtype)
         even = (self.spread * scale.unsqueeze(2)).mul_(scale.unsqueeze(1))  # features of any scales: a diagonal of ones
@@ -105,6 +114,7 @@ class Metric:
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:
         """(p, K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
         slope = gradient[..., -1]
-        weight = torch.bmm(gradient[..., :-1] - slope.unsqueeze(-1) * self.centre, self.inverse)
+        weight = gradient[..., :-1] - slope.unsqueeze(-1) * self.centre
+        weight = torch.bmm(weight, self.inverse) if self.spread.dim() == 3 else weight * self.inverse
         intercept = slope / self.mass.to(slope.dtype) - (self.centre * weight).sum(-1)
         return even(torch.cat([weight, intercept.unsqueeze(-1)], dim=-1))

@@ -31,6 +31,7 @@ SOME = 5  # products of a solve that is not under it, at most: later ones go whe
 FIRST = 4  # products of a solve that goes to the end, at least: earlier falls do not tell of slow directions
 WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
 PRODUCTS = 200  # of a solve, at most
+ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
 FLOOR = 0.7
@@ -42,6 +43,7 @@ LEVEL = 0.5  # a step is too long where the slope at its end rises by more than 
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
 LOST = 1e-5  # of a gap: what a step made in quick arithmetic leaves wrong in the gradient, as a gap
 SMALL = 0.1  # of the gap asked
+BLUR = 0.01  # of a fall: what a value there may be wrong by, where logits were made so; falls from there are told by slopes
 POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
 CLOSE = 1e-4
 
@@ -146,10 +148,10 @@ def newton(
     theta = even(start)
     value, gradient = loss.evaluate(theta, logits)
     metric = Metric.of(loss.moments(), loss.penalty)
-    short, idle = torch.full_like(value, SAFETY), torch.zeros_like(value)
+    short, idle, blur = torch.full_like(value, SAFETY), torch.zeros_like(value), torch.zeros_like(value)
     gap = measured = _gap(metric, gradient, value, short)
     minima: dict[int, Minimum] = {}
-    evaluations, quick, drift = 1, True, 0.0  # what the gradient may be wrong by, as a gap
+    rounds, evaluations, quick, drift = 0, 1, True, 0.0  # what the gradient may be wrong by, as a gap
     while True:
         watch(evaluations, float(gap.max()))
         done = (gap <= tol) | (idle >= 2) | torch.tensor(evaluations >= max_evaluations, device=gap.device)
@@ -163,8 +165,8 @@ def newton(
         if bool(done.any()):
             kept = ~done
             loss, metric = loss.part(kept), metric.part(kept)
-            ids, theta, value, gradient, short, idle, gap, measured = (
-                one[kept] for one in (ids, theta, value, gradient, short, idle, gap, measured)
+            ids, theta, value, gradient, short, idle, blur, gap, measured = (
+                one[kept] for one in (ids, theta, value, gradient, short, idle, blur, gap, measured)
             )
         solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations), quick)
         evaluations += solved.products
@@ -174,7 +176,7 @@ def newton(
         drift += worst * LOST
         fine = drift < SMALL * tol
         rough = quick and loss.cheap and not solved.last and (fine or NEAR * worst**2.25 > tol)
-        last = Evaluation(value, gradient) if rough or quick and loss.cheap and fine else None
+        last = Evaluation(value, gradient) if rough or (quick and loss.cheap and fine) else None
         drift = 0.0 if last is None else drift
         while True:
             trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * solved.step)
@@ -182,21 +184,27 @@ def newton(
             evaluations += 1
             fall = value - there.value
             steep = (there.gradient * solved.step).sum((1, 2))
-            fell = (fall >= -ARMIJO * step * slope - noise * value.abs()) & (steep <= -LEVEL * slope)
+            fell = (fall >= -ARMIJO * step * slope - noise * value.abs() - blur) & (steep <= -LEVEL * slope)
             if bool((fell | (step == 0)).all()):
                 break
-            shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
-            step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
-            last, rough, drift = None, False, 0.0
-        idle = torch.where(fall <= noise * value.abs(), idle + 1, 0.0)
+            if last is None:
+                shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
+                step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
+            last, rough, drift = None, False, 0.0  # what quick arithmetic refuses is looked at again
+        idle = torch.where((fall <= noise * value.abs()) & (blur == 0), idle + 1, 0.0)
+        blur = fall.abs() * BLUR if rough else torch.zeros_like(fall)
         theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
         if rough and bool((gap <= tol).any()):
             value, gradient = loss.evaluate(theta)
-            evaluations, drift = evaluations + 1, 0.0
+            evaluations, drift, blur = evaluations + 1, 0.0, torch.zeros_like(fall)
             gap = _gap(metric, gradient, value, short)
         floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
-        quick = quick and not bool(((gap > tol) & (step == 1) & floored).any())
+        rounds += 1
+        lost = solved.products == PRODUCTS or bool(((gap > tol) & (step == 1) & floored).any())
+        if dtype == torch.float32 and (rounds >= ROUNDS or (solved.products == PRODUCTS and not quick)):
+            idle = torch.full_like(idle, 2.0)  # it would go on for long, for want of digits
+        quick = quick and not lost
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
             metric = Metric.of(loss.moments(), loss.penalty)
             gap = measured = _gap(metric, gradient, value, short)
