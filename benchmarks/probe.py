@@ -117,7 +117,7 @@ def path(
 
 
 def few_shot(work: Path, repeats: int) -> list[Finding]:
-    """5 shot counts x 3 seeds, K = 100, D = 512, C = 10: one call against a loop; networks' own features at the head's own C."""
+    """5 shot counts x 3 seeds, K = 100, D = 512, C = 10: one call against a loop; and networks' features at the head's C."""
     found = []
     for kind, dtype in itertools.product(("rectified", "centred"), DTYPES):
         x, y = features(kind, 4000, 512, 100)

@@ -1,8 +1,8 @@
 """Newton's method on a stack of softmax losses whose curvature is cheap, stopped by the relative gap to their optima.
 
-Each step solves (Hessian) x step = -gradient by preconditioned conjugate gradients as far as pays, and where it ends is
-evaluated exactly. Products with the Hessian are made in the quick arithmetic of the loss: what they lose, the next gradient
-brings back.
+Each step solves (Hessian) x step = -gradient by preconditioned conjugate gradients as far as pays. Products with the Hessian
+are made in the quick arithmetic of the loss: what they lose, the next gradient brings back. So are the changes of gradients,
+and on the way of logits too, while what they lose (`drift`) is nothing beside the gap asked; where a fit ends is exact.
 
 Stopping. The error of conjugate gradients in the Hessian's norm is what the model can still fall, and their own falls tell it
 (Hestenes and Stiefel 1952; Strakos and Tichy 2002). At a new place the gap f - f* is estimated, not certified, as the
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -34,7 +34,7 @@ PRODUCTS = 200  # of a solve, at most
 ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
-FLOOR = 0.7
+FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
@@ -42,7 +42,7 @@ ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
 LEVEL = 0.5  # a step is too long where the slope at its end rises by more than this part of the fall at its start
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
 LOST = 1e-5  # of a gap: what a step made in quick arithmetic leaves wrong in the gradient, as a gap
-SMALL = 0.1  # of the gap asked
+SMALL = 0.1  # of the gap asked: what a gradient may be wrong by
 BLUR = 0.01  # of a fall: what a value there may be wrong by, where logits were made so; falls from there are told by slopes
 POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
 CLOSE = 1e-4
@@ -128,6 +128,46 @@ def _solve(
     return _Solve(even(step.double()), short, len(falls), bool((left <= ENOUGH * tol * size).all()))
 
 
+class _Looked(NamedTuple):
+    """Where a line search ended: step (p,) of a whole one, theta and what was seen there; passes; whether quick ones did."""
+
+    step: torch.Tensor
+    theta: torch.Tensor
+    there: Evaluation
+    passes: int
+    quick: bool
+
+
+def _search(
+    loss: KeptLoss,
+    theta: torch.Tensor,
+    here: Evaluation,
+    direction: torch.Tensor,
+    slack: torch.Tensor,
+    last: Evaluation | None,
+    rough: bool,
+) -> _Looked:
+    """A step along `direction` that brings what its slope promises, but for `slack` (p,), and does not end far uphill.
+
+    `last` and `rough` are for the first look, see `KeptLoss.evaluate`: what such a look refuses is looked at exactly.
+    """
+    slope = (here.gradient * direction).sum((1, 2))
+    step = torch.isfinite(slope).to(here.value.dtype)
+    passes = 0
+    while True:
+        trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * direction)
+        there = loss.evaluate(trial, None, last, rough=rough)
+        passes += 1
+        steep = (there.gradient * direction).sum((1, 2))
+        fell = (here.value - there.value >= -ARMIJO * step * slope - slack) & (steep <= -LEVEL * slope)
+        if bool((fell | (step == 0)).all()):
+            return _Looked(step, trial, there, passes, last is not None)
+        if last is None:
+            shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
+            step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
+        last, rough = None, False
+
+
 def newton(
     loss: KeptLoss,
     start: torch.Tensor,
@@ -151,10 +191,15 @@ def newton(
     short, idle, blur = torch.full_like(value, SAFETY), torch.zeros_like(value), torch.zeros_like(value)
     gap = measured = _gap(metric, gradient, value, short)
     minima: dict[int, Minimum] = {}
-    rounds, evaluations, quick, drift = 0, 1, True, 0.0  # what the gradient may be wrong by, as a gap
+    evaluations, rounds, quick, rough, drift = 1, 0, True, False, 0.0
     while True:
         watch(evaluations, float(gap.max()))
-        done = (gap <= tol) | (idle >= 2) | torch.tensor(evaluations >= max_evaluations, device=gap.device)
+        capped = evaluations >= max_evaluations
+        if rough and (capped or bool(((gap <= tol) | (idle >= 2)).any())):
+            value, gradient = loss.evaluate(theta)
+            gap = _gap(metric, gradient, value, short)
+            evaluations, rough, drift, blur = evaluations + 1, False, 0.0, torch.zeros_like(value)
+        done = (gap <= tol) | (idle >= 2) | torch.tensor(capped, device=gap.device)
         for place in done.nonzero()[:, 0].tolist():
             reason: Reason = "gap" if gap[place] <= tol else "rounding" if idle[place] >= 2 else "cap"
             minima[int(ids[place])] = Minimum(
@@ -168,43 +213,27 @@ def newton(
             ids, theta, value, gradient, short, idle, blur, gap, measured = (
                 one[kept] for one in (ids, theta, value, gradient, short, idle, blur, gap, measured)
             )
-        solved = _solve(loss, gradient, metric, value.abs(), tol, min(PRODUCTS, max_evaluations - evaluations), quick)
-        evaluations += solved.products
-        slope = (gradient * solved.step).sum((1, 2))
-        step = torch.isfinite(slope).to(value.dtype)
+        most = max(1, min(PRODUCTS, max_evaluations - evaluations))
+        solved = _solve(loss, gradient, metric, value.abs(), tol, most, quick)
         worst = float(gap.max())
         drift += worst * LOST
-        fine = drift < SMALL * tol
-        rough = quick and loss.cheap and not solved.last and (fine or NEAR * worst**2.25 > tol)
-        last = Evaluation(value, gradient) if rough or (quick and loss.cheap and fine) else None
-        drift = 0.0 if last is None else drift
-        while True:
-            trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * solved.step)
-            there = loss.evaluate(trial, None, last, rough=rough)
-            evaluations += 1
-            fall = value - there.value
-            steep = (there.gradient * solved.step).sum((1, 2))
-            fell = (fall >= -ARMIJO * step * slope - noise * value.abs() - blur) & (steep <= -LEVEL * slope)
-            if bool((fell | (step == 0)).all()):
-                break
-            if last is None:
-                shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
-                step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
-            last, rough, drift = None, False, 0.0  # what quick arithmetic refuses is looked at again
+        cheap, fine = quick and loss.cheap, drift < SMALL * tol
+        rough = cheap and not solved.last and (fine or NEAR * worst**2.25 > tol)
+        here = Evaluation(value, gradient)
+        slack = noise * value.abs() + blur
+        looked = _search(loss, theta, here, solved.step, slack, here if rough or (cheap and fine) else None, rough)
+        evaluations, rounds = evaluations + solved.products + looked.passes, rounds + 1
+        rough, drift = rough and looked.quick, drift if looked.quick else 0.0
+        fall = value - looked.there.value
         idle = torch.where((fall <= noise * value.abs()) & (blur == 0), idle + 1, 0.0)
         blur = fall.abs() * BLUR if rough else torch.zeros_like(fall)
-        theta, (value, gradient), short, before, noise = trial, there, solved.short, gap, ROUNDING[dtype]
+        theta, (value, gradient), short, before, noise = looked.theta, looked.there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
-        if rough and bool((gap <= tol).any()):
-            value, gradient = loss.evaluate(theta)
-            evaluations, drift, blur = evaluations + 1, 0.0, torch.zeros_like(fall)
-            gap = _gap(metric, gradient, value, short)
-        floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
-        rounds += 1
-        lost = solved.products == PRODUCTS or bool(((gap > tol) & (step == 1) & floored).any())
-        if dtype == torch.float32 and (rounds >= ROUNDS or (solved.products == PRODUCTS and not quick)):
+        unsolved = solved.products == PRODUCTS
+        if dtype == torch.float32 and (rounds >= ROUNDS or (unsolved and not quick)):
             idle = torch.full_like(idle, 2.0)  # it would go on for long, for want of digits
-        quick = quick and not lost
+        floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
+        quick = quick and not unsolved and not bool(((gap > tol) & (looked.step == 1) & floored).any())
         if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
             metric = Metric.of(loss.moments(), loss.penalty)
             gap = measured = _gap(metric, gradient, value, short)
