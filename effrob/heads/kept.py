@@ -12,11 +12,10 @@ from typing import NamedTuple, Self
 
 import torch
 
-from effrob.heads.metric import PLAIN, Moments, moments_of
+from effrob.heads.metric import Moments, moments_of, plain_does
 from effrob.heads.softmax import SPREAD, Evaluation, dot, in_doubt, quick_dtype, residuals_
 
 CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # P x N x K up to which they are kept: 11 numbers of each
-DEAR = 3.0  # x D² / (N x K): a whole metric beside a product, where that is dearer: a plain one does for longer
 RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
 
 
@@ -169,8 +168,7 @@ class KeptLoss:
         else:
             share = doubt / doubt.sum(1, keepdim=True).clamp_min(torch.finfo(self.dtype).tiny)
         plain = moments_of(mass, centre, (picked.square() * share.unsqueeze(-1)).sum(1), self.mass, self.scale)
-        enough = PLAIN * max(1.0, DEAR * d * d / (n * mass.shape[1]))
-        if bool((plain.mass.mean(1) * plain.spread.double().sum(1) <= enough * self.penalty).all()):
+        if plain_does(plain, picked, share, self.scale, self.penalty, n * mass.shape[1]):
             return plain
         second = torch.bmm((picked * share.unsqueeze(-1)).mT, picked)
         return moments_of(mass, centre, second, self.mass, self.scale)

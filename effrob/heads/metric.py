@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import torch
 
-PLAIN = 10.0  # trace of mass x spread over the penalty up to which a diagonal does as well
+PLAIN = 2.0  # largest eigenvalue of mass x spread over the penalty up to which a diagonal does as well
+SPIKED = 5.0  # x what is enough for the largest eigenvalue: the most a trace may be, since many middling ones count too
+DEAR = 3.0  # x D² / (N x K): a whole metric beside a product, where that is dearer: a plain one does for longer
+POWERS = 4  # products that the largest eigenvalue is found by
 STEEP = 0.002  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
 PART = 1e-3  # of a feature's second moment: less about the centres is rounding, or a sample's accident
 HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the covariance
@@ -53,6 +56,36 @@ def moments_of(
     scale = scale.to(second.dtype)
     spread.mul_(scale.unsqueeze(2)).mul_(scale.unsqueeze(1))
     return Moments(mass / rows.unsqueeze(-1), centre * scale.unsqueeze(1), spread)
+
+
+def plain_does(
+    plain: Moments, rows: torch.Tensor, share: torch.Tensor, scale: torch.Tensor, penalty: torch.Tensor, passed: int
+) -> bool:
+    """Whether a diagonal will do for the metric, so that the matrix need not be made.
+
+    plain  moments with a diagonal;  rows (p, n, D) their spread is of, share (p, n or 1) their weights;  penalty (p,)
+    passed  rows x classes of a pass: what a matrix costs is told beside it
+    """
+    d = rows.shape[2]
+    enough = PLAIN * max(1.0, DEAR * d * d / passed) * penalty / plain.mass.mean(1)
+    trace = plain.spread.double().sum(1)
+    if not bool((trace <= SPIKED * enough).all()):
+        return False
+    return bool((trace <= enough).all()) or bool((_peak(plain, rows, share, scale) <= enough).all())
+
+
+def _peak(plain: Moments, rows: torch.Tensor, share: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """The largest eigenvalue (p,) of the spread, nearly, by powers."""
+    seeded = torch.Generator(device=rows.device).manual_seed(0)
+    way = torch.randn(rows.shape[0], rows.shape[2], 1, generator=seeded, device=rows.device, dtype=rows.dtype)
+    scale = scale.to(rows.dtype).unsqueeze(-1)
+    classes = (plain.mass / plain.mass.sum(1, keepdim=True)).to(rows.dtype).unsqueeze(-1)
+    for _ in range(POWERS):
+        way = way / way.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+        seen = torch.bmm(rows, scale * way) * share.unsqueeze(-1)
+        way = scale * torch.bmm(rows.mT, seen) - torch.bmm(plain.centre.mT, torch.bmm(plain.centre, way) * classes)
+    peak: torch.Tensor = way.norm(dim=(1, 2)).double()
+    return peak
 
 
 def even(theta: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,9 @@ LEVEL = 0.5  # a step is too long where the slope at its end rises by more than 
 SHORTEST = 1e-7  # step, of a whole one, under which there is none
 LOST = 1e-5  # of a gap: what a step made in quick arithmetic leaves wrong in the gradient, as a gap
 SMALL = 0.1  # of the gap asked: what a gradient may be wrong by
-BLUR = 0.01  # of a fall: what a value there may be wrong by, where logits were made so; falls from there are told by slopes
+BLUR = (
+    0.01  # of the falls since an exact value: what one of quick logits may be wrong by; slopes tell of falls from there
+)
 POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
 CLOSE = 1e-4
 
@@ -226,7 +228,7 @@ def newton(
         rough, drift = rough and looked.quick, drift if looked.quick else 0.0
         fall = value - looked.there.value
         idle = torch.where((fall <= noise * value.abs()) & (blur == 0), idle + 1, 0.0)
-        blur = fall.abs() * BLUR if rough else torch.zeros_like(fall)
+        blur = blur + fall.abs() * BLUR if rough else torch.zeros_like(fall)
         theta, (value, gradient), short, before, noise = looked.theta, looked.there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
         unsolved = solved.products == PRODUCTS
