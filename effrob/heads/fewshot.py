@@ -128,7 +128,7 @@ class _Stack:
             minima = newton(loss, theta, logits, tol=ROUGH if stage else tol, max_evaluations=CAP)
             theta = torch.stack([minimum.theta for minimum in minima])
             if stage:
-                trail.add(part, theta, ROUGH, loss.place())
+                trail.add(part, theta, ROUGH, loss.place() if len(kept) == 1 else None)
         again = [i for i, minimum in enumerate(minima) if minimum.reason != "gap"]
         if again:
             finer = [kept[i].in_dtype(torch.float64) for i in again]

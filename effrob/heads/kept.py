@@ -216,8 +216,13 @@ class KeptLoss:
         step = -unit * _least(unit.unsqueeze(2) * bend * unit.unsqueeze(1), unit * slope)
         step = torch.cat([step[:, 1:], step[:, :1] - step[:, 1:].sum(1, keepdim=True)], dim=1)
         other = _mixed(places, given + step)
-        worse = self._value(other) >= loss / self.mass + self.penalty / 2 * start.theta[..., :-1].square().sum((1, 2))
+        asked = loss / self.mass + self.penalty / 2 * start.theta[..., :-1].square().sum((1, 2))
+        worse = ~(self._value(other) < asked)
         return _mixed(places, torch.where(worse.unsqueeze(1), given, given + step)) if bool(worse.any()) else other
+
+    def value(self, theta: torch.Tensor) -> torch.Tensor:
+        """The value (P,) alone: half an evaluation, and curvature stays where it was."""
+        return self._value(self.placed(theta))
 
     def _value(self, place: Place) -> torch.Tensor:
         """The objective (P,) at a place."""

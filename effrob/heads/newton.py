@@ -122,7 +122,7 @@ def _solve(
             break
         z = metric.apply(r)
         fresh = dot(r, z)
-        p, rho = -z + (fresh / rho)[:, None, None] * p, fresh
+        p, rho = -z + (fresh / rho).nan_to_num(0.0)[:, None, None] * p, fresh
     short, tail = torch.full_like(size, FLOOR), left.nan_to_num(0.0, posinf=0.0)
     for fall, norm in zip(reversed(falls), reversed(norms)):
         tail = tail + fall

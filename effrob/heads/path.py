@@ -31,6 +31,10 @@ BLENDED = 512  # rows that a start is mixed by at least, where it is not by all
 COARSE = 1e-2  # relative gap that products in few digits can tell
 SAMPLE = (8, 32)  # rows a feature, or a class, whichever is more, that curvature of streamed rows is measured on
 FEW = (4, 16)  # ... and that strengths on the way from nothing are fitted on, where there are twice as many
+LEAST = 1024  # of those, at least
+MISLED = 5.0  # x the loss of the few rows a place was fitted on: all rows' there from which it is not believed
+PATIENT = 500  # evaluations allowed from which such a fit may begin once more
+ASTRAY = 1e-2  # relative gap that a fit which no longer moves must be near, or it begins once more from nothing
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,7 @@ def walk_path(
     walk = _Walk(RowSpace.of(features, weights), labels, n_classes, weights, rules)
     with tqdm(order, desc="probe", unit="C", disable=not rules.progress) as walk.bar:
         for c in walk.bar:
-            spent = 0
-            before = walk.trail.seen[-1].c if walk.trail.seen else None if start is None else c
-            for led in lead_in(c, walk.mass * walk.blocks.spread, n_classes, before):
-                spent += walk.solve(led, ROUGH, start, few=before is None).evaluations
-            done = walk.solve(c, rules.tol, start, spent)
+            done = walk.walked(c, start)
             if done.reason != "gap" and done.gap > max(rules.tol, TOL):
                 warn_short(c, done)
             yield walk.point(done, c)
@@ -144,10 +144,13 @@ class _Walk:
         self.whole = self._loss()
         self.few: KeptLoss | StreamedLoss | None = None
         self.others: KeptLoss | None = None  # rows that no strength was fitted on alone
-        wanted = max(FEW[0] * self.blocks.dimension, FEW[1] * n_classes)
-        if len(labels) >= 2 * wanted:
-            drawn = np.random.default_rng(rules.seed).permutation(len(labels))
-            self.few = self._loss(np.sort(drawn[:wanted]))
+        heavy = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
+        wanted = max(FEW[0] * self.blocks.dimension, FEW[1] * n_classes, LEAST)
+        if len(heavy) >= 2 * wanted:
+            drawn = np.random.default_rng(rules.seed).permutation(heavy)
+            lacking = np.setdiff1d(np.arange(n_classes), labels[drawn[:wanted]])
+            lent = [np.flatnonzero(labels[drawn] == one)[0] for one in lacking]  # a class without a row has no optimum
+            self.few = self._loss(np.sort(np.concatenate([drawn[:wanted], drawn[lent]])))
             most = CELLS.get(device.type, 0) // (4 * n_classes)
             if isinstance(self.whole, StreamedLoss) and most >= BLENDED:
                 self.others = self._kept(np.sort(drawn[wanted : wanted + most]))
@@ -191,7 +194,43 @@ class _Walk:
             theta[0, :, -1] = np.log(self.prior) - np.log(self.prior).mean()
         else:
             theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
+            theta[0, :, :-1] *= (self.blocks.scale > 0).cpu().numpy()  # no step could take what a constant feature has
         return torch.from_numpy(theta).to(self.blocks.device)
+
+    def walked(self, c: float, start: ProbePoint | None) -> Minimum:
+        """A strength that was asked for, and those on the way to it; from nothing once more where it went astray."""
+        tol, size = self.rules.tol, self.mass * self.blocks.spread
+        before = self.trail.seen[-1].c if self.trail.seen else None if start is None else c
+        spent = 0
+        for led in lead_in(c, size, self.n_classes, before):
+            spent += self.solve(led, ROUGH, start, few=before is None).evaluations
+        if before is None and spent and self.few is not None and self._misled():
+            self.trail = Trail()
+            for led in lead_in(c, size, self.n_classes):
+                spent += self.solve(led, ROUGH, None).evaluations
+        done = self.solve(c, tol, start, spent)
+        if done.reason == "gap" or done.gap <= ASTRAY or self.rules.max_evaluations < PATIENT:
+            return done
+        self.trail, spent = Trail(), 0
+        for led in lead_in(c, size, self.n_classes):
+            spent += self.solve(led, ROUGH, None).evaluations
+        again = self.solve(c, tol, None, spent)
+        best = again if again.value <= done.value else done
+        return replace(best, evaluations=done.evaluations + again.evaluations)
+
+    def _misled(self) -> bool:
+        """Whether rows in general lose far more than the few where the last strength ended."""
+        assert self.few is not None
+        theta, penalty = self.trail.seen[-1].theta, self.few.penalty
+        lost = [float(self.few.value(theta)) - self._held(theta, penalty)]
+        judge = self.others or self.whole
+        judge.penalty = penalty
+        lost.append(float(judge.value(theta)) - self._held(theta, penalty))
+        return not lost[1] <= MISLED * lost[0]
+
+    @staticmethod
+    def _held(theta: torch.Tensor, penalty: torch.Tensor) -> float:
+        return float(penalty) / 2 * float(theta[..., :-1].square().sum())
 
     def solve(self, c: float, tol: float, start: ProbePoint | None, spent: int = 0, few: bool = False) -> Minimum:
         """One strength, from where those seen point to; in float64 from here on where float32 reached its floor first.
@@ -205,7 +244,8 @@ class _Walk:
             given = self.origin(start)  # which may be worse than nothing
             theta = given if loss.evaluate(given).value < loss.evaluate(theta).value else theta
         minimum = self._minimum(loss, theta, logits, c, tol, spent)
-        if minimum.reason == "rounding" and loss is self.whole and self.blocks.dtype != torch.float64:
+        near = minimum.gap <= ASTRAY or tol >= ROUGH
+        if minimum.reason == "rounding" and near and loss is self.whole and self.blocks.dtype != torch.float64:
             self.blocks = self.blocks.in_dtype(torch.float64)
             self.trail.forget_places()
             self.whole = loss = self._loss()

@@ -15,6 +15,8 @@ from effrob.heads.kept import KeptLoss, Place
 from effrob.heads.softmax import StreamedLoss
 
 ROUGH = 0.1  # relative gap of the strengths that only lead to one that was asked for
+BESIDE = 0.05  # difference in log C up to which two optima tell of no direction: the later one stands for both
+UNEVEN = 5.0  # x the other of two steps between optima, at most, for a parabola through all three
 STRIDE = 10.0  # factor between them
 SURE = 100.0, 10.0  # x 1 / (rows x summed variance), and that for each class, the larger: safe to start at from nothing
 
@@ -50,7 +52,8 @@ class Trail:
 
         Where that is rough, it and the one before are enough.
         """
-        self.seen = [*self.seen[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
+        before = [one for one in self.seen if abs(math.log(c / one.c)) > BESIDE]
+        self.seen = [*before[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
 
     def forget_places(self) -> None:
         """Logits of another arithmetic are no use."""
@@ -80,9 +83,10 @@ def _ahead(seen: Sequence[_Optimum], c: float) -> list[float]:
     if len(seen) == 1:
         return [1.0]
     x = [math.log(one.c) - math.log(c) for one in seen]
-    stride = min(2.0, x[-1] / (x[-2] - x[-1]))
+    stride = min(2.0, x[-1] / (x[-2] - x[-1]))  # x is negative, and the steps of it are BESIDE at least
     line = [0.0] * (len(seen) - 2) + [-stride, 1 + stride]
-    if len(seen) < 3 or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
+    uneven = len(seen) == 3 and not 1 / UNEVEN < (x[0] - x[1]) / (x[1] - x[2]) < UNEVEN
+    if len(seen) < 3 or uneven or any(one.tol >= ROUGH for one in seen) or stride == 2.0:
         return line
     parabola = [math.prod(other / (other - own) for other in x if other != own) for own in x]
     return [(a + b) / 2 for a, b in zip(line, parabola)]

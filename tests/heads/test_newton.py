@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -110,8 +112,8 @@ def test_what_float32_has_no_digits_for_ends_in_float64_and_not_at_the_cap() -> 
     x, y = drawn(343, 40, 4, apart=3.0)
     x[:, 0] *= 100
     features = FeatureBlocks.measure(x)
-    (point,) = fit_path(features, y, 4, [1e4])
-    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e4], rules=Rules(1e-12))
+    (point,) = fit_path(features, y, 4, [1e5])
+    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e5], rules=Rules(1e-12))
     assert (point.report.reason, point.report.precision) == ("gap", "float64") and point.report.evaluations < 800
     assert point.report.objective <= best.report.objective * (1 + 1e-5)
 
@@ -125,3 +127,59 @@ def test_the_gradient_where_a_strength_ended_is_known_under_the_next_penalty() -
     loss.penalty = 0.02 * one
     place, gradient = last.under(loss.penalty)
     assert place is theta and torch.allclose(gradient, loss.evaluate(theta).gradient, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_way_that_some_rows_lead_astray_is_walked_once_more(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row in a hundred of the other class; and rows of which a part can be told apart by 400 features, and all not."""
+    if streamed:
+        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 4000})
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4000, 3)).astype(np.float32), (rng.random(4000) < 0.01).astype(np.int64)
+    wide = rng.normal(size=(4000, 400)) + 0.3 * rng.normal(size=(10, 400))[(own := rng.integers(0, 10, 4000))]
+    for rows, labels, c in ((x, y, 1.0), (wide.astype(np.float32), own, 1e4)):
+        k = int(labels.max()) + 1
+        for seed in range(3):
+            rules = Rules(seed=seed)
+            (point,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], rules=rules)
+            assert point.report.reason == "gap" and point.report.evaluations < 300
+            (best,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], start=point, rules=Rules(1e-8))
+            assert point.report.objective <= best.report.objective * (1 + 2e-6)
+
+
+def test_strengths_next_to_each_other_and_far_apart_make_one_path() -> None:
+    x, y = drawn(300, 8, 4)
+    features = FeatureBlocks.measure(x)
+    for strengths in (
+        [1e4, float(np.nextafter(1e4, 2e4)), 3e4],
+        [0.7, 0.1 * 7, 2, 7],
+        [1, 1 + 1e-9, 3, 10],
+        [1, 1.01, 1e3, 1e4],
+    ):
+        path = fit_path(features, y, 4, strengths)
+        for c, point in zip(strengths, path):
+            (alone,) = fit_path(features, y, 4, [c])
+            assert point.report.objective == pytest.approx(alone.report.objective, rel=2e-6)
+
+
+def test_rows_without_weight_lead_nowhere() -> None:
+    x, y = drawn(6000, 10, 4)
+    w = np.zeros(6000)
+    w[:60] = 1.0
+    (point,) = fit_path(FeatureBlocks.measure(x, weights=w), y, 4, [10.0], weights=w)
+    (alone,) = fit_path(FeatureBlocks.measure(x[:60]), y[:60], 4, [10.0])
+    assert point.report.objective == pytest.approx(alone.report.objective, rel=2e-6)
+
+
+def test_a_start_that_leans_on_a_constant_feature_lets_go_of_it() -> None:
+    x, y = drawn(400, 8, 3)
+    x[:, 3] = 2.0
+    features = FeatureBlocks.measure(x)
+    (best,) = fit_path(features, y, 3, [1.0])
+    coef = best.coef.copy()
+    coef[:, 3] = (0.1, -0.1, 0.0)
+    (point,) = fit_path(features, y, 3, [1.0], start=replace(best, coef=coef))
+    assert point.report.objective == pytest.approx(best.report.objective, rel=1e-6) and np.allclose(point.coef[:, 3], 0)
+    for factor in (10.0, -10.0):
+        (point,) = fit_path(features, y, 3, [1.0], start=replace(best, coef=best.coef * factor))
+        assert point.report.objective == pytest.approx(best.report.objective, rel=2e-6)
