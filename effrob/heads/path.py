@@ -205,32 +205,27 @@ class _Walk:
         for led in lead_in(c, size, self.n_classes, before):
             spent += self.solve(led, ROUGH, start, few=before is None).evaluations
         if before is None and spent and self.few is not None and self._misled():
-            self.trail = Trail()
-            for led in lead_in(c, size, self.n_classes):
-                spent += self.solve(led, ROUGH, None).evaluations
+            spent += self._led_by_all(c, size)
         done = self.solve(c, tol, start, spent)
         if done.reason == "gap" or done.gap <= ASTRAY or self.rules.max_evaluations < PATIENT:
             return done
-        self.trail, spent = Trail(), 0
-        for led in lead_in(c, size, self.n_classes):
-            spent += self.solve(led, ROUGH, None).evaluations
-        again = self.solve(c, tol, None, spent)
+        again = self.solve(c, tol, None, self._led_by_all(c, size))
         best = again if again.value <= done.value else done
         return replace(best, evaluations=done.evaluations + again.evaluations)
+
+    def _led_by_all(self, c: float, size: float) -> int:
+        """Forget the way so far, and come from nothing to c by all rows; evaluations spent."""
+        self.trail = Trail()
+        return sum(self.solve(led, ROUGH, None).evaluations for led in lead_in(c, size, self.n_classes))
 
     def _misled(self) -> bool:
         """Whether rows in general lose far more than the few where the last strength ended."""
         assert self.few is not None
-        theta, penalty = self.trail.seen[-1].theta, self.few.penalty
-        lost = [float(self.few.value(theta)) - self._held(theta, penalty)]
-        judge = self.others or self.whole
+        theta, penalty, judge = self.trail.seen[-1].theta, self.few.penalty, self.others or self.whole
         judge.penalty = penalty
-        lost.append(float(judge.value(theta)) - self._held(theta, penalty))
-        return not lost[1] <= MISLED * lost[0]
-
-    @staticmethod
-    def _held(theta: torch.Tensor, penalty: torch.Tensor) -> float:
-        return float(penalty) / 2 * float(theta[..., :-1].square().sum())
+        held = float(penalty) / 2 * float(theta[..., :-1].square().sum())
+        few, general = (float(loss.value(theta)) - held for loss in (self.few, judge))
+        return not general <= MISLED * few
 
     def solve(self, c: float, tol: float, start: ProbePoint | None, spent: int = 0, few: bool = False) -> Minimum:
         """One strength, from where those seen point to; in float64 from here on where float32 reached its floor first.

@@ -50,7 +50,7 @@ class Trail:
     def add(self, c: float, theta: torch.Tensor, tol: float, place: Place | None) -> None:
         """A strength's optimum to a relative gap of `tol`, and its place in the loss that later strengths have, if known.
 
-        Where that is rough, it and the one before are enough.
+        Where that is rough, it and the one before are enough; one beside it is forgotten.
         """
         before = [one for one in self.seen if abs(math.log(c / one.c)) > BESIDE]
         self.seen = [*before[-1 if tol >= ROUGH else -2 :], _Optimum(c, theta, tol, place)]
