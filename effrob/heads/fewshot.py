@@ -1,7 +1,8 @@
 """Few-shot probes: logistic regression on K training rows of every class, several counts and seeds in one call.
 
-Draws of one count have one shape, so their seeds are one stack of problems, solved in step. A seed's smaller draws lie inside
-its larger ones, and nothing but training rows is drawn. The strength is fixed: K rows leave none to choose one by.
+Draws of one count have one shape, so their seeds are one stack of problems, solved in step, where one alone would leave the
+device idle. A seed's smaller draws lie inside its larger ones, and nothing but training rows is drawn. The strength is fixed:
+K rows leave none to choose one by.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CAP = 1000  # evaluations, a safety
 STACKED = {
     "cpu": 1 << 17,
     "cuda": 1 << 27,
-}  # draws x rows x classes up to which draws are solved side by side: a core is full
+}  # draws x rows x classes, at most, of a stack: more fill a device
 
 
 class Draw(NamedTuple):
