@@ -61,7 +61,7 @@ class ProbePoint:
 
 
 def memory_bound(features: FeatureBlocks, n_classes: int) -> int:
-    """Bytes the solver holds at once, with N, D and K, B rows a block and F = max(4 D, 16 K, 1024) of N, no more than half of it.
+    """Bytes the solver holds at once, with N, D and K, B rows a block and F = max(4 D, 16 K, 1024), half of N at most.
 
     Always 8 B (2 D + 4 K) + 30 x 8 K (D + 1) + 48 D² + 40 N: blocks, L-BFGS pairs or conjugate gradients, points, the metric.
     Rows held: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to CELLS, 11 numbers of each;
