@@ -1,39 +1,42 @@
 """Few-shot probes: logistic regression on K training rows of every class, several counts and seeds in one call.
 
-Draws of one count have one shape, so their seeds are one stack of problems, solved in step, where one alone would leave the
-device idle. A seed's smaller draws lie inside its larger ones, and nothing but training rows is drawn. The strength is fixed:
-K rows leave none to choose one by.
+A draw is solved by descent from nothing, on rows turned onto the axes of their covariance; draws of one call share the axes.
+One whose penalty is weak, or whose rows are many, is solved as any other probe is. A seed's smaller draws lie inside its
+larger ones, and nothing but training rows is drawn. The strength is fixed: K rows leave none to choose one by.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from effrob.heads.axes import Axes
 from effrob.heads.blocks import FeatureBlocks, RowSpace, Source
+from effrob.heads.descend import descend
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
-from effrob.heads.kept import CELLS, KeptLoss
-from effrob.heads.newton import newton
-from effrob.heads.path import Rules, fit_path, warn_short
+from effrob.heads.kept import CELLS
+from effrob.heads.path import Rules, fit_path
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
-from effrob.heads.problem import check_strengths
-from effrob.heads.trail import ROUGH, STRIDE, Trail, lead_in
+from effrob.heads.problem import check_labels, check_strengths
+from effrob.heads.softmax import quick_dtype
+from effrob.heads.trail import STRIDE
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
 SHARE = 1e-2  # penalty / (rows x summed variance of the features)
-TOL = 2e-7  # relative gap: few rows cost little, and their curvature is a poorer guide
-CAP = 1000  # evaluations, a safety
-STACKED = {
-    "cpu": 1 << 17,
-    "cuda": 1 << 27,
-}  # draws x rows x classes, at most, of a stack: more fill a device
+TOL = 3e-7  # relative gap: few rows cost little
+CAP = 3000  # evaluations of a fit, a safety: few rows cost little
+FINE = 1e-7  # relative gap that descent in float32 reaches; less is for float64
+BOLD = 1e-5  # such a share can be begun at from nothing, and
+WEAK = 1e-6  # under this one descent takes more passes than Newton's method takes products
+PASSES = 200  # of a descent, at most: it is not for this problem then
 
 
 class Draw(NamedTuple):
@@ -68,98 +71,119 @@ def fit_few_shot(
     every = np.arange(len(labels)) if rows is None else rows
     if min((draw.shots for draw in draws), default=1) < 1:
         raise ValueError(f"a few-shot probe needs at least 1 shot, and {min(draws).shots} were asked")
+    check_labels(labels, len(every), n_classes, None)
+    if strength is not None:
+        check_strengths([strength])
     places = {draw: draw_shots(labels, n_classes, draw.shots, draw.seed) for draw in sorted(set(draws))}
-    found: dict[Draw, Drawn] = {}
-    for shots in sorted({draw.shots for draw in places}):
-        same = [draw for draw in places if draw.shots == shots]
-        each = shots * n_classes * n_classes
-        side = max(1, STACKED.get(torch.device(device).type, 0) // each)
-        for first in range(0, len(same), side):
-            some = same[first : first + side]
-            points = _fitted(
-                source,
-                [every[places[draw]] for draw in some],
-                [labels[places[draw]] for draw in some],
-                n_classes,
-                strength,
-                tol,
-                device,
-            )
-            found |= {draw: Drawn(point, places[draw]) for draw, point in zip(some, points)}
-    return found
+    batch = _Batch(source, every, labels, n_classes, strength, tol, device)
+    points: dict[Draw, ProbePoint] = {}
+    with torch.inference_mode():  # small steps: what autograd asks of every operation is a fifteenth of their time
+        for seed in sorted({draw.seed for draw in places}):
+            points |= batch.fitted({draw: at for draw, at in places.items() if draw.seed == seed})
+    return {draw: Drawn(points[draw], at) for draw, at in places.items()}
 
 
-def _fitted(
-    source: Source,
-    rows: Sequence[NDArray[np.int64]],
-    labels: Sequence[NDArray[np.int64]],
-    n_classes: int,
-    strength: float | None,
-    tol: float,
-    device: str,
-) -> list[ProbePoint]:
-    """Draws of one count side by side, or the one that is too large to be kept."""
-    measured = [FeatureBlocks.measure(source, some, device=device, resident=True) for some in rows]
-    strengths = [strength or 1.0 / (SHARE * len(one) * (one.spread or 1.0)) for one in measured]
-    if len(rows) == 1 and len(labels[0]) * n_classes > CELLS.get(measured[0].device.type, 0):
-        return fit_path(measured[0], labels[0], n_classes, strengths, rules=Rules(tol, CAP))
-    return _Stack([RowSpace.of(one) for one in measured], labels, n_classes).solve(check_strengths(strengths), tol)
+class _Turned(NamedTuple):
+    """Rows in coordinates of float32 for descent, and the way back.
+
+    rows, quick (n, d + 1)  along `axes`, in the unit of the space's blocks;  memory  in bytes, at most
+    """
+
+    space: RowSpace
+    axes: Axes
+    rows: torch.Tensor
+    quick: torch.Tensor
+    memory: int
+
+    def some(self, places: NDArray[np.int64]) -> _Turned:
+        """The rows at these places."""
+        at = torch.from_numpy(places).to(self.rows.device)
+        return self._replace(rows=self.rows[at], quick=self.quick[at])
+
+    def spread(self) -> float:
+        """The summed variance of the features."""
+        return float(self.rows[:, :-1].double().var(0, correction=0).sum()) * self.space.blocks.unit**2
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """Problems of one shape: P row spaces of the same N and d, with (N,) labels each."""
+@dataclass
+class _Seed:
+    """The largest draw of a seed, which holds the rows of the others; they are turned where one of them asks for it."""
 
-    spaces: Sequence[RowSpace]
-    labels: Sequence[NDArray[np.int64]]
+    places: NDArray[np.int64]
+    space: RowSpace
+    turned: _Turned | None = None
+
+
+@dataclass
+class _Batch:
+    """The draws of one call; those of as many features share axes."""
+
+    source: Source
+    every: NDArray[np.int64]
+    labels: NDArray[np.int64]
     n_classes: int
+    strength: float | None
+    tol: float
+    device: str
+    axes: Axes | None = None
 
-    def solve(self, strengths: Sequence[float], tol: float) -> list[ProbePoint]:
-        """All in step; those that float32 cannot bring to `tol` once more in float64, from where they stand."""
-        kept = [space.blocks for space in self.spaces]
-        loss, trail = self._loss(kept), Trail()
-        ways = [lead_in(c, len(one) * one.spread, self.n_classes) for c, one in zip(strengths, kept)]
-        theta = torch.zeros(len(kept), self.n_classes, kept[0].dimension + 1, dtype=torch.float64, device=loss.y.device)
-        logits = None
-        for stage in range(max(map(len, ways)), -1, -1):
-            part = STRIDE**-stage
-            loss.penalty = self._penalty([c * part for c in strengths], kept)
-            if trail.seen:
-                theta, logits = trail.ahead(loss, part, None)
-            minima = newton(loss, theta, logits, tol=ROUGH if stage else tol, max_evaluations=CAP)
-            theta = torch.stack([minimum.theta for minimum in minima])
-            if stage:
-                trail.add(part, theta, ROUGH, loss.place() if len(kept) == 1 else None)
-        again = [i for i, minimum in enumerate(minima) if minimum.reason != "gap"]
-        if again:
-            finer = [kept[i].in_dtype(torch.float64) for i in again]
-            few = _Stack([self.spaces[i] for i in again], [self.labels[i] for i in again], self.n_classes)
-            loss = few._loss(finer)
-            loss.penalty = few._penalty([strengths[i] for i in again], finer)
-            once_more = newton(loss, theta[again], tol=tol, max_evaluations=CAP)
-            for i, blocks, minimum in zip(again, finer, once_more):
-                minima[i], kept[i] = minimum, blocks
-        for c, minimum in zip(strengths, minima):
-            if minimum.reason != "gap":
-                warn_short(c, minimum)
-        held = sum(memory_bound(blocks, self.n_classes) for blocks in kept)
-        return [
-            point_of(minimum, space, c, self.n_classes, float(len(y)), blocks.dtype, held)
-            for minimum, space, c, y, blocks in zip(minima, self.spaces, strengths, self.labels, kept)
-        ]
+    def fitted(self, places: dict[Draw, NDArray[np.int64]]) -> dict[Draw, ProbePoint]:
+        """The draws of one seed, the largest first."""
+        found: dict[Draw, ProbePoint] = {}
+        seed: _Seed | None = None
+        for draw, at in reversed(places.items()):
+            point = None
+            if len(at) * self.n_classes <= CELLS.get(torch.device(self.device).type, 0) and self.tol >= FINE:
+                seed = seed or _Seed(at, RowSpace.of(self._measured(at)))
+                point = self._descended(seed, at)
+            found[draw] = point or self._as_any_other(at)
+        return found
 
-    def _loss(self, blocks: Sequence[FeatureBlocks]) -> KeptLoss:
-        first = blocks[0]
-        rows = torch.stack([one.take(slice(0, len(one))) for one in blocks])
-        y = torch.stack([torch.from_numpy(labels) for labels in self.labels]).to(first.device)
-        penalty = torch.ones(len(blocks), dtype=torch.float64, device=first.device)
-        scale = torch.stack([one.scale for one in blocks])
-        return KeptLoss(rows, y, None, penalty, scale, self.n_classes, first.block_rows)
+    def _measured(self, at: NDArray[np.int64]) -> FeatureBlocks:
+        return FeatureBlocks.measure(self.source, self.every[at], device=self.device, resident=True)
 
-    def _penalty(self, strengths: Sequence[float], blocks: Sequence[FeatureBlocks]) -> torch.Tensor:
-        mass = float(len(self.labels[0]))
-        scaled = [softmax_strength(c, self.n_classes) * mass * one.unit**2 for c, one in zip(strengths, blocks)]
-        return 1.0 / torch.tensor(scaled, dtype=torch.float64, device=blocks[0].device)
+    def _turned(self, space: RowSpace) -> _Turned:
+        """Rows along axes of their own, or of an earlier seed's where these span all features."""
+        axes = self.axes if space.basis is None and self.axes is not None else Axes.of(space.blocks)
+        self.axes = axes if space.basis is None else None
+        rows = axes.turned(space.blocks)
+        memory = memory_bound(space.blocks, self.n_classes)
+        space = replace(space, blocks=space.blocks.changed(resident=None))
+        return _Turned(space, axes, rows, rows.to(quick_dtype(rows.dtype, rows.device)), memory)
+
+    def _descended(self, seed: _Seed, at: NDArray[np.int64]) -> ProbePoint | None:
+        """A draw by descent; None where its penalty is too weak for it, or where it did not get there."""
+        blocks, n = seed.space.blocks, len(at)
+        if self.strength is not None and softmax_strength(self.strength, self.n_classes) * n * blocks.spread * WEAK > 1:
+            return None
+        seed.turned = whole = seed.turned or self._turned(seed.space)
+        seed.space = whole.space  # without a copy of the rows as they were
+        turned = whole if at is seed.places else whole.some(np.searchsorted(seed.places, at))
+        c = self.strength or 1.0 / (SHARE * n * (turned.spread() or 1.0))
+        scaled = softmax_strength(c, self.n_classes) * n
+        size = scaled * blocks.spread
+        led = max(0, round(math.log(size * BOLD, STRIDE))) if size > 0 else 0
+        penalty = 1.0 / (scaled * blocks.unit**2)
+        minimum = descend(
+            turned.rows,
+            torch.from_numpy(self.labels[at]).to(turned.rows.device),
+            self.n_classes,
+            [penalty * STRIDE**i for i in range(led, -1, -1)],
+            turned.axes.spectrum / blocks.unit**2,
+            quick=turned.quick,
+            tol=self.tol,
+            max_evaluations=PASSES,
+        )
+        if minimum.reason != "gap":
+            return None
+        minimum = replace(minimum, theta=turned.axes.back(minimum.theta))
+        return point_of(minimum, turned.space, c, self.n_classes, float(n), torch.float32, turned.memory)
+
+    def _as_any_other(self, at: NDArray[np.int64]) -> ProbePoint:
+        blocks = self._measured(at)
+        c = self.strength or 1.0 / (SHARE * len(at) * (blocks.spread or 1.0))
+        (point,) = fit_path(blocks, self.labels[at], self.n_classes, [c], rules=Rules(self.tol, CAP))
+        return point
 
 
 @dataclass(frozen=True)

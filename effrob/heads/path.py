@@ -209,7 +209,7 @@ class _Walk:
         done = self.solve(c, tol, start, spent)
         if done.reason == "gap" or done.gap <= ASTRAY or self.rules.max_evaluations < PATIENT:
             return done
-        again = self.solve(c, tol, None, self._led_by_all(c, size))
+        again = self.solve(c, tol, None, self._led_by_all(c, size), finer=True)
         best = again if again.value <= done.value else done
         return replace(best, evaluations=done.evaluations + again.evaluations)
 
@@ -227,10 +227,13 @@ class _Walk:
         few, general = (float(loss.value(theta)) - held for loss in (self.few, judge))
         return not general <= MISLED * few
 
-    def solve(self, c: float, tol: float, start: ProbePoint | None, spent: int = 0, few: bool = False) -> Minimum:
+    def solve(
+        self, c: float, tol: float, start: ProbePoint | None, spent: int = 0, few: bool = False, finer: bool = False
+    ) -> Minimum:
         """One strength, from where those seen point to; in float64 from here on where float32 reached its floor first.
 
-        `spent` evaluations led here, and count. `few`: of a part of the rows, where there are many.
+        `spent` evaluations led here, and count. `few`: of a part of the rows, where there are many. `finer`: so too where
+        it stopped far from the optimum, since it began once more already.
         """
         loss = self.few if few and self.few is not None else self.whole
         loss.penalty = self._penalty(c)
@@ -239,7 +242,7 @@ class _Walk:
             given = self.origin(start)  # which may be worse than nothing
             theta = given if loss.evaluate(given).value < loss.evaluate(theta).value else theta
         minimum = self._minimum(loss, theta, logits, c, tol, spent)
-        near = minimum.gap <= ASTRAY or tol >= ROUGH
+        near = minimum.gap <= ASTRAY or tol >= ROUGH or finer
         if minimum.reason == "rounding" and near and loss is self.whole and self.blocks.dtype != torch.float64:
             self.blocks = self.blocks.in_dtype(torch.float64)
             self.trail.forget_places()
