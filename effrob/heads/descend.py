@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from effrob.heads.newton import FLOOR, Minimum, Reason
-from effrob.heads.softmax import quick_dtype, residuals_
+from effrob.heads.softmax import residuals_
 from effrob.heads.trail import ROUGH
 
 REFRESH = (2, 5, 10, 20, 40)  # steps after which masses, centres and variances are measured again
@@ -210,10 +210,10 @@ def descend(
 
     Or until steps no longer help ("rounding"), or the "cap". rows (N, d + 1) float32 along the axes of a covariance near
     theirs, the last column 1;  labels (N,) of classes that all have rows;  spectrum (d,) the variances;  quick  the rows in
-    the device's quick dtype, where they are at hand. The estimate is half the gradient's square in the metric, times
-    what that fell short of the falls that followed and those that their rate promises.
+    an arithmetic that loses digits and is worth it, if there is one. The estimate is half the gradient's square in the
+    metric, times what that fell short of the falls that followed and those that their rate promises.
     """
-    quick = rows.to(quick_dtype(rows.dtype, rows.device)) if quick is None else quick
+    cheap, quick = quick is not None, rows if quick is None else quick
     problem = _Problem(rows, quick, labels, n_classes, penalties[0])
     ahead = list(penalties[1:])
     here, metric = problem.nothing(), problem.plain(spectrum)
@@ -251,7 +251,7 @@ def descend(
         if found is None:
             lost = True
             continue
-        spare, chance, due = here.logits, here.chance, half < CLEARED * cleared
+        spare, chance, due = here.logits, here.chance, cheap and half < CLEARED * cleared
         pull = problem.move(here, found, direction, due)
         evaluations, steps, exact = evaluations + 1, steps + 1, due
         halves, falls = [*halves[1 - WINDOW :], half], [*falls[1 - WINDOW :], found.fall]

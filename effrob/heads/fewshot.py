@@ -36,6 +36,7 @@ CAP = 3000  # evaluations of a fit, a safety: few rows cost little
 FINE = 1e-7  # relative gap that descent in float32 reaches; less is for float64
 BOLD = 1e-5  # such a share can be begun at from nothing, and
 WEAK = 1e-6  # under this one descent takes more passes than Newton's method takes products
+SMALL = 1 << 20  # multiplications of a product that are as quick in float32, at most
 PASSES = 200  # of a descent, at most: it is not for this problem then
 
 
@@ -86,19 +87,20 @@ def fit_few_shot(
 class _Turned(NamedTuple):
     """Rows in coordinates of float32 for descent, and the way back.
 
-    rows, quick (n, d + 1)  along `axes`, in the unit of the space's blocks;  memory  in bytes, at most
+    rows (n, d + 1)  along `axes`, in the unit of the space's blocks;  quick  the same in the device's quick dtype, if it
+    has one;  memory  in bytes, at most
     """
 
     space: RowSpace
     axes: Axes
     rows: torch.Tensor
-    quick: torch.Tensor
+    quick: torch.Tensor | None
     memory: int
 
     def some(self, places: NDArray[np.int64]) -> _Turned:
         """The rows at these places."""
         at = torch.from_numpy(places).to(self.rows.device)
-        return self._replace(rows=self.rows[at], quick=self.quick[at])
+        return self._replace(rows=self.rows[at], quick=None if self.quick is None else self.quick[at])
 
     def spread(self) -> float:
         """The summed variance of the features."""
@@ -149,7 +151,8 @@ class _Batch:
         rows = axes.turned(space.blocks)
         memory = memory_bound(space.blocks, self.n_classes)
         space = replace(space, blocks=space.blocks.changed(resident=None))
-        return _Turned(space, axes, rows, rows.to(quick_dtype(rows.dtype, rows.device)), memory)
+        dtype = quick_dtype(rows.dtype, rows.device)
+        return _Turned(space, axes, rows, None if dtype == rows.dtype else rows.to(dtype), memory)
 
     def _descended(self, seed: _Seed, at: NDArray[np.int64]) -> ProbePoint | None:
         """A draw by descent; None where its penalty is too weak for it, or where it did not get there."""
@@ -170,7 +173,7 @@ class _Batch:
             self.n_classes,
             [penalty * STRIDE**i for i in range(led, -1, -1)],
             turned.axes.spectrum / blocks.unit**2,
-            quick=turned.quick,
+            quick=turned.quick if turned.rows.numel() * self.n_classes > SMALL else None,
             tol=self.tol,
             max_evaluations=PASSES,
         )
