@@ -26,10 +26,10 @@ HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the co
 
 
 class Moments(NamedTuple):
-    """Second-order facts of p problems, rows weighted by p_k (1 - p_k): what a class's curvature sees.
+    """Second-order facts of rows weighted by p_k (1 - p_k): what a class's curvature sees.
 
-    mass (p, K) the mean weight of a class;  centre (p, K, D) its weighted mean row;
-    spread (p, D, D) the weighted covariance about those centres, pooled over classes, or (p, D) its diagonal.
+    mass (K,) the mean weight of a class;  centre (K, D) its weighted mean row;
+    spread (D, D) the weighted covariance about those centres, pooled over classes, or (D,) its diagonal.
     """
 
     mass: torch.Tensor
@@ -38,116 +38,112 @@ class Moments(NamedTuple):
 
 
 def moments_of(
-    mass: torch.Tensor, centre: torch.Tensor, second: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor
+    mass: torch.Tensor, centre: torch.Tensor, second: torch.Tensor, rows: float, scale: torch.Tensor
 ) -> Moments:
-    """Summed curvature (p, K), its mean rows (p, K, D) and the pooled mean row x row (p, D, D), of scaled rows -> moments.
+    """Summed curvature (K,), its mean rows (K, D) and the pooled mean row x row (D, D), of scaled rows -> moments.
 
-    rows (p,) summed weights of the rows;  scale (p, D) of them. `second` may be its diagonal (p, D); it is overwritten, and
-    its dtype is the result's.
+    rows: summed weights of the rows;  scale (D,) of them. `second` may be its diagonal (D,); it is overwritten, and its
+    dtype is the result's.
     """
-    centre, share = centre.to(second.dtype), mass / mass.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    if second.dim() == 2:
-        spread = second - (share.to(second.dtype).unsqueeze(-1) * centre.square()).sum(1)
-        spread = torch.where(spread < PART * second, second, spread) * scale.to(second.dtype).square()
-        return Moments(mass / rows.unsqueeze(-1), centre * scale.to(second.dtype).unsqueeze(1), spread)
-    spread = torch.baddbmm(second, (centre * share.to(second.dtype).unsqueeze(-1)).mT, centre, alpha=-1.0)
-    if bool((spread.diagonal(dim1=1, dim2=2) < PART * second.diagonal(dim1=1, dim2=2)).any()):
+    centre, share = centre.to(second.dtype), mass / mass.sum().clamp_min(torch.finfo(torch.float64).tiny)
+    share, scale = share.to(second.dtype).unsqueeze(1), scale.to(second.dtype)
+    if second.dim() == 1:
+        spread = second - (share * centre.square()).sum(0)
+        spread = torch.where(spread < PART * second, second, spread) * scale.square()
+        return Moments(mass / rows, centre * scale, spread)
+    spread = torch.addmm(second, (centre * share).T, centre, alpha=-1.0)
+    if bool((spread.diagonal() < PART * second.diagonal()).any()):
         spread = second  # drawn rows and exact centres disagree on what one row brings: about no centre, then
-    scale = scale.to(second.dtype)
-    spread.mul_(scale.unsqueeze(2)).mul_(scale.unsqueeze(1))
-    return Moments(mass / rows.unsqueeze(-1), centre * scale.unsqueeze(1), spread)
+    spread.mul_(scale.unsqueeze(1)).mul_(scale)
+    return Moments(mass / rows, centre * scale, spread)
 
 
 def plain_does(
-    plain: Moments, rows: torch.Tensor, share: torch.Tensor, scale: torch.Tensor, penalty: torch.Tensor, passed: int
+    plain: Moments, rows: torch.Tensor, share: torch.Tensor | float, scale: torch.Tensor, penalty: float, passed: int
 ) -> bool:
     """Whether a diagonal will do for the metric, so that the matrix need not be made.
 
-    plain  moments with a diagonal;  rows (p, n, D) their spread is of, share (p, n or 1) their weights;  penalty (p,)
+    plain  moments with a diagonal;  rows (n, D) their spread is of, share (n,) or one number their weights
     passed  rows x classes of a pass: what a matrix costs is told beside it
     """
-    d = rows.shape[2]
-    enough = PLAIN * max(1.0, DEAR * d * d / passed) * penalty / plain.mass.mean(1)
-    trace = plain.spread.double().sum(1)
-    if not bool((trace <= SPIKED * enough).all()):
+    d = rows.shape[1]
+    mass = max(float(plain.mass.mean()), torch.finfo(torch.float64).tiny)
+    enough = PLAIN * max(1.0, DEAR * d * d / passed) * penalty / mass
+    trace = float(plain.spread.double().sum())
+    if not trace <= SPIKED * enough:
         return False
-    return bool((trace <= enough).all()) or bool((_peak(plain, rows, share, scale) <= enough).all())
+    return trace <= enough or _peak(plain, rows, share, scale) <= enough
 
 
-def _peak(plain: Moments, rows: torch.Tensor, share: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """The largest eigenvalue (p,) of the spread, nearly, by powers."""
+def _peak(plain: Moments, rows: torch.Tensor, share: torch.Tensor | float, scale: torch.Tensor) -> float:
+    """The largest eigenvalue of the spread, nearly, by powers."""
     seeded = torch.Generator(device=rows.device).manual_seed(0)
-    way = torch.randn(rows.shape[0], rows.shape[2], 1, generator=seeded, device=rows.device, dtype=rows.dtype)
-    scale = scale.to(rows.dtype).unsqueeze(-1)
-    classes = (plain.mass / plain.mass.sum(1, keepdim=True)).to(rows.dtype).unsqueeze(-1)
+    way = torch.randn(rows.shape[1], generator=seeded, device=rows.device, dtype=rows.dtype)
+    scale = scale.to(rows.dtype)
+    classes = (plain.mass / plain.mass.sum()).to(rows.dtype)
     for _ in range(POWERS):
-        way = way / way.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-        seen = torch.bmm(rows, scale * way) * share.unsqueeze(-1)
-        way = scale * torch.bmm(rows.mT, seen) - torch.bmm(plain.centre.mT, torch.bmm(plain.centre, way) * classes)
-    peak: torch.Tensor = way.norm(dim=(1, 2)).double()
-    return peak
+        way = way / way.norm().clamp_min(torch.finfo(rows.dtype).tiny)
+        seen = (rows @ (scale * way)) * share
+        way = scale * (rows.T @ seen) - plain.centre.T @ ((plain.centre @ way) * classes)
+    return float(way.norm())
 
 
 def even(theta: torch.Tensor) -> torch.Tensor:
-    """(P, K, D + 1) without what is common to all classes: it changes no probability, costs penalty, and noise drives it."""
-    return theta - theta.mean(1, keepdim=True)
+    """(K, D + 1) without what is common to all classes: it changes no probability, costs penalty, and noise drives it."""
+    return theta - theta.mean(0)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """An approximate inverse Hessian of p problems.
+    """An approximate inverse Hessian.
 
-    spread (p, D, D) or its diagonal (p, D);  mass (p, 1) float64, its factor;  centre (p, K, D)
-    inverse (p, D, D) of mass x spread + penalty, or the diagonal of that (p, 1, D)
+    spread (D, D) or its diagonal (D,);  mass  its factor;  centre (K, D)
+    inverse (D, D) of mass x spread + penalty, or the diagonal of that (D,)
     """
 
     spread: torch.Tensor
-    mass: torch.Tensor
+    mass: float
     inverse: torch.Tensor
     centre: torch.Tensor
 
     @classmethod
-    def of(cls, moments: Moments, penalty: torch.Tensor) -> Metric:
-        """The metric of these moments under penalty (p,), in their dtype."""
-        mass = moments.mass.mean(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    def of(cls, moments: Moments, penalty: float) -> Metric:
+        """The metric of these moments under a penalty, in their dtype."""
+        mass = float(moments.mass.mean().clamp_min(torch.finfo(torch.float64).tiny))
         return cls(moments.spread, mass, moments.spread, moments.centre).with_penalty(penalty)
 
-    def with_penalty(self, penalty: torch.Tensor) -> Metric:
-        """The same curvature under another penalty (p,)."""
-        dtype, beside = self.spread.dtype, penalty.unsqueeze(1) / self.mass
-        if self.spread.dim() == 2:
-            return replace(self, inverse=(1.0 / (self.mass * (self.spread + beside))).to(dtype).unsqueeze(1))
-        unit = (self.spread.diagonal(dim1=1, dim2=2) + beside).clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
+    def with_penalty(self, penalty: float) -> Metric:
+        """The same curvature under another penalty."""
+        dtype, beside = self.spread.dtype, penalty / self.mass
+        if self.spread.dim() == 1:
+            return replace(self, inverse=(1.0 / (self.mass * (self.spread.double() + beside))).to(dtype))
+        diagonal = self.spread.diagonal().double() + beside
+        unit = diagonal.clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
         scale = unit.to(dtype)
-        even = (self.spread * scale.unsqueeze(2)).mul_(scale.unsqueeze(1))  # features of any scales: a diagonal of ones
-        even.diagonal(dim1=1, dim2=2).fill_(1.0)
+        even = (self.spread * scale.unsqueeze(1)).mul_(scale)  # features of any scales: a diagonal of ones
+        even.diagonal().fill_(1.0)
         factor, failed = torch.linalg.cholesky_ex(even)
-        if bool(failed.any()) or bool((factor.diagonal(dim1=1, dim2=2) < STEEP).any()):
+        if bool(failed) or bool((factor.diagonal() < STEEP).any()):
             factor, failed = torch.linalg.cholesky_ex(even.double())
-        if bool(failed.any()):  # sums' rounding has made it indefinite
+        if bool(failed):  # sums' rounding has made it indefinite
             roots, basis = torch.linalg.eigh(even.double())
-            inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps).unsqueeze(1)) @ basis.mT
+            inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps)) @ basis.T
         else:
             inverse = torch.cholesky_inverse(factor)
-        unit = (unit * self.mass.rsqrt()).to(inverse.dtype)
-        inverse = inverse.mul_(unit.unsqueeze(2)).mul_(unit.unsqueeze(1)).to(dtype)
-        return replace(self, inverse=inverse)
+        unit = (unit * self.mass**-0.5).to(inverse.dtype)
+        return replace(self, inverse=inverse.mul_(unit.unsqueeze(1)).mul_(unit).to(dtype))
 
-    def part(self, kept: torch.Tensor) -> Metric:
-        """The problems at these places."""
-        return Metric(self.spread[kept], self.mass[kept], self.inverse[kept], self.centre[kept])
-
-    def cautious(self, penalty: torch.Tensor) -> Metric:
+    def cautious(self, penalty: float) -> Metric:
         """With the curvature softmax has at most, so that a whole step cannot overshoot.
 
         For places where all rows are sure of themselves: what curvature is left there says nothing of a step's end.
         """
-        return replace(self, mass=self.mass.clamp_min(HIGHEST)).with_penalty(penalty)
+        return replace(self, mass=max(self.mass, HIGHEST)).with_penalty(penalty)
 
     def apply(self, gradient: torch.Tensor) -> torch.Tensor:
-        """(p, K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
-        slope = gradient[..., -1]
-        weight = gradient[..., :-1] - slope.unsqueeze(-1) * self.centre
-        weight = torch.bmm(weight, self.inverse) if self.spread.dim() == 3 else weight * self.inverse
-        intercept = slope / self.mass.to(slope.dtype) - (self.centre * weight).sum(-1)
-        return even(torch.cat([weight, intercept.unsqueeze(-1)], dim=-1))
+        """(K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
+        slope = gradient[:, -1]
+        weight = gradient[:, :-1] - slope.unsqueeze(1) * self.centre
+        weight = weight @ self.inverse if self.spread.dim() == 2 else weight * self.inverse
+        intercept = slope / self.mass - (self.centre * weight).sum(1)
+        return even(torch.cat([weight, intercept.unsqueeze(1)], dim=1))

@@ -37,9 +37,9 @@ PAIRS = 10  # curvature pairs: 5 to 40 take the same number of evaluations
 
 
 class Objective(Protocol):
-    """A convex function of theta (1, K, D + 1) float64; penalty (1,), dtype of its arithmetic."""
+    """A convex function of theta (K, D + 1) float64; dtype of its arithmetic."""
 
-    penalty: torch.Tensor
+    penalty: float
 
     @property
     def dtype(self) -> torch.dtype: ...
@@ -77,24 +77,24 @@ def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
     q = run.gradient.to(dtype)
     taken = []
     for s, y, r in reversed(run.pairs):
-        taken.append(r * float(dot(s, q)))
+        taken.append(r * dot(s, q))
         q = q - taken[-1] * y
     q = run.metric.apply(q)
     if run.pairs:
         s, y, r = run.pairs[-1]
-        length = float(dot(run.metric.apply(y), y))
+        length = dot(run.metric.apply(y), y)
         if length > 0 and math.isfinite(1.0 / (r * length)):
             q = q / (r * length)
     for (s, y, r), a in zip(run.pairs, reversed(taken)):
-        q = q + (a - r * float(dot(y, q))) * s
+        q = q + (a - r * dot(y, q)) * s
     return even(-q.double())
 
 
 def _gap(run: _Run, penalty: float) -> float:
     """Estimated relative gap."""
-    steep = float(run.gradient[..., :-1].square().sum()) / (2 * penalty)
+    steep = float(run.gradient[:, :-1].square().sum()) / (2 * penalty)
     plain = run.gradient.to(run.metric.centre.dtype)
-    metric = float(dot(plain, run.metric.apply(plain))) / 2
+    metric = dot(plain, run.metric.apply(plain)) / 2
     gap = max(-SAFETY * run.slope / 2, steep / LOOSE, metric / LONG)
     window = max(WINDOW, (len(run.falls) - 1) // SHARE)
     if len(run.falls) > 2 * window:
@@ -114,14 +114,14 @@ def minimise(
     known: tuple[torch.Tensor, torch.Tensor] | None = None,
     watch: Callable[[int, float], None] = lambda evaluations, gap: None,
 ) -> Minimum:
-    """Minimise from `start` (1, K, D + 1) float64. `watch` hears evaluations so far and the gap.
+    """Minimise from `start` (K, D + 1) float64. `watch` hears evaluations so far and the gap.
 
-    `known`: another place and the gradient there, both (1, K, D + 1): what lies between tells of the curvature.
+    `known`: another place and the gradient there, both (K, D + 1): what lies between tells of the curvature.
     """
-    dtype, penalty = objective.dtype, float(objective.penalty)
+    dtype, penalty = objective.dtype, objective.penalty
     start = even(start)
     there = objective.evaluate(start)
-    run = _Run(start, float(there.value), there.gradient, Metric.of(objective.moments(start), objective.penalty))
+    run = _Run(start, there.value, there.gradient, Metric.of(objective.moments(start), objective.penalty))
     if known is not None:
         _learn(run, start - known[0], there.gradient - known[1], dtype)
     run.aim(dtype)
@@ -142,11 +142,11 @@ def minimise(
         stuck = (run.idle > 3 * WINDOW and flat) or lost
         if gap <= tol or stuck or evaluations >= max_evaluations:
             reason: Reason = "gap" if gap <= tol else "rounding" if stuck else "cap"
-            return Minimum(run.theta[0], run.value, run.gradient[0], evaluations, gap, reason)
+            return Minimum(run.theta, run.value, run.gradient, evaluations, gap, reason)
         trial = run.theta + run.step * run.direction
         there = objective.evaluate(trial)
         evaluations += 1
-        fall = run.value - float(there.value)
+        fall = run.value - there.value
         if fall >= -ARMIJO * run.step * run.slope - noise * abs(run.value):
             _accept(run, trial, there, dtype)
             accepted += 1
@@ -164,7 +164,7 @@ def minimise(
 def _learn(run: _Run, s: torch.Tensor, y: torch.Tensor, dtype: torch.dtype) -> None:
     """A curvature pair: a step and the change of the gradient along it."""
     s, y = s.to(dtype), y.to(dtype)
-    curvature = float(dot(s, y))
+    curvature = dot(s, y)
     if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
         run.pairs = [*run.pairs[1 - PAIRS :], (s, y, 1.0 / curvature)]
 
@@ -172,5 +172,5 @@ def _learn(run: _Run, s: torch.Tensor, y: torch.Tensor, dtype: torch.dtype) -> N
 def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
     """Move to a trial point, and learn from it."""
     _learn(run, trial - run.theta, there.gradient - run.gradient, dtype)
-    run.theta, run.value, run.gradient = trial, float(there.value), there.gradient
+    run.theta, run.value, run.gradient = trial, there.value, there.gradient
     run.falls.append(run.value)

@@ -1,4 +1,4 @@
-"""Newton's method on a stack of softmax losses whose curvature is cheap, stopped by the relative gap to their optima.
+"""Newton's method on a softmax loss whose curvature is cheap, stopped by the relative gap to its optimum.
 
 Each step solves (Hessian) x step = -gradient by preconditioned conjugate gradients as far as pays. Products with the Hessian
 are made in the quick arithmetic of the loss: what they lose, the next gradient brings back. So are the changes of gradients,
@@ -11,6 +11,8 @@ gradient's ½ g'Mg, M the metric, times what that fell short of such an error in
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -55,7 +57,7 @@ Reason = Literal["gap", "rounding", "cap"]
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where one problem ended: theta (K, D + 1), f, its gradient, passes spent, estimated relative gap, why it stopped."""
+    """Where it ended: theta (K, D + 1), f, its gradient, passes spent, estimated relative gap, why it stopped."""
 
     theta: torch.Tensor
     value: float
@@ -65,75 +67,74 @@ class Minimum:
     reason: Reason
 
 
-@dataclass(frozen=True)
-class _Solve:
+class _Solve(NamedTuple):
     """What conjugate gradients came to.
 
-    step (p, K, D + 1);  short (p,) the model's fall still to come over ½ r'Mr, the most near the end;  products made
-    last  whether every problem should be within its tolerance there
+    step (K, D + 1);  short  the model's fall still to come over ½ r'Mr, the most near the end;  products made
+    last  whether it should be within its tolerance there
     """
 
     step: torch.Tensor
-    short: torch.Tensor
+    short: float
     products: int
     last: bool
 
 
-def _left(falls: list[torch.Tensor]) -> torch.Tensor:
-    """What the falls (p,) of conjugate gradients say is still to come."""
+def _left(falls: list[float]) -> float:
+    """What the falls of conjugate gradients say is still to come."""
     if len(falls) < 2:
-        return torch.full_like(falls[0], torch.inf)
+        return math.inf
     width = WINDOW if len(falls) >= 2 * WINDOW else 1
-    now, before = torch.stack(falls[-width:]).sum(0), torch.stack(falls[-2 * width : -width]).sum(0)
-    rate = (now / before).nan_to_num(0.0).clamp(0.0, 0.95)
+    now, before = sum(falls[-width:]), sum(falls[-2 * width : -width])
+    rate = min(max(now / before, 0.0), 0.95) if before else 0.0
     return now * rate / (1 - rate) * (1 if width == WINDOW else 3)
 
 
 def _solve(
-    loss: KeptLoss, gradient: torch.Tensor, metric: Metric, size: torch.Tensor, tol: float, most: int, quick: bool
+    loss: KeptLoss, gradient: torch.Tensor, metric: Metric, size: float, tol: float, most: int, quick: bool
 ) -> _Solve:
-    """Conjugate gradients until what is left of the fall is little beside tol x size (p,), or beside the model's error."""
+    """Conjugate gradients until what is left of the fall is little beside tol x size, or beside the model's error."""
     r = gradient.to(loss.dtype, copy=True)
     step = torch.zeros_like(r)
     z = metric.apply(r)
     p, rho = -z, dot(r, z)
-    falls: list[torch.Tensor] = []
-    norms: list[torch.Tensor] = []
-    going, left = torch.ones_like(rho, dtype=torch.bool), torch.full_like(size, torch.inf)
+    falls: list[float] = []
+    norms: list[float] = []
+    left = math.inf
     while len(falls) < most:
         p, product = loss.curved(p, quick)
         steep, bend = dot(r, p), dot(p, product)
-        going = going & (bend > 0) & (steep < 0)
-        a = torch.where(going, -steep / bend, 0.0)
-        falls.append(-(a * steep).double() / 2)
-        norms.append(rho.double() / 2)
-        step += a[:, None, None] * p
-        r += a[:, None, None] * product
-        left = torch.where(going, _left(falls), left)
-        fall = torch.stack(falls).sum(0)
+        if not (bend > 0 and steep < 0):
+            break
+        a = -steep / bend
+        falls.append(-a * steep / 2)
+        norms.append(rho / 2)
+        step.add_(p, alpha=a)
+        r.add_(product, alpha=a)
+        left = _left(falls)
+        fall = sum(falls)
         depth = fall / size
-        good = (NEAR * depth**1.5 < tol) & (depth < TRUST)
-        share = torch.where(good, 0.0, (SHARE * depth.sqrt()).clamp_max(MOST))
-        few = (depth / (ENOUGH * tol)).log10().clamp_max(FIRST - 1)
-        early = (share == 0) & (len(falls) < 1 + few)
-        going = going & (early | (left > ENOUGH * tol * size) & (left > share * fall)) & (depth < HALF)
-        going = going & ((depth < TRUST) | torch.tensor(len(falls) < SOME, device=left.device))
-        if not bool(going.any()):
+        good = NEAR * depth**1.5 < tol and depth < TRUST
+        share = 0.0 if good else min(SHARE * math.sqrt(depth), MOST)
+        few = math.log10(max(depth / (ENOUGH * tol), sys.float_info.min))
+        early = good and len(falls) < 1 + min(few, FIRST - 1)
+        enough = left <= ENOUGH * tol * size or left <= share * fall
+        if (enough and not early) or depth >= HALF or (depth >= TRUST and len(falls) >= SOME):
             break
         z = metric.apply(r)
         fresh = dot(r, z)
-        p, rho = -z + (fresh / rho).nan_to_num(0.0)[:, None, None] * p, fresh
-    short, tail = torch.full_like(size, FLOOR), left.nan_to_num(0.0, posinf=0.0)
+        p, rho = torch.add(-z, p, alpha=fresh / rho if rho else 0.0), fresh
+    short, tail = FLOOR, left if math.isfinite(left) else 0.0
     for fall, norm in zip(reversed(falls), reversed(norms)):
-        tail = tail + fall
-        short = torch.maximum(short, (tail / norm).nan_to_num(0.0, posinf=0.0))
-    return _Solve(even(step.double()), short, len(falls), bool((left <= ENOUGH * tol * size).all()))
+        tail += fall
+        short = max(short, tail / norm if norm else 0.0)
+    return _Solve(even(step.double()), short, len(falls), left <= ENOUGH * tol * size)
 
 
 class _Looked(NamedTuple):
-    """Where a line search ended: step (p,) of a whole one, theta and what was seen there; passes; whether quick ones did."""
+    """Where a line search ended: step, of a whole one, theta and what was seen there; passes; whether quick ones did."""
 
-    step: torch.Tensor
+    step: float
     theta: torch.Tensor
     there: Evaluation
     passes: int
@@ -145,28 +146,30 @@ def _search(
     theta: torch.Tensor,
     here: Evaluation,
     direction: torch.Tensor,
-    slack: torch.Tensor,
+    slack: float,
     last: Evaluation | None,
     rough: bool,
 ) -> _Looked:
-    """A step along `direction` that brings what its slope promises, but for `slack` (p,), and does not end far uphill.
+    """A step along `direction` that brings what its slope promises, but for `slack`, and does not end far uphill.
 
     `last` and `rough` are for the first look, see `KeptLoss.evaluate`: what such a look refuses is looked at exactly.
     """
-    slope = (here.gradient * direction).sum((1, 2))
-    step = torch.isfinite(slope).to(here.value.dtype)
+    slope = float((here.gradient * direction).sum())
+    step = 1.0 if math.isfinite(slope) else 0.0
     passes = 0
     while True:
-        trial = torch.where((step == 0)[:, None, None], theta, theta + step[:, None, None] * direction)
+        trial = theta + step * direction if step else theta
         there = loss.evaluate(trial, None, last, rough=rough)
         passes += 1
-        steep = (there.gradient * direction).sum((1, 2))
-        fell = (here.value - there.value >= -ARMIJO * step * slope - slack) & (steep <= -LEVEL * slope)
-        if bool((fell | (step == 0)).all()):
+        steep = float((there.gradient * direction).sum())
+        fell = here.value - there.value >= -ARMIJO * step * slope - slack and steep <= -LEVEL * slope
+        if fell or not step:
             return _Looked(step, trial, there, passes, last is not None)
         if last is None:
-            shorter = (slope / (slope - steep)).nan_to_num(0.1).clamp(0.1, 0.7)  # where the slopes point to 0
-            step = torch.where(fell, step, torch.where(step < SHORTEST, 0.0, step * shorter))
+            shorter = (
+                slope / (slope - steep) if math.isfinite(steep) and steep != slope else 0.1
+            )  # where slopes point to 0
+            step = 0.0 if step < SHORTEST else step * min(max(shorter, 0.1), 0.7)
         last, rough = None, False
 
 
@@ -178,71 +181,56 @@ def newton(
     tol: float,
     max_evaluations: int,
     watch: Callable[[int, float], None] = lambda evaluations, gap: None,
-) -> list[Minimum]:
-    """Minimise P problems from `start` (P, K, D + 1) float64, whose logits (P, N, K) may be known.
+) -> Minimum:
+    """Minimise from `start` (K, D + 1) float64, whose logits (N, K) may be known.
 
-    Returns the minima in order; their evaluations are passes over the rows, products among them. `watch` hears those so
-    far and the largest gap. Every minimum is the place of an exact evaluation, and a single problem's is the loss's last.
+    The minimum's evaluations are passes over the rows, products among them. `watch` hears those so far and the gap. It is
+    the place of an exact evaluation, and the loss's last.
     """
     dtype = loss.dtype
     noise = ROUNDING[dtype] * (1 if logits is None else BLENDED)
-    ids = torch.arange(len(start), device=start.device)
     theta = even(start)
     value, gradient = loss.evaluate(theta, logits)
     metric = Metric.of(loss.moments(), loss.penalty)
-    short, idle, blur = torch.full_like(value, SAFETY), torch.zeros_like(value), torch.zeros_like(value)
+    short, idle, blur = SAFETY, 0, 0.0
     gap = measured = _gap(metric, gradient, value, short)
-    minima: dict[int, Minimum] = {}
     evaluations, rounds, quick, rough, drift = 1, 0, True, False, 0.0
     while True:
-        watch(evaluations, float(gap.max()))
-        capped = evaluations >= max_evaluations
-        if rough and (capped or bool(((gap <= tol) | (idle >= 2)).any())):
+        watch(evaluations, gap)
+        if rough and (evaluations >= max_evaluations or gap <= tol or idle >= 2):
             value, gradient = loss.evaluate(theta)
             gap = _gap(metric, gradient, value, short)
-            evaluations, rough, drift, blur = evaluations + 1, False, 0.0, torch.zeros_like(value)
-        done = (gap <= tol) | (idle >= 2) | torch.tensor(capped, device=gap.device)
-        for place in done.nonzero()[:, 0].tolist():
-            reason: Reason = "gap" if gap[place] <= tol else "rounding" if idle[place] >= 2 else "cap"
-            minima[int(ids[place])] = Minimum(
-                theta[place], float(value[place]), gradient[place], evaluations, float(gap[place]), reason
-            )
-        if bool(done.all()):
-            return [minima[i] for i in range(len(start))]
-        if bool(done.any()):
-            kept = ~done
-            loss, metric = loss.part(kept), metric.part(kept)
-            ids, theta, value, gradient, short, idle, blur, gap, measured = (
-                one[kept] for one in (ids, theta, value, gradient, short, idle, blur, gap, measured)
-            )
+            evaluations, rough, drift, blur = evaluations + 1, False, 0.0, 0.0
+        if gap <= tol or idle >= 2 or evaluations >= max_evaluations:
+            reason: Reason = "gap" if gap <= tol else "rounding" if idle >= 2 else "cap"
+            return Minimum(theta, value, gradient, evaluations, gap, reason)
         most = max(1, min(PRODUCTS, max_evaluations - evaluations))
-        solved = _solve(loss, gradient, metric, value.abs(), tol, most, quick)
-        worst = float(gap.max())
-        drift += worst * LOST
+        solved = _solve(loss, gradient, metric, max(abs(value), sys.float_info.min), tol, most, quick)
+        drift += gap * LOST
         cheap, fine = quick and loss.cheap, drift < SMALL * tol
-        rough = cheap and not solved.last and (fine or NEAR * worst**2.25 > tol)
+        rough = cheap and not solved.last and (fine or NEAR * gap**2.25 > tol)
         here = Evaluation(value, gradient)
-        slack = noise * value.abs() + blur
+        slack = noise * abs(value) + blur
         looked = _search(loss, theta, here, solved.step, slack, here if rough or (cheap and fine) else None, rough)
         evaluations, rounds = evaluations + solved.products + looked.passes, rounds + 1
         rough, drift = rough and looked.quick, drift if looked.quick else 0.0
         fall = value - looked.there.value
-        idle = torch.where((fall <= noise * value.abs()) & (blur == 0), idle + 1, 0.0)
-        blur = blur + fall.abs() * BLUR if rough else torch.zeros_like(fall)
+        idle = idle + 1 if fall <= noise * abs(value) and blur == 0 else 0
+        blur = blur + abs(fall) * BLUR if rough else 0.0
         theta, (value, gradient), short, before, noise = looked.theta, looked.there, solved.short, gap, ROUNDING[dtype]
         gap = _gap(metric, gradient, value, short)
         unsolved = solved.products == PRODUCTS
         if dtype == torch.float32 and (rounds >= ROUNDS or (unsolved and not quick)):
-            idle = torch.full_like(idle, 2.0)  # it would go on for long, for want of digits
-        floored = (gap > POOR * before) & (before < CLOSE) | (idle > 0)
-        quick = quick and not unsolved and not bool(((gap > tol) & (looked.step == 1) & floored).any())
-        if bool(((gap < measured / AGAIN) & (gap > FAR * tol)).any()):
+            idle = 2  # it would go on for long, for want of digits
+        floored = (gap > POOR * before and before < CLOSE) or idle > 0
+        quick = quick and not unsolved and not (gap > tol and looked.step == 1 and floored)
+        if gap < measured / AGAIN and gap > FAR * tol:
             metric = Metric.of(loss.moments(), loss.penalty)
             gap = measured = _gap(metric, gradient, value, short)
 
 
-def _gap(metric: Metric, gradient: torch.Tensor, value: torch.Tensor, short: torch.Tensor) -> torch.Tensor:
-    """Estimated relative gap (p,)."""
+def _gap(metric: Metric, gradient: torch.Tensor, value: float, short: float) -> float:
+    """Estimated relative gap."""
     r = gradient.to(metric.centre.dtype)
-    gap = short * dot(r, metric.apply(r)).double() / 2 / value.abs().clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.where(gap >= 0, gap, torch.inf)  # a metric that rounding has made indefinite tells nothing
+    gap = short * dot(r, metric.apply(r)) / 2 / max(abs(value), sys.float_info.min)
+    return gap if gap >= 0 else math.inf  # a metric that rounding has made indefinite tells nothing

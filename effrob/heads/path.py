@@ -107,17 +107,17 @@ def _convergence_warning() -> type[Warning]:
 
 @dataclass(frozen=True)
 class _Last:
-    """Where the strength before ended: theta and its gradient (1, K, D + 1) under `penalty`."""
+    """Where the strength before ended: theta and its gradient (K, D + 1) under `penalty`."""
 
     loss: StreamedLoss
     theta: torch.Tensor
     gradient: torch.Tensor
-    penalty: torch.Tensor
+    penalty: float
 
-    def under(self, penalty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def under(self, penalty: float) -> tuple[torch.Tensor, torch.Tensor]:
         """theta, and its gradient under another penalty."""
         gradient = self.gradient.clone()
-        gradient[..., :-1] += (penalty - self.penalty) * self.theta[..., :-1]
+        gradient[:, :-1] += (penalty - self.penalty) * self.theta[:, :-1]
         return self.theta, gradient
 
 
@@ -168,12 +168,12 @@ class _Walk:
                 rows=places if blocks.rows is None else blocks.rows[places], resident=blocks.take(places)
             )
             y, w = y[at], None if w is None else w[at]
-        total = torch.full((1,), len(y), dtype=torch.float64, device=y.device) if w is None else w.sum().reshape(1)
+        total = float(len(y)) if w is None else float(w.sum())
         wanted = max(SAMPLE[0] * blocks.dimension, SAMPLE[1] * self.n_classes)
         sample = None
         if len(y) > wanted:
             sample = np.sort(np.random.default_rng(self.rules.seed).choice(len(y), wanted, replace=False))
-        return StreamedLoss(blocks, y, w, total, torch.ones_like(total), sample)
+        return StreamedLoss(blocks, y, w, total, 1.0, sample)
 
     def _kept(self, places: NDArray[np.int64] | None) -> KeptLoss:
         blocks, y, w = self.blocks, self.y, self.w
@@ -182,19 +182,16 @@ class _Walk:
             at = torch.from_numpy(places).to(y.device)
             y, w = y[at], None if w is None else w[at]
         assert x is not None
-        penalty = torch.ones(1, dtype=torch.float64, device=y.device)
-        w = None if w is None else w.unsqueeze(0)
-        scale = blocks.scale.unsqueeze(0)
-        return KeptLoss(x.unsqueeze(0), y.unsqueeze(0), w, penalty, scale, self.n_classes, blocks.block_rows)
+        return KeptLoss(x, y, w, 1.0, blocks.scale, self.n_classes, blocks.block_rows)
 
     def origin(self, start: ProbePoint | None) -> torch.Tensor:
-        """(1, K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
-        theta = np.zeros((1, self.n_classes, self.blocks.dimension + 1))
+        """(K, D + 1): the given point, or no weights and the intercepts of the class frequencies."""
+        theta = np.zeros((self.n_classes, self.blocks.dimension + 1))
         if start is None:
-            theta[0, :, -1] = np.log(self.prior) - np.log(self.prior).mean()
+            theta[:, -1] = np.log(self.prior) - np.log(self.prior).mean()
         else:
-            theta[0, :, :-1], theta[0, :, -1] = self.space.inward(start.coef, start.intercept)
-            theta[0, :, :-1] *= (self.blocks.scale > 0).cpu().numpy()  # no step could take what a constant feature has
+            theta[:, :-1], theta[:, -1] = self.space.inward(start.coef, start.intercept)
+            theta[:, :-1] *= (self.blocks.scale > 0).cpu().numpy()  # no step could take what a constant feature has
         return torch.from_numpy(theta).to(self.blocks.device)
 
     def walked(self, c: float, start: ProbePoint | None) -> Minimum:
@@ -223,8 +220,8 @@ class _Walk:
         assert self.few is not None
         theta, penalty, judge = self.trail.seen[-1].theta, self.few.penalty, self.others or self.whole
         judge.penalty = penalty
-        held = float(penalty) / 2 * float(theta[..., :-1].square().sum())
-        few, general = (float(loss.value(theta)) - held for loss in (self.few, judge))
+        held = penalty / 2 * float(theta[:, :-1].square().sum())
+        few, general = (loss.value(theta) - held for loss in (self.few, judge))
         return not general <= MISLED * few
 
     def solve(
@@ -248,14 +245,13 @@ class _Walk:
             self.trail.forget_places()
             self.whole = loss = self._loss()
             loss.penalty = self._penalty(c)
-            minimum = self._minimum(loss, minimum.theta.unsqueeze(0), None, c, tol, minimum.evaluations)
+            minimum = self._minimum(loss, minimum.theta, None, c, tol, minimum.evaluations)
         place = loss.place() if isinstance(loss, KeptLoss) and loss is self.whole else None
-        self.trail.add(c, minimum.theta.unsqueeze(0), tol, place)
+        self.trail.add(c, minimum.theta, tol, place)
         return minimum
 
-    def _penalty(self, c: float) -> torch.Tensor:
-        scaled = softmax_strength(c, self.n_classes) * self.mass * self.blocks.unit**2
-        return torch.full((1,), 1.0 / scaled, dtype=torch.float64, device=self.y.device)
+    def _penalty(self, c: float) -> float:
+        return 1.0 / (softmax_strength(c, self.n_classes) * self.mass * self.blocks.unit**2)
 
     def _minimum(
         self,
@@ -271,14 +267,14 @@ class _Walk:
 
         most = max(1, self.rules.max_evaluations - spent)
         if isinstance(loss, KeptLoss):
-            (minimum,) = newton(loss, theta, logits, tol=tol, max_evaluations=most, watch=watch)
+            minimum = newton(loss, theta, logits, tol=tol, max_evaluations=most, watch=watch)
         else:
             loss.quick = tol >= COARSE
             known = self.last.under(loss.penalty) if self.last is not None and self.last.loss is loss else None
             minimum = minimise(loss, theta, tol=tol, max_evaluations=most, known=known, watch=watch)
-            self.last = _Last(loss, minimum.theta.unsqueeze(0), minimum.gradient.unsqueeze(0), loss.penalty)
+            self.last = _Last(loss, minimum.theta, minimum.gradient, loss.penalty)
             if loss.quick and loss is self.whole:  # what is told of it is exact
-                told = loss.value(minimum.theta.unsqueeze(0))
+                told = loss.value(minimum.theta)
                 minimum = replace(minimum, value=told, evaluations=minimum.evaluations + 1)
         return replace(minimum, evaluations=minimum.evaluations + spent)
 

@@ -20,15 +20,15 @@ SPREAD = 2, 1024  # x D rows, and rows, that the spread of a metric is measured 
 
 
 class Evaluation(NamedTuple):
-    """value (P,) and gradient (P, K, D + 1) of P problems, float64; the last column is the intercept's."""
+    """A value, and the gradient (K, D + 1) float64; the last column is the intercept's."""
 
-    value: torch.Tensor
+    value: float
     gradient: torch.Tensor
 
 
-def dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(P, ...) and the same -> (P,): the inner product of every problem's own."""
-    return torch.stack([torch.dot(u.reshape(-1), v.reshape(-1)) for u, v in zip(a, b)])
+def dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The inner product of two tensors of one shape."""
+    return float(torch.dot(a.reshape(-1), b.reshape(-1)))
 
 
 def residuals_(probability: torch.Tensor, logits: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,9 +64,9 @@ def quick_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
 
 @dataclass
 class StreamedLoss:
-    """Mean weighted loss + penalty / 2 x ||W||² of one problem whose rows are read in every pass.
+    """Mean weighted loss + penalty / 2 x ||W||² of rows that are read in every pass.
 
-    labels (N,) int64;  weights (N,) float64 or None;  mass (1,) summed weights;  penalty (1,)
+    labels (N,) int64;  weights (N,) float64 or None;  mass  summed weights
     sample  places of the rows that curvature is measured on, or None for all
     quick   whether products are made in the device's quickest dtype: right to a part in a hundred or so
     """
@@ -74,8 +74,8 @@ class StreamedLoss:
     features: FeatureBlocks
     labels: torch.Tensor
     weights: torch.Tensor | None
-    mass: torch.Tensor
-    penalty: torch.Tensor
+    mass: float
+    penalty: float
     sample: NDArray[np.int64] | None = None
     quick: bool = False
 
@@ -85,10 +85,10 @@ class StreamedLoss:
         return self.features.dtype
 
     def evaluate(self, theta: torch.Tensor) -> Evaluation:
-        """Value and gradient at theta (1, K, D + 1) float64."""
+        """Value and gradient at theta (K, D + 1) float64."""
         dtype = quick_dtype(self.dtype, theta.device) if self.quick else self.dtype
         weight, bias = self._linear(theta, dtype)
-        value, gradient = torch.zeros_like(self.mass), torch.zeros_like(theta)
+        value, gradient = 0.0, torch.zeros_like(theta)
         for span, rows in self.features.blocks():
             x = rows.to(dtype)
             logits = x @ weight + bias
@@ -96,14 +96,14 @@ class StreamedLoss:
             if self.weights is not None:
                 loss = loss * self.weights[span]
                 residual *= self.weights[span].unsqueeze(-1).to(residual.dtype)
-            value += loss.sum()
-            gradient[0, :, :-1] += residual.to(dtype).T @ x
-            gradient[0, :, -1] += residual.sum(0)
-        weight = theta[..., :-1]
+            value += float(loss.sum())
+            gradient[:, :-1] += residual.to(dtype).T @ x
+            gradient[:, -1] += residual.sum(0)
+        weight = theta[:, :-1]
         gradient /= self.mass
-        gradient[..., :-1] *= self.features.scale
-        gradient[..., :-1] += self.penalty * weight
-        return Evaluation(value / self.mass + self.penalty / 2 * weight.square().sum(), gradient)
+        gradient[:, :-1] *= self.features.scale
+        gradient[:, :-1] += self.penalty * weight
+        return Evaluation(value / self.mass + self.penalty / 2 * float(weight.square().sum()), gradient)
 
     def value(self, theta: torch.Tensor) -> float:
         """The value alone, never quick."""
@@ -113,18 +113,18 @@ class StreamedLoss:
             logits = x @ weight + bias
             lost, _ = residuals_(torch.softmax(logits, dim=-1), logits, self.labels[span])
             loss += float(lost.sum() if self.weights is None else (lost * self.weights[span]).sum())
-        return loss / float(self.mass) + float(self.penalty) / 2 * float(theta[..., :-1].square().sum())
+        return loss / self.mass + self.penalty / 2 * float(theta[:, :-1].square().sum())
 
     def moments(self, theta: torch.Tensor) -> Moments:
         """Curvature at theta, from the sampled rows; the spread from SPREAD of those at most (see `in_doubt`)."""
-        k, d = theta.shape[1], theta.shape[2] - 1
-        mass, first = theta.new_zeros(1, k), theta.new_zeros(1, k, d)
+        k, d = len(theta), theta.shape[1] - 1
+        mass, first = theta.new_zeros(k), theta.new_zeros(k, d)
         dtype = quick_dtype(self.dtype, theta.device)
         weight, bias = self._linear(theta, dtype)
         sample = np.arange(len(self.features)) if self.sample is None else self.sample
         rows = np.array_split(sample, -(-len(sample) // self.features.block_rows))
         few = len(sample) <= max(SPREAD[0] * d, SPREAD[1])
-        doubts, total, second = [], torch.zeros_like(self.mass), theta.new_zeros(1, d, d)
+        doubts, total, second = [], 0.0, theta.new_zeros(d, d)
         for some in rows:
             x = self.features.take(some)
             chance = torch.softmax(x.to(dtype) @ weight + bias, dim=-1)
@@ -133,30 +133,30 @@ class StreamedLoss:
                 total += len(some)
             else:
                 w = self.weights[torch.from_numpy(some).to(theta.device)]
-                total, curve = total + w.sum(), curve * w.unsqueeze(-1).to(curve.dtype)
+                total, curve = total + float(w.sum()), curve * w.unsqueeze(-1).to(curve.dtype)
             mass += curve.sum(0)
             first += curve.to(dtype).T @ x.to(dtype)
             doubts.append(curve.sum(-1))
             if few:
                 second += (x * doubts[-1].unsqueeze(-1)).T @ x
         if not few:
-            picked = sample[in_doubt(torch.cat(doubts).unsqueeze(0), d)[0].cpu().numpy()]
+            picked = sample[in_doubt(torch.cat(doubts), d).cpu().numpy()]
             for some in np.array_split(picked, -(-len(picked) // self.features.block_rows)):
                 x = self.features.take(some)
                 second += x.T @ x
         tiny = torch.finfo(torch.float64).tiny
         second /= second.new_tensor(len(picked)) if not few else torch.cat(doubts).double().sum().clamp_min(tiny)
         centre = first / mass.clamp_min(tiny).unsqueeze(-1)
-        return moments_of(mass, centre, second.to(self.dtype), total, self.features.scale.unsqueeze(0))
+        return moments_of(mass, centre, second.to(self.dtype), total, self.features.scale)
 
     def _linear(self, theta: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """theta as (D, K) weights for the scaled rows, and (K,) intercepts in the arithmetic's dtype."""
-        return (theta[0, :, :-1] * self.features.scale).to(dtype).T, theta[0, :, -1].to(self.dtype)
+        return (theta[:, :-1] * self.features.scale).to(dtype).T, theta[:, -1].to(self.dtype)
 
 
 def in_doubt(doubt: torch.Tensor, dimension: int) -> torch.Tensor:
-    """Rows drawn in proportion to doubt (P, N), their part in the curvature: places (P, n)."""
+    """Rows drawn in proportion to doubt (N,), their part in the curvature: places (n,)."""
     most = max(SPREAD[0] * dimension, SPREAD[1])
-    summed = doubt.double().cumsum(1)
-    wanted = (torch.arange(most, device=doubt.device) + 0.5) / most * summed[:, -1:]
-    return torch.searchsorted(summed, wanted).clamp_max(doubt.shape[1] - 1)
+    summed = doubt.double().cumsum(0)
+    wanted = (torch.arange(most, device=doubt.device) + 0.5) / most * summed[-1]
+    return torch.searchsorted(summed, wanted).clamp_max(len(doubt) - 1)

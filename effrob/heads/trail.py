@@ -33,7 +33,7 @@ def lead_in(c: float, size: float, n_classes: int, before: float | None = None) 
 
 
 class _Optimum(NamedTuple):
-    """Where a strength ended: theta (P, K, D + 1), to a relative gap of `tol`; its place, where its logits are kept."""
+    """Where a strength ended: theta (K, D + 1), to a relative gap of `tol`; its place, where its logits are kept."""
 
     c: float
     theta: torch.Tensor
@@ -42,7 +42,7 @@ class _Optimum(NamedTuple):
 
 
 class Trail:
-    """The last optima of a path of strengths, of a stack of problems that share it, and where they point to."""
+    """The last optima of a path of strengths, and where they point to."""
 
     def __init__(self) -> None:
         self.seen: list[_Optimum] = []

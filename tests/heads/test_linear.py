@@ -80,11 +80,10 @@ def test_it_clones_pickles_and_is_searched_over() -> None:
 def losses(x: np.ndarray, y: np.ndarray, w: torch.Tensor, k: int, penalty: float) -> tuple[KeptLoss, StreamedLoss]:
     """The same loss kept and streamed, in several blocks of float64."""
     blocks = FeatureBlocks.measure(x, weights=w.numpy(), dtype=torch.float64, block_rows=17)
-    one, labels = torch.ones(1, dtype=torch.float64), torch.from_numpy(y)
+    labels = torch.from_numpy(y)
     assert blocks.resident is not None
-    rows, scale = blocks.resident.unsqueeze(0), blocks.scale.unsqueeze(0)
-    kept = KeptLoss(rows, labels.unsqueeze(0), w.unsqueeze(0), penalty * one, scale, k, 17)
-    return kept, StreamedLoss(blocks, labels, w, w.sum() * one, penalty * one)
+    kept = KeptLoss(blocks.resident, labels, w, penalty, blocks.scale, k, 17)
+    return kept, StreamedLoss(blocks, labels, w, float(w.sum()), penalty)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
@@ -92,7 +91,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     x, y = drawn(60, 7, 4)
     w = torch.from_numpy(np.random.default_rng(2).uniform(0.2, 2, 60))
     seeded = torch.Generator().manual_seed(0)
-    theta, way = (torch.randn(1, 4, 8, dtype=torch.float64, generator=seeded) for _ in range(2))
+    theta, way = (torch.randn(4, 8, dtype=torch.float64, generator=seeded) for _ in range(2))
     kept, streamed = losses(x, y, w, 4, 0.03)
     blocks = streamed.features
     for loss in (kept, streamed):
@@ -100,12 +99,12 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         step = 1e-6
         for place in np.ndindex(4, 8):
             there, back = theta.clone(), theta.clone()
-            there[0][place] += step
-            back[0][place] -= step
+            there[place] += step
+            back[place] -= step
             slope = (loss.evaluate(there).value - loss.evaluate(back).value) / (2 * step)
-            assert float(gradient[0][place]) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
+            assert float(gradient[place]) == pytest.approx(float(slope), rel=1e-5, abs=1e-8)
         scaled = blocks.take(slice(0, 60)).numpy() * blocks.scale.numpy()
-        wanted = objective(1.0, theta[0, :, :-1].numpy(), theta[0, :, -1].numpy(), scaled, y, w.numpy())
+        wanted = objective(1.0, theta[:, :-1].numpy(), theta[:, -1].numpy(), scaled, y, w.numpy())
         weight = float(theta[..., :-1].square().sum())
         assert float(value) == pytest.approx((wanted - weight / 2) / float(w.sum()) + 0.03 / 2 * weight, rel=1e-12)
     assert streamed.value(theta) == pytest.approx(float(value), rel=1e-12)
@@ -120,11 +119,11 @@ def test_a_blend_of_places_is_no_worse_than_asked_and_near_the_best() -> None:
     x, y = drawn(200, 9, 4)
     kept, _ = losses(x, y, torch.ones(200, dtype=torch.float64), 4, 1e-4)
     seeded = torch.Generator().manual_seed(1)
-    places = [kept.placed(torch.randn(1, 4, 10, dtype=torch.float64, generator=seeded)) for _ in range(3)]
+    places = [kept.placed(torch.randn(4, 10, dtype=torch.float64, generator=seeded)) for _ in range(3)]
     found = kept.blend(places, [0.2, 0.3, 0.5])
     asked = kept.evaluate(sum(share * one.theta for share, one in zip((0.2, 0.3, 0.5), places))).value
     value, gradient = kept.evaluate(found.theta)
-    assert value < asked and torch.allclose(kept.evaluate(found.theta, found.logits).value, value, rtol=1e-12)
+    assert value < asked and kept.evaluate(found.theta, found.logits).value == pytest.approx(value, rel=1e-12)
     for _ in range(8):  # Newton among them comes to where no mixture is better
         found = kept.blend([*places, found], [0.0, 0.0, 0.0, 1.0])
     gradient = kept.evaluate(found.theta).gradient
@@ -152,8 +151,8 @@ def test_a_start_whose_model_goes_too_far_is_shortened_and_comes_home() -> None:
     """From far off, where all rows are sure and wrong: the first model's minimum lies beyond f's."""
     x, y = drawn(300, 10, 5)
     kept, _ = losses(x, y, torch.ones(300, dtype=torch.float64), 5, 1e-6)
-    far = 30 * torch.randn(1, 5, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    (found,), (best,) = (newton(kept, start, tol=1e-10, max_evaluations=2000) for start in (far, 0 * far))
+    far = 30 * torch.randn(5, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    found, best = (newton(kept, start, tol=1e-10, max_evaluations=2000) for start in (far, 0 * far))
     assert found.reason == best.reason == "gap" and found.value == pytest.approx(best.value, rel=1e-9)
 
 

@@ -28,12 +28,11 @@ def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np
 def kept(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> KeptLoss:
     blocks = FeatureBlocks.measure(x, resident=True)
     assert blocks.resident is not None
-    rows, labels, scale = blocks.resident.unsqueeze(0), torch.from_numpy(y).unsqueeze(0), blocks.scale.unsqueeze(0)
-    return KeptLoss(rows, labels, None, torch.tensor([penalty], dtype=torch.float64), scale, k, 64)
+    return KeptLoss(blocks.resident, torch.from_numpy(y), None, penalty, blocks.scale, k, 64)
 
 
 def theta_of(k: int, d: int, seed: int) -> torch.Tensor:
-    return torch.randn(1, k, d + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(k, d + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("rough", [False, True])
@@ -60,8 +59,7 @@ def test_sure_rows_keep_their_digits_in_a_quick_look() -> None:
     """Where p of the right class is 1 but for 1e-6, its change is told by the wrong ones."""
     x, y = drawn(200, 10, 4, apart=6.0)
     loss, exact = kept(x, y, 4, 1e-6), kept(x, y, 4, 1e-6)
-    (found,) = newton(loss, torch.zeros(1, 4, 11, dtype=torch.float64), tol=1e-3, max_evaluations=500)
-    theta = found.theta.unsqueeze(0)
+    theta = newton(loss, torch.zeros(4, 11, dtype=torch.float64), tol=1e-3, max_evaluations=500).theta
     for scale in (1.0, 2.0):
         last = loss.evaluate(scale * theta)
         there, here = exact.evaluate(1.01 * scale * theta), loss.evaluate(1.01 * scale * theta, None, last)
@@ -74,12 +72,12 @@ def test_what_all_classes_share_is_left_out() -> None:
     x, y = drawn(300, 12, 5)
     loss = kept(x, y, 5, 1e-3)
     start = theta_of(5, 12, 3) + 5.0
-    gradient = loss.evaluate(start - start.mean(1, keepdim=True)).gradient
+    gradient = loss.evaluate(start - start.mean(0)).gradient
     step = Metric.of(loss.moments(), loss.penalty).apply(gradient.float())
-    assert float(step.mean(1).abs().max()) < 1e-5 * float(step.abs().max())
+    assert float(step.mean(0).abs().max()) < 1e-5 * float(step.abs().max())
     assert float((step * gradient).sum()) > 0
-    (found,) = newton(loss, start, tol=1e-6, max_evaluations=1000)
-    (other,) = newton(loss, 0 * start, tol=1e-6, max_evaluations=1000)
+    found = newton(loss, start, tol=1e-6, max_evaluations=1000)
+    other = newton(loss, 0 * start, tol=1e-6, max_evaluations=1000)
     assert found.reason == "gap" and float(found.theta.mean(0).abs().max()) < 1e-12
     assert found.value == pytest.approx(other.value, rel=2e-6)
 
@@ -92,10 +90,10 @@ def test_a_diagonal_is_the_metric_where_the_penalty_outweighs_the_features() -> 
     plain = loss.moments()
     loss.penalty = loss.penalty * 1e-6
     whole = loss.moments()
-    assert plain.spread.shape == (1, 16) and whole.spread.shape == (1, 16, 16)
-    assert torch.allclose(plain.spread, whole.spread.diagonal(dim1=1, dim2=2), rtol=1e-4)
-    unit = torch.eye(17, dtype=torch.float32)[None, :1].expand(1, 5, 17) * torch.tensor([1.0, -1, 0, 0, 0])[:, None]
-    alike = [Metric.of(moments, torch.tensor([1e9], dtype=torch.float64)).apply(unit) for moments in (plain, whole)]
+    assert plain.spread.shape == (16,) and whole.spread.shape == (16, 16)
+    assert torch.allclose(plain.spread, whole.spread.diagonal(), rtol=1e-4)
+    unit = torch.eye(17, dtype=torch.float32)[:1].expand(5, 17) * torch.tensor([1.0, -1, 0, 0, 0])[:, None]
+    alike = [Metric.of(moments, 1e9).apply(unit) for moments in (plain, whole)]
     assert torch.allclose(*alike, rtol=1e-5)
 
 
@@ -112,19 +110,18 @@ def test_what_float32_has_no_digits_for_ends_in_float64_and_not_at_the_cap() -> 
     x, y = drawn(343, 40, 4, apart=3.0)
     x[:, 0] *= 100
     features = FeatureBlocks.measure(x)
-    (point,) = fit_path(features, y, 4, [1e5])
-    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e5], rules=Rules(1e-12))
+    (point,) = fit_path(features, y, 4, [1e6])
+    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e6], rules=Rules(1e-12))
     assert (point.report.reason, point.report.precision) == ("gap", "float64") and point.report.evaluations < 800
     assert point.report.objective <= best.report.objective * (1 + 1e-5)
 
 
 def test_the_gradient_where_a_strength_ended_is_known_under_the_next_penalty() -> None:
     x, y = drawn(200, 8, 3)
-    blocks, one = FeatureBlocks.measure(x), torch.ones(1, dtype=torch.float64)
-    loss = StreamedLoss(blocks, torch.from_numpy(y), None, 200 * one, 0.1 * one)
+    loss = StreamedLoss(FeatureBlocks.measure(x), torch.from_numpy(y), None, 200.0, 0.1)
     theta = theta_of(3, 8, 0)
     last = _Last(loss, theta, loss.evaluate(theta).gradient, loss.penalty)
-    loss.penalty = 0.02 * one
+    loss.penalty = 0.02
     place, gradient = last.under(loss.penalty)
     assert place is theta and torch.allclose(gradient, loss.evaluate(theta).gradient, rtol=1e-12, atol=1e-14)
 
