@@ -125,7 +125,13 @@ class Layout:
 
     def _train(self, shift: Shift) -> Shift:
         """The set a head learns from: the one named, or the training set of the shift's suite."""
-        train = shift_of(self.request, self.request.train or f"{shift.clean or shift.name}-train")
+        base = shift.clean or shift.name
+        name = self.request.train or (base if base.endswith("-train") else f"{base}-train")
+        if self.request.train is None and name not in shifts.names():
+            raise UsageProblem(
+                f"{shift.name} has no training set of its own, and a head learns from one: name it with --train"
+            )
+        train = shift_of(self.request, name)
         if not train.labels.is_full:
             raise UsageProblem(
                 f"{train.name} is labelled among {len(train.labels)} of {len(train.labels.parent_ids)} classes, as test "

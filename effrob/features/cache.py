@@ -110,6 +110,10 @@ class FeatureCache:
             raise IncompleteFeatures(
                 f"the model gave a feature that is not finite for image {bad}; try --precision fp32"
             )
+        if len(rows) > 1 and not rows.any():
+            raise IncompleteFeatures(
+                f"the model gave nothing but zeros for images {start} to {start + len(rows) - 1}: are its weights loaded?"
+            )
         shard = self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy"
         with whole_file(shard) as file:
             np.save(file, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)

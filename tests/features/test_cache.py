@@ -68,6 +68,17 @@ def test_a_feature_that_is_not_finite_is_refused(tmp_path: Path) -> None:
         cache.write(KEY, 0, bad)
 
 
+def test_a_network_that_says_nothing_is_refused_and_a_picture_it_says_nothing_of_is_not(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    cache.open(KEY, {})
+    dead = np.zeros_like(rows(0, 4))
+    with pytest.raises(IncompleteFeatures, match="nothing but zeros for images 8 to 11: are its weights loaded"):
+        cache.write(KEY, 8, dead)
+    dead[0, 0] = 1.0
+    cache.write(KEY, 8, dead)
+    assert [start for start, _ in cache.shards(KEY)] == [8]
+
+
 def test_a_folder_with_another_key_is_stale(tmp_path: Path) -> None:
     cache = filled(tmp_path)
     path = cache.folder(KEY) / "key.json"

@@ -24,6 +24,7 @@ from effrob.heads.holdout import split
 from effrob.heads.probe import Probe, features_of
 from effrob.heads.shared import trained_path
 from effrob.request import Request
+from shifts import registry
 from shifts.labels import LabelSpace
 
 HEADS = ("linear-probe", "few-shot-2", "ridge", "knn")
@@ -93,6 +94,20 @@ def test_on_all_six_sets_the_probe_answers_as_a_converged_reference_does(request
         scores = features @ reference.coef_.T + reference.intercept_
         wanted = (cell.shift.labels.project(scores).argmax(axis=1) == cell.shift.targets).mean()
         assert stored.record.counts.accuracy.value == pytest.approx(wanted, abs=0.002), cell.shift.name
+
+
+def test_a_training_set_is_its_own_and_a_set_without_one_says_how_to_name_it(
+    request_of, pocket_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Evaluation(request_of(heads=("few-shot-2",), shifts=("pocket-train",))).run()
+    assert not report.failures
+    (stored,) = report.stored
+    assert stored.record.resolved["few_shot"]["train"]["name"] == "pocket-train"
+    alone = replace(shifts.load("pocket-r", root=pocket_data), name="elsewhere", clean=None)
+    with monkeypatch.context() as patched:
+        patched.setitem(registry._registered, "elsewhere", lambda *_, **__: alone)
+        with pytest.raises(UsageProblem, match=r"elsewhere has no training set of its own, .* name it with --train"):
+            Evaluation(request_of(shifts=("elsewhere",)))
 
 
 def test_a_path_is_a_row_a_strength_from_strong_to_weak(request_of) -> None:
