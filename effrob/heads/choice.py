@@ -130,6 +130,15 @@ def _walked(asked: tuple[str, ...]) -> list[str]:
     return found
 
 
+def _prompt_sets(asked: tuple[str, ...]) -> list[PromptSet]:
+    """The sets of these names and files. Raises UsageProblem where two of one name differ: rows are told apart by it."""
+    found: dict[str, PromptSet] = {}
+    for one in map(prompt_set, asked):
+        if found.setdefault(one.name, one) != one:
+            raise UsageProblem(f"two prompt sets are called {one.name}, and rows are told apart by that: rename a file")
+    return list(found.values())
+
+
 def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> list[HeadChoice]:
     """The heads to run for one model: those asked for, or zero-shot where it has a text tower, else its own.
 
@@ -144,7 +153,7 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
         if family not in TABLE and family not in names():
             raise UsageProblem(f"no head is called {name!r}{near(name, names())}")
         if name == "zero-shot":
-            chosen += [HeadChoice(name, prompt_set(which)) for which in prompts]
+            chosen += [HeadChoice(name, one) for one in _prompt_sets(prompts)]
         else:
             chosen.append(HeadChoice(name))
     return list(dict.fromkeys(chosen))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +175,14 @@ def test_heads_are_chosen_by_what_a_model_has() -> None:
     ]
     with pytest.raises(UsageProblem, match="did you mean zero-shot"):
         choose(("zeroshot",), ("openai",), True)
+
+
+def test_prompt_files_of_one_name_are_one_set_or_refused(tmp_path: Path) -> None:
+    for folder, template in (("a", "a {}"), ("b", "b {}"), ("c", "a {}")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.json").write_text(json.dumps([template]))
+    a, b, c = (str(tmp_path / folder / "mine.json") for folder in "abc")
+    assert len(choose(("zero-shot",), (a, c, "openai"), True)) == 2
+    with pytest.raises(UsageProblem, match="two prompt sets are called mine"):
+        choose(("zero-shot",), (a, b), True)
+    assert [choice.name for choice in choose(("native",), (a, b), True)] == ["native"]
