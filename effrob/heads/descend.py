@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from effrob.heads.newton import FLOOR, Minimum, Reason
+from effrob.heads.newton import FLOOR, Minimum, Reason, certain
 from effrob.heads.softmax import residuals_
 from effrob.heads.trail import ROUGH
 
@@ -211,7 +211,8 @@ def descend(
     Or until steps no longer help ("rounding"), or the "cap". rows (N, d + 1) float32 along the axes of a covariance near
     theirs, the last column 1;  labels (N,) of classes that all have rows;  spectrum (d,) the variances;  quick  the rows in
     an arithmetic that loses digits and is worth it, if there is one. The estimate is half the gradient's square in the
-    metric, times what that fell short of the falls that followed and those that their rate promises.
+    metric, times what that fell short of the falls that followed and those that their rate promises, or a thirtieth of
+    what strong convexity makes certain.
     """
     cheap, quick = quick is not None, rows if quick is None else quick
     problem = _Problem(rows, quick, labels, n_classes, penalties[0])
@@ -225,7 +226,8 @@ def descend(
     while True:
         step = metric.apply(here.gradient)
         half = _dot(here.gradient, step) / 2
-        gap = short * half / here.value if half >= 0 else math.nan
+        sure = certain(here.gradient, problem.penalty)
+        gap = max(short * half, sure) / here.value if half >= 0 else math.nan
         lost = lost or not math.isfinite(gap)
         cleared = half if exact else cleared
         done = lost or evaluations >= max_evaluations or gap <= (ROUGH if ahead else tol)

@@ -3,10 +3,10 @@
 For more rows and classes than Newton's method can keep probabilities of: it asks for nothing but values and gradients, and
 every one of them moves it on. Knows no features and no softmax; needs an objective and how small a gap is asked for.
 
-Stopping. The gap f - f* is estimated, not certified, as the largest of three numbers: SAFETY times the quasi-Newton
-decrement -g'd / 2 (exact where the model of the Hessian is), a part of the metric's own decrement (which is not misled by a
-pair learned far off), and Aitken's extrapolation of the last falls of f (which sees slow directions that no model does). It
-stops at gap <= tol x f. A problem that no longer moves has reached the rounding floor of its arithmetic.
+Stopping. The gap f - f* is estimated as the largest of four numbers: SAFETY times the quasi-Newton decrement -g'd / 2 (exact
+where the model of the Hessian is), a part of the metric's own decrement (which is not misled by a pair learned far off),
+Aitken's extrapolation of the last falls of f (which sees slow directions that no model does), and a thirtieth of what strong
+convexity makes certain. It stops at gap <= tol x f. A problem that no longer moves has reached its arithmetic's floor.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from typing import Protocol
 import torch
 
 from effrob.heads.metric import Metric, Moments, even
-from effrob.heads.newton import ARMIJO, HALF, ROUNDING, SHORTEST, Minimum, Reason
+from effrob.heads.newton import ARMIJO, HALF, ROUNDING, SHORTEST, Minimum, Reason, certain
 from effrob.heads.softmax import Evaluation, dot
 
 SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
 LONG = 4.0  # the metric's own decrement against the true gap: 1 to 4 where steps are learned to be shorter, 20 far off
-LOOSE = 1e9  # strong convexity's bound against the true gap: 2 to 40 seen, the more the weaker the penalty
 WINDOW = 4  # accepted steps, at least, in each of the two falls that are compared
 SHARE = 8  # ... and this part of all steps: where many were needed, a few of them tell too little of the rate
 REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
@@ -92,10 +91,9 @@ def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
 
 def _gap(run: _Run, penalty: float) -> float:
     """Estimated relative gap."""
-    steep = float(run.gradient[:, :-1].square().sum()) / (2 * penalty)
     plain = run.gradient.to(run.metric.centre.dtype)
     metric = dot(plain, run.metric.apply(plain)) / 2
-    gap = max(-SAFETY * run.slope / 2, steep / LOOSE, metric / LONG)
+    gap = max(-SAFETY * run.slope / 2, certain(run.gradient, penalty), metric / LONG)
     window = max(WINDOW, (len(run.falls) - 1) // SHARE)
     if len(run.falls) > 2 * window:
         before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value

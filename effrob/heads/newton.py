@@ -6,7 +6,8 @@ and on the way of logits too, while what they lose (`drift`) is nothing beside t
 
 Stopping. The error of conjugate gradients in the Hessian's norm is what the model can still fall, and their own falls tell it
 (Hestenes and Stiefel 1952; Strakos and Tichy 2002). At a new place the gap f - f* is estimated, not certified, as the
-gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve. It stops at gap <= tol x f.
+gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve, or a thirtieth of what strong
+convexity makes certain where that is more. It stops at gap <= tol x f.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
 FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
+LOOSE = (
+    30.0  # what is certain of a gap against the gap: 2 to 5 mostly, and 1500 where the estimate was 10 times too small
+)
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
@@ -193,19 +197,20 @@ def newton(
     value, gradient = loss.evaluate(theta, logits)
     metric = Metric.of(loss.moments(), loss.penalty)
     short, idle, blur = SAFETY, 0, 0.0
-    gap = measured = _gap(metric, gradient, value, short)
+    gap, part = _gap(metric, gradient, value, short, loss.penalty)
+    measured = gap
     evaluations, rounds, quick, rough, drift = 1, 0, True, False, 0.0
     while True:
         watch(evaluations, gap)
         if rough and (evaluations >= max_evaluations or gap <= tol or idle >= 2):
             value, gradient = loss.evaluate(theta)
-            gap = _gap(metric, gradient, value, short)
+            gap, part = _gap(metric, gradient, value, short, loss.penalty)
             evaluations, rough, drift, blur = evaluations + 1, False, 0.0, 0.0
         if gap <= tol or idle >= 2 or evaluations >= max_evaluations:
             reason: Reason = "gap" if gap <= tol else "rounding" if idle >= 2 else "cap"
             return Minimum(theta, value, gradient, evaluations, gap, reason)
         most = max(1, min(PRODUCTS, max_evaluations - evaluations))
-        solved = _solve(loss, gradient, metric, max(abs(value), sys.float_info.min), tol, most, quick)
+        solved = _solve(loss, gradient, metric, max(abs(value), sys.float_info.min), part * tol, most, quick)
         drift += gap * LOST
         cheap, fine = quick and loss.cheap, drift < SMALL * tol
         rough = cheap and not solved.last and (fine or NEAR * gap**2.25 > tol)
@@ -218,7 +223,7 @@ def newton(
         idle = idle + 1 if fall <= noise * abs(value) and blur == 0 else 0
         blur = blur + abs(fall) * BLUR if rough else 0.0
         theta, (value, gradient), short, before, noise = looked.theta, looked.there, solved.short, gap, ROUNDING[dtype]
-        gap = _gap(metric, gradient, value, short)
+        gap, part = _gap(metric, gradient, value, short, loss.penalty)
         unsolved = solved.products == PRODUCTS
         if dtype == torch.float32 and (rounds >= ROUNDS or (unsolved and not quick)):
             idle = 2  # it would go on for long, for want of digits
@@ -226,11 +231,20 @@ def newton(
         quick = quick and not unsolved and not (gap > tol and looked.step == 1 and floored)
         if gap < measured / AGAIN and gap > FAR * tol:
             metric = Metric.of(loss.moments(), loss.penalty)
-            gap = measured = _gap(metric, gradient, value, short)
+            gap, part = _gap(metric, gradient, value, short, loss.penalty)
+            measured = gap
 
 
-def _gap(metric: Metric, gradient: torch.Tensor, value: float, short: float) -> float:
-    """Estimated relative gap."""
+def _gap(metric: Metric, gradient: torch.Tensor, value: float, short: float, penalty: float) -> tuple[float, float]:
+    """Relative gap, estimated and never under a part of what is certain; and the estimate over that."""
     r = gradient.to(metric.centre.dtype)
-    gap = short * dot(r, metric.apply(r)) / 2 / max(abs(value), sys.float_info.min)
-    return gap if gap >= 0 else math.inf  # a metric that rounding has made indefinite tells nothing
+    estimate, sure = short * dot(r, metric.apply(r)) / 2, certain(gradient, penalty)
+    gap = max(estimate, sure) / max(abs(value), sys.float_info.min)
+    if not (gap >= 0 and estimate >= 0):
+        return math.inf, 1.0  # a metric that rounding has made indefinite tells nothing
+    return gap, estimate / sure if sure > estimate else 1.0
+
+
+def certain(gradient: torch.Tensor, penalty: float) -> float:
+    """By strong convexity a gap is at most LOOSE times this, where the intercepts are at their optimum."""
+    return float(gradient[:, :-1].square().sum()) / (2 * penalty * LOOSE)

@@ -144,6 +144,24 @@ def test_a_way_that_some_rows_lead_astray_is_walked_once_more(streamed: bool, mo
             assert point.report.objective <= best.report.objective * (1 + 2e-6)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("size", [1e3, 1e5])
+def test_a_row_far_beyond_the_others_does_not_hide_a_gap(
+    size: float, streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its features are all but nothing beside it, and no metric sees how far f still falls along them; convexity does."""
+    if streamed:
+        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 100})
+    x, y = drawn(200, 20, 10)
+    x[17] *= size
+    features = FeatureBlocks.measure(x)
+    (point,) = fit_path(features, y, 10, [1.0])
+    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 10, [1.0], rules=Rules(1e-11, 5000))
+    gap = point.report.objective / best.report.objective - 1
+    assert gap < (2e-5 if point.report.reason == "gap" else 60 * point.report.gap)
+    assert point.report.gap_bound <= 30.1 * point.report.gap
+
+
 def test_strengths_next_to_each_other_and_far_apart_make_one_path() -> None:
     x, y = drawn(300, 8, 4)
     features = FeatureBlocks.measure(x)
