@@ -27,8 +27,12 @@ class Axes:
         """Of these rows, or of some of many, evenly spread."""
         every = -(-len(blocks) // max(ROWS[0] * blocks.dimension, ROWS[1]))
         rows = _plain(blocks)[::every]
-        roots, basis = torch.linalg.eigh(rows.T @ rows / len(rows))
-        return cls(basis, roots.double().clamp_min(0.0) * blocks.unit**2)
+        covariance = rows.T @ rows / len(rows)
+        try:
+            roots, basis = torch.linalg.eigh(covariance)
+        except RuntimeError:  # torch.linalg.LinAlgError: float32 may not converge where many features are constant
+            roots, basis = torch.linalg.eigh(covariance.double())
+        return cls(basis.to(rows.dtype), roots.double().clamp_min(0.0) * blocks.unit**2)
 
     def turned(self, blocks: FeatureBlocks) -> torch.Tensor:
         """(N, d + 1) float32 rows along the axes, in units of `blocks.unit`; the last column is 1."""

@@ -152,6 +152,7 @@ class FeatureBlocks:
             low, high = block.amin(0), block.amax(0)
             if not bool(torch.isfinite(low).all() & torch.isfinite(high).all()):
                 row = span.start + int((~torch.isfinite(block)).any(dim=1).nonzero()[0])
+                row = row if self.rows is None else int(self.rows[row])
                 raise ValueError(f"the features hold NaN or infinity (first in row {row}): extract them again")
             w = torch.ones(len(block), dtype=torch.float64, device=self.device)
             if weights is not None:

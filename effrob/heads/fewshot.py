@@ -36,6 +36,7 @@ CAP = 3000  # evaluations of a fit, a safety: few rows cost little
 FINE = 1e-7  # relative gap that descent in float32 reaches; less is for float64
 BOLD = 1e-5  # such a share can be begun at from nothing, and
 WEAK = 1e-6  # under this one descent takes more passes than Newton's method takes products
+FAR = 100.0  # x a draw's own summed variance, at most, of the rows it shares coordinates with
 SMALL = 1 << 20  # multiplications of a product that are as quick in float32, at most
 PASSES = 200  # of a descent, at most: it is not for this problem then
 
@@ -69,14 +70,20 @@ def fit_few_shot(
 
     `strength` None is 1 / (SHARE x rows x summed variance), a draw's own. Raises ValueError naming a class with too few rows.
     """
-    every = np.arange(len(labels)) if rows is None else rows
+    every = np.arange(len(source)) if rows is None else rows
+    if every.dtype == bool:
+        every = np.flatnonzero(every)
     if min((draw.shots for draw in draws), default=1) < 1:
         raise ValueError(f"a few-shot probe needs at least 1 shot, and {min(draws).shots} were asked")
     check_labels(labels, len(every), n_classes, None)
+    if every.min() < 0 or every.max() >= len(source):
+        raise ValueError(f"rows must lie in 0..{len(source) - 1}, and they span {every.min()}..{every.max()}")
+    labels = labels.astype(np.int64, copy=False)
     if strength is not None:
         check_strengths([strength])
+    rules = Rules(tol, CAP)
     places = {draw: draw_shots(labels, n_classes, draw.shots, draw.seed) for draw in sorted(set(draws))}
-    batch = _Batch(source, every, labels, n_classes, strength, tol, device)
+    batch = _Batch(source, every, labels, n_classes, strength, rules, device)
     points: dict[Draw, ProbePoint] = {}
     with torch.inference_mode():  # small steps: what autograd asks of every operation is a fifteenth of their time
         for seed in sorted({draw.seed for draw in places}):
@@ -104,7 +111,7 @@ class _Turned(NamedTuple):
 
     def spread(self) -> float:
         """The summed variance of the features."""
-        return float(self.rows[:, :-1].double().var(0, correction=0).sum()) * self.space.blocks.unit**2
+        return float(self.rows.var(0, correction=0).double().sum()) * self.space.blocks.unit**2
 
 
 @dataclass
@@ -125,7 +132,7 @@ class _Batch:
     labels: NDArray[np.int64]
     n_classes: int
     strength: float | None
-    tol: float
+    rules: Rules
     device: str
     axes: Axes | None = None
 
@@ -135,7 +142,7 @@ class _Batch:
         seed: _Seed | None = None
         for draw, at in reversed(places.items()):
             point = None
-            if len(at) * self.n_classes <= CELLS.get(torch.device(self.device).type, 0) and self.tol >= FINE:
+            if len(at) * self.n_classes <= CELLS.get(torch.device(self.device).type, 0) and self.rules.tol >= FINE:
                 seed = seed or _Seed(at, RowSpace.of(self._measured(at)))
                 point = self._descended(seed, at)
             found[draw] = point or self._as_any_other(at)
@@ -149,22 +156,28 @@ class _Batch:
         axes = self.axes if space.basis is None and self.axes is not None else Axes.of(space.blocks)
         self.axes = axes if space.basis is None else None
         rows = axes.turned(space.blocks)
-        memory = memory_bound(space.blocks, self.n_classes)
+        memory = memory_bound(space.blocks, self.n_classes, space.basis)
         space = replace(space, blocks=space.blocks.changed(resident=None))
         dtype = quick_dtype(rows.dtype, rows.device)
         return _Turned(space, axes, rows, None if dtype == rows.dtype else rows.to(dtype), memory)
 
     def _descended(self, seed: _Seed, at: NDArray[np.int64]) -> ProbePoint | None:
         """A draw by descent; None where its penalty is too weak for it, or where it did not get there."""
-        blocks, n = seed.space.blocks, len(at)
-        if self.strength is not None and softmax_strength(self.strength, self.n_classes) * n * blocks.spread * WEAK > 1:
+        blocks, n, whole = seed.space.blocks, len(at), at is seed.places
+        asked = softmax_strength(self.strength or 0.0, self.n_classes) * n
+        if not asked * blocks.spread * WEAK <= 1.0:
             return None
-        seed.turned = whole = seed.turned or self._turned(seed.space)
-        seed.space = whole.space  # without a copy of the rows as they were
-        turned = whole if at is seed.places else whole.some(np.searchsorted(seed.places, at))
-        c = self.strength or 1.0 / (SHARE * n * (turned.spread() or 1.0))
+        seed.turned = seed.turned or self._turned(seed.space)
+        seed.space = seed.turned.space  # without a copy of the rows as they were
+        turned = seed.turned if whole else seed.turned.some(np.searchsorted(seed.places, at))
+        spread = blocks.spread if whole else turned.spread()
+        if spread * FAR < blocks.spread:  # a row far off, of the larger draw alone, leaves these rows few digits
+            return self._descended(_Seed(at, RowSpace.of(self._measured(at))), at)
+        c = self.strength or 1.0 / (SHARE * n * (spread or 1.0))
         scaled = softmax_strength(c, self.n_classes) * n
         size = scaled * blocks.spread
+        if not math.isfinite(size):
+            return None
         led = max(0, round(math.log(size * BOLD, STRIDE))) if size > 0 else 0
         penalty = 1.0 / (scaled * blocks.unit**2)
         minimum = descend(
@@ -174,7 +187,7 @@ class _Batch:
             [penalty * STRIDE**i for i in range(led, -1, -1)],
             turned.axes.spectrum / blocks.unit**2,
             quick=turned.quick if turned.rows.numel() * self.n_classes > SMALL else None,
-            tol=self.tol,
+            tol=self.rules.tol,
             max_evaluations=PASSES,
         )
         if minimum.reason != "gap":
@@ -185,7 +198,7 @@ class _Batch:
     def _as_any_other(self, at: NDArray[np.int64]) -> ProbePoint:
         blocks = self._measured(at)
         c = self.strength or 1.0 / (SHARE * len(at) * (blocks.spread or 1.0))
-        (point,) = fit_path(blocks, self.labels[at], self.n_classes, [c], rules=Rules(self.tol, CAP))
+        (point,) = fit_path(blocks, self.labels[at], self.n_classes, [c], rules=self.rules)
         return point
 
 

@@ -38,9 +38,7 @@ ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
 FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
-LOOSE = (
-    30.0  # what is certain of a gap against the gap: 2 to 5 mostly, and 1500 where the estimate was 10 times too small
-)
+LOOSE = 30.0  # what is certain of a gap against the gap: 2 to 5 mostly, 1500 where an estimate was a tenth of it
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others

@@ -50,6 +50,10 @@ class Rules:
     progress: bool = False
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.tol < np.inf:
+            raise ValueError(f"the tolerance must be finite and above 0, and it was {self.tol}")
+
 
 def fit_path(
     features: FeatureBlocks,
@@ -280,5 +284,5 @@ class _Walk:
 
     def point(self, done: Minimum, c: float) -> ProbePoint:
         """The minimum as coefficients on the features as they were given."""
-        bound = memory_bound(self.blocks, self.n_classes)
+        bound = memory_bound(self.blocks, self.n_classes, self.space.basis)
         return point_of(done, self.space, c, self.n_classes, self.mass, self.blocks.dtype, bound)

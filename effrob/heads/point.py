@@ -6,6 +6,7 @@ Knows no path and no labels; the objective is scikit-learn's, C x Σ weight x lo
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,13 @@ class ProbePoint:
         return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
 
 
-def memory_bound(features: FeatureBlocks, n_classes: int) -> int:
+def memory_bound(features: FeatureBlocks, n_classes: int, basis: NDArray[np.float64] | None = None) -> int:
     """Bytes the solver holds at once, with N, D and K, B rows a block and F = max(4 D, 16 K, 1024), half of N at most.
 
     Always 8 B (2 D + 4 K) + 30 x 8 K (D + 1) + 48 D² + 40 N: blocks, L-BFGS pairs or conjugate gradients, points, the metric.
     Rows held: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to CELLS, 11 numbers of each;
-    of more rows CELLS / 4 K are kept so. Never N x K of more.
+    of more rows CELLS / 4 K are kept so. Never N x K of more. Where fewer rows than features, D, span the space, N stands
+    for D above, and making the `basis` (D, N) and coming back takes 44 D N + 24 K D.
     """
     n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
     size = features.dtype.itemsize
@@ -74,7 +76,8 @@ def memory_bound(features: FeatureBlocks, n_classes: int) -> int:
     most = CELLS.get(features.device.type, 0)
     cells = n * n_classes if n * n_classes <= most else most // 4
     vectors = 30 * 8 * n_classes * (d + 1)
-    return 8 * b * (2 * d + 4 * n_classes) + vectors + 48 * d * d + 40 * n + held + 11 * size * cells
+    spanned = 0 if basis is None else 44 * basis.size + 24 * n_classes * len(basis)
+    return spanned + 8 * b * (2 * d + 4 * n_classes) + vectors + 48 * d * d + 40 * n + held + 11 * size * cells
 
 
 def point_of(
@@ -87,12 +90,12 @@ def point_of(
     shared = coef.mean(axis=0)  # adding to every class alike changes no probability: at the optimum that is nothing
     coef, intercept = coef - shared, intercept - intercept.mean()
     saved = 0.5 * n_classes * float(shared @ shared) * c / softmax_strength(c, n_classes)
-    steep = float(done.gradient[:, :-1].square().sum()) * (scaled * space.blocks.unit) ** 2
+    steep = float(done.gradient[:, :-1].square().sum()) * scaled * space.blocks.unit * space.blocks.unit
     report = SolverReport(
         C=c,
         objective=done.value * c * mass - saved,
         gap=done.gap,
-        gap_bound=steep / 2 / (scaled * done.value),
+        gap_bound=steep / 2 / max(done.value, sys.float_info.min),
         evaluations=done.evaluations,
         reason=done.reason,
         precision=str(dtype).removeprefix("torch."),

@@ -18,7 +18,11 @@ def check_strengths(strengths: Sequence[float]) -> list[float]:
 
 
 def check_labels(labels: NDArray[np.int64], n_rows: int, n_classes: int, weights: NDArray[np.float64] | None) -> None:
-    """Raises ValueError for lengths that differ, labels out of range, one class, and classes without a row of weight."""
+    """Raises ValueError for no rows, lengths that differ, labels out of range, one class, and classes without weight."""
+    if n_rows == 0:
+        raise ValueError("a probe needs at least one row of features, and there are none")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be whole numbers, the places of classes, and these are {labels.dtype}")
     if len(labels) != n_rows:
         raise ValueError(f"the probe has {n_rows} rows of features and {len(labels)} labels: they must be as many")
     if weights is not None and (len(weights) != n_rows or not np.isfinite(weights).all() or (weights < 0).any()):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from effrob.heads import descend as solver
@@ -15,6 +16,7 @@ from effrob.heads.axes import Axes
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.descend import descend
 from effrob.heads.fewshot import Draw, fit_few_shot
+from effrob.heads.holdout import draw_shots
 from effrob.heads.newton import Minimum
 from effrob.heads.path import Rules, fit_path
 
@@ -188,3 +190,63 @@ def test_what_descent_is_not_for_is_solved_as_any_other_probe(
     assert asked == [strength]
     best = optimum(strength, x[places], y[places])
     assert objective(strength, point.coef, point.intercept, x[places], y[places]) < best * (1 + 1e-6)
+
+
+def test_a_row_far_off_in_a_larger_draw_costs_a_smaller_one_no_digits() -> None:
+    x, y = drawn(n=K * 40)
+    four, sixteen = draw_shots(y, K, 4, 0), draw_shots(y, K, 16, 0)
+    x[np.setdiff1d(sixteen, four)[0]] *= 1e6
+    ((alone, _),) = fit_few_shot(x, y, K, [Draw(4, 0)]).values()
+    point, places = fit_few_shot(x, y, K, [Draw(4, 0), Draw(16, 0)])[Draw(4, 0)]
+    assert pytest.approx(alone.report.C, rel=1e-5) == point.report.C
+    value = objective(alone.report.C, point.coef, point.intercept, x[places], y[places])
+    assert value == pytest.approx(
+        objective(alone.report.C, alone.coef, alone.intercept, x[places], y[places]), rel=1e-6
+    )
+    assert value == pytest.approx(point.report.objective, rel=1e-6)
+
+
+def test_axes_that_float32_does_not_find_are_found_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As happens where half of a thousand features are constant."""
+    eigh, asked = torch.linalg.eigh, []
+
+    def failing(matrix: torch.Tensor) -> Any:
+        asked.append(matrix.dtype)
+        if matrix.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("did not converge")
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", failing)
+    x, y = drawn()
+    ((point, places),) = fit_few_shot(x, y, K, [Draw(SHOTS, 0)], strength=0.1).values()
+    assert asked == [torch.float32, torch.float64]
+    best = optimum(0.1, x[places], y[places])
+    assert objective(0.1, point.coef, point.intercept, x[places], y[places]) < best * (1 + 1e-6)
+
+
+def test_what_cannot_be_drawn_or_fitted_is_said_in_a_sentence() -> None:
+    x, y = drawn(n=K * 20)
+    draws = [Draw(2, 0)]
+    for wrong, told in (
+        ({"source": x[:50]}, "50 rows of features and 240 labels"),
+        ({"rows": np.arange(len(y)) + 1}, "rows must lie in 0..239, and they span 1..240"),
+        ({"source": x[:0], "labels": y[:0]}, "needs at least one row"),
+        ({"labels": y.astype(float)}, "labels must be whole numbers"),
+        ({"tol": 0.0}, "the tolerance must be finite and above 0, and it was 0.0"),
+        ({"strength": -1.0}, "C must be finite and above 0"),
+        ({"source": x.astype(float) * 1e-160}, "C must be finite and above 0, and it was .inf."),
+        ({"draws": [Draw(0, 0)]}, "at least 1 shot"),
+    ):
+        given = {"source": x, "labels": y, "n_classes": K, "draws": draws, **wrong}
+        with pytest.raises(ValueError, match=told):
+            fit_few_shot(**given)
+    bad = x.copy()
+    row = draw_shots(y, K, 2, 0)[5]
+    bad[row] = np.inf
+    with pytest.raises(ValueError, match=f"first in row {row}"):
+        fit_few_shot(bad, y, K, draws)
+    with pytest.warns(ConvergenceWarning, match="C = 1e.300 stopped"):
+        ((point, _),) = fit_few_shot(
+            x, y.astype(np.uint8), K, draws, strength=1e300, rows=np.ones(len(y), bool)
+        ).values()
+    assert np.isfinite(point.coef).all()

@@ -152,7 +152,8 @@ def test_a_row_far_beyond_the_others_does_not_hide_a_gap(
     """Its features are all but nothing beside it, and no metric sees how far f still falls along them; convexity does."""
     if streamed:
         monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 100})
-    x, y = drawn(200, 20, 10)
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(10), 8)
+    x = (rng.normal(size=(10, 20))[y] + rng.normal(size=(80, 20))).astype(np.float32)
     x[17] *= size
     features = FeatureBlocks.measure(x)
     (point,) = fit_path(features, y, 10, [1.0])
