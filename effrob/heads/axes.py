@@ -26,7 +26,7 @@ class Axes:
     def of(cls, blocks: FeatureBlocks) -> Self:
         """Of these rows, or of some of many, evenly spread."""
         every = -(-len(blocks) // max(ROWS[0] * blocks.dimension, ROWS[1]))
-        rows = _plain(blocks)[::every]
+        rows = _plain(blocks, slice(None, None, every))
         covariance = rows.T @ rows / len(rows)
         try:
             roots, basis = torch.linalg.eigh(covariance)
@@ -37,7 +37,7 @@ class Axes:
     def turned(self, blocks: FeatureBlocks) -> torch.Tensor:
         """(N, d + 1) float32 rows along the axes, in units of `blocks.unit`; the last column is 1."""
         rows = torch.ones(len(blocks), blocks.dimension + 1, device=blocks.device)
-        rows[:, :-1] = _plain(blocks) @ self.basis
+        rows[:, :-1] = _plain(blocks, slice(None)) @ self.basis
         return rows
 
     def back(self, theta: torch.Tensor) -> torch.Tensor:
@@ -46,6 +46,6 @@ class Axes:
         return torch.cat([weights.double(), theta[:, -1:].double()], dim=1)
 
 
-def _plain(blocks: FeatureBlocks) -> torch.Tensor:
-    """(N, d) float32 centred rows, all features in one unit."""
-    return blocks.take(slice(None)) * blocks.scale.to(torch.float32)
+def _plain(blocks: FeatureBlocks, some: slice) -> torch.Tensor:
+    """(n, d) float32 centred rows, all features in one unit."""
+    return (blocks.raw(some) - blocks.centre).mul_(1.0 / blocks.unit).to(torch.float32)

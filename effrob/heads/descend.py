@@ -22,7 +22,7 @@ from effrob.heads.newton import FLOOR, Minimum, Reason, certain
 from effrob.heads.softmax import residuals_
 from effrob.heads.trail import ROUGH
 
-REFRESH = (2, 5, 10, 20, 40)  # steps after which masses, centres and variances are measured again
+REFRESH = (2, 6, 14, 30)  # steps after which masses, centres and variances are measured again
 FLAT = 0.07  # of a direction's slope: what a line search may leave
 LOOKS = 20  # of a line search, at most
 CLEARED = 2e-3  # of ½ g'Mg at the last exact look: under it a step is looked at exactly, for what quick ones lost
@@ -113,12 +113,15 @@ class _Problem:
         inverse = torch.cat([(curvature + self.penalty).reciprocal_(), curvature.new_zeros(1)])
         return _Metric(inverse.unsqueeze(0), centre, mass)
 
-    def search(self, here: _Place, direction: torch.Tensor, spare: torch.Tensor, chance: torch.Tensor) -> _Step | None:
+    def search(
+        self, here: _Place, direction: torch.Tensor, rounded: torch.Tensor, spare: torch.Tensor, chance: torch.Tensor
+    ) -> _Step | None:
         """Newton's method in the step, in a bracket, to where FLAT of the slope is left; None where there is no such step.
 
-        `spare` and `chance` (N, K) are overwritten. Slopes are told by their changes: quick rows would have another at 0.
+        `rounded` is the direction in the quick dtype; `spare` and `chance` (N, K) are overwritten. Slopes are told by their
+        changes: quick rows would have another at 0.
         """
-        way = torch.mm(self.quick, direction.to(self.quick.dtype).T).to(here.logits.dtype)
+        way = torch.mm(self.quick, rounded.T).to(here.logits.dtype)
         way.sub_(way.gather(1, self.right))
         length, along = _weights_dot(direction, direction), _weights_dot(here.theta, direction)
         at, low, high, first = 0.0, 0.0, math.inf, 0.0
@@ -226,11 +229,12 @@ def descend(
     while True:
         step = metric.apply(here.gradient)
         half = _dot(here.gradient, step) / 2
-        sure = certain(here.gradient, problem.penalty)
-        gap = max(short * half, sure) / here.value if half >= 0 else math.nan
+        gap, wanted = short * half / here.value if half >= 0 else math.nan, ROUGH if ahead else tol
+        if gap <= wanted:
+            gap = max(gap, certain(here.gradient, problem.penalty) / here.value)
         lost = lost or not math.isfinite(gap)
         cleared = half if exact else cleared
-        done = lost or evaluations >= max_evaluations or gap <= (ROUGH if ahead else tol)
+        done = lost or evaluations >= max_evaluations or gap <= wanted
         if done and ahead and not lost:
             problem.under(here, ahead.pop(0))
             metric, direction, pull, steps = problem.measured(here), None, None, 0
@@ -248,8 +252,8 @@ def descend(
             direction = -step
         else:
             direction.mul_(max(0.0, _dot(step, pull) / _dot(direction, pull))).sub_(step)
-        direction.copy_(direction.to(quick.dtype))
-        found = problem.search(here, direction, spare, chance)
+        rounded = direction.to(quick.dtype)
+        found = problem.search(here, direction.copy_(rounded), rounded, spare, chance)
         if found is None:
             lost = True
             continue

@@ -22,7 +22,7 @@ from effrob.heads.descend import descend
 from effrob.heads.head import Readout, Training
 from effrob.heads.holdout import draw_shots, train_facts, usable
 from effrob.heads.kept import CELLS
-from effrob.heads.path import Rules, fit_path
+from effrob.heads.path import TOL, Rules, fit_path
 from effrob.heads.point import ProbePoint, memory_bound, point_of, softmax_strength
 from effrob.heads.problem import check_labels, check_strengths
 from effrob.heads.softmax import quick_dtype
@@ -31,7 +31,6 @@ from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
 SHARE = 1e-2  # penalty / (rows x summed variance of the features)
-TOL = 3e-7  # relative gap: few rows cost little
 CAP = 3000  # evaluations of a fit, a safety: few rows cost little
 FINE = 1e-7  # relative gap that descent in float32 reaches; less is for float64
 BOLD = 1e-5  # such a share can be begun at from nothing, and
@@ -111,7 +110,9 @@ class _Turned(NamedTuple):
 
     def spread(self) -> float:
         """The summed variance of the features."""
-        return float(self.rows.var(0, correction=0).double().sum()) * self.space.blocks.unit**2
+        flat, mean = self.rows.view(-1), self.rows.mean(0)
+        apart = float(torch.dot(flat, flat)) / len(self.rows) - float(torch.dot(mean, mean))
+        return max(apart, 0.0) * self.space.blocks.unit**2
 
 
 @dataclass
@@ -148,16 +149,15 @@ class _Batch:
             found[draw] = point or self._as_any_other(at)
         return found
 
-    def _measured(self, at: NDArray[np.int64]) -> FeatureBlocks:
-        return FeatureBlocks.measure(self.source, self.every[at], device=self.device, resident=True)
+    def _measured(self, at: NDArray[np.int64], resident: bool = False) -> FeatureBlocks:
+        return FeatureBlocks.measure(self.source, self.every[at], device=self.device, resident=resident)
 
     def _turned(self, space: RowSpace) -> _Turned:
         """Rows along axes of their own, or of an earlier seed's where these span all features."""
         axes = self.axes if space.basis is None and self.axes is not None else Axes.of(space.blocks)
         self.axes = axes if space.basis is None else None
         rows = axes.turned(space.blocks)
-        memory = memory_bound(space.blocks, self.n_classes, space.basis)
-        space = replace(space, blocks=space.blocks.changed(resident=None))
+        memory = memory_bound(space.blocks.changed(resident=rows), self.n_classes, space.basis)
         dtype = quick_dtype(rows.dtype, rows.device)
         return _Turned(space, axes, rows, None if dtype == rows.dtype else rows.to(dtype), memory)
 
@@ -168,7 +168,6 @@ class _Batch:
         if not asked * blocks.spread * WEAK <= 1.0:
             return None
         seed.turned = seed.turned or self._turned(seed.space)
-        seed.space = seed.turned.space  # without a copy of the rows as they were
         turned = seed.turned if whole else seed.turned.some(np.searchsorted(seed.places, at))
         spread = blocks.spread if whole else turned.spread()
         if spread * FAR < blocks.spread:  # a row far off, of the larger draw alone, leaves these rows few digits
@@ -196,7 +195,7 @@ class _Batch:
         return point_of(minimum, turned.space, c, self.n_classes, float(n), torch.float32, turned.memory)
 
     def _as_any_other(self, at: NDArray[np.int64]) -> ProbePoint:
-        blocks = self._measured(at)
+        blocks = self._measured(at, resident=True)
         c = self.strength or 1.0 / (SHARE * len(at) * (blocks.spread or 1.0))
         (point,) = fit_path(blocks, self.labels[at], self.n_classes, [c], rules=self.rules)
         return point

@@ -67,7 +67,7 @@ def memory_bound(features: FeatureBlocks, n_classes: int, basis: NDArray[np.floa
     Always 8 B (2 D + 4 K) + 30 x 8 K (D + 1) + 48 D² + 40 N: blocks, L-BFGS pairs or conjugate gradients, points, the metric.
     Rows held: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to CELLS, 11 numbers of each;
     of more rows CELLS / 4 K are kept so. Never N x K of more. Where fewer rows than features, D, span the space, N stands
-    for D above, and making the `basis` (D, N) and coming back takes 44 D N + 24 K D.
+    for D above, and making the `basis` (D, N) and coming back takes 56 D N + 24 K D.
     """
     n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
     size = features.dtype.itemsize
@@ -76,7 +76,7 @@ def memory_bound(features: FeatureBlocks, n_classes: int, basis: NDArray[np.floa
     most = CELLS.get(features.device.type, 0)
     cells = n * n_classes if n * n_classes <= most else most // 4
     vectors = 30 * 8 * n_classes * (d + 1)
-    spanned = 0 if basis is None else 44 * basis.size + 24 * n_classes * len(basis)
+    spanned = 0 if basis is None else 56 * basis.size + 24 * n_classes * len(basis)
     return spanned + 8 * b * (2 * d + 4 * n_classes) + vectors + 48 * d * d + 40 * n + held + 11 * size * cells
 
 
