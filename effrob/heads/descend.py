@@ -214,7 +214,7 @@ def descend(
     Or until steps no longer help ("rounding"), or the "cap". rows (N, d + 1) float32 along the axes of a covariance near
     theirs, the last column 1;  labels (N,) of classes that all have rows;  spectrum (d,) the variances;  quick  the rows in
     an arithmetic that loses digits and is worth it, if there is one. The estimate is half the gradient's square in the
-    metric, times what that fell short of the falls that followed and those that their rate promises, or a thirtieth of
+    metric, times what that fell short of the falls that followed and those that their rate promises, or a seventieth of
     what strong convexity makes certain.
     """
     cheap, quick = quick is not None, rows if quick is None else quick

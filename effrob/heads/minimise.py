@@ -5,7 +5,7 @@ every one of them moves it on. Knows no features and no softmax; needs an object
 
 Stopping. The gap f - f* is estimated as the largest of four numbers: SAFETY times the quasi-Newton decrement -g'd / 2 (exact
 where the model of the Hessian is), a part of the metric's own decrement (which is not misled by a pair learned far off),
-Aitken's extrapolation of the last falls of f (which sees slow directions that no model does), and a thirtieth of what strong
+Aitken's extrapolation of the last falls of f (which sees slow directions that no model does), and a seventieth of what strong
 convexity makes certain. It stops at gap <= tol x f. A problem that no longer moves has reached its arithmetic's floor.
 """
 

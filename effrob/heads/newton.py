@@ -6,7 +6,7 @@ and on the way of logits too, while what they lose (`drift`) is nothing beside t
 
 Stopping. The error of conjugate gradients in the Hessian's norm is what the model can still fall, and their own falls tell it
 (Hestenes and Stiefel 1952; Strakos and Tichy 2002). At a new place the gap f - f* is estimated, not certified, as the
-gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve, or a thirtieth of what strong
+gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve, or a seventieth of what strong
 convexity makes certain where that is more. It stops at gap <= tol x f.
 """
 
@@ -38,7 +38,7 @@ ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
 AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
 FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
-LOOSE = 30.0  # what is certain of a gap against the gap: 2 to 5 mostly, 1500 where an estimate was a tenth of it
+LOOSE = 70.0  # what is certain of a gap against the gap: 2 to 5 mostly, 1500 where an estimate was a tenth of it
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
