@@ -1,11 +1,11 @@
 """Nonlinear conjugate gradients from nothing, for a softmax loss whose rows lie along the axes of their covariance.
 
 Along those axes a diagonal is the metric at any mean probability, so a step costs two matrix products and next to nothing
-else. Its logits are known along the whole direction, so the line search makes no product: it goes on until a tenth of the
+else. Its logits are known along the whole direction, so the line search makes no product: it goes on until little of the
 slope is left, and that is what keeps directions conjugate far from the optimum, where Newton's model does not hold.
 
 Both products are made in the device's quick arithmetic and only change what is known. What that loses is a part in a hundred
-thousand of how far it still was; so a step is looked at exactly once in a few thousandths, and so is the place where it ends.
+thousand of how far it still was; so a step is looked at exactly whenever CLEARED of that is left, and so is where it ends.
 For one problem whose penalty neither dwarfs the data nor vanishes beside them, of rows few enough to keep N x K numbers.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from effrob.heads.newton import FLOOR, Minimum, Reason, certain
-from effrob.heads.softmax import residuals_
+from effrob.heads.softmax import balanced_, dot, residuals_
 from effrob.heads.trail import ROUGH
 
 REFRESH = (2, 6, 14, 30)  # steps after which masses, centres and variances are measured again
@@ -125,7 +125,7 @@ class _Problem:
         way.sub_(way.gather(1, self.right))
         length, along = _weights_dot(direction, direction), _weights_dot(here.theta, direction)
         at, low, high, first = 0.0, 0.0, math.inf, 0.0
-        start = slope = _dot(here.gradient, direction)
+        start = slope = dot(here.gradient, direction)
         tried = here.chance
         for look in range(LOOKS):
             shared = torch.mul(tried, way, out=self.buffer)
@@ -189,12 +189,8 @@ class _Problem:
             here.gradient[:, :-1].add_(weight, alpha=self.penalty)
 
     def _pull(self, change: torch.Tensor) -> torch.Tensor:
-        """What changed probabilities, which are overwritten, change in the loss's gradient.
-
-        A right class loses what the wrong ones win: of a sure row, it has no digits itself.
-        """
-        change.scatter_(1, self.right, 0.0)
-        change.scatter_(1, self.right, -change.sum(1, keepdim=True))
+        """What changed probabilities, which are overwritten, change in the loss's gradient."""
+        change = balanced_(change, self.labels)
         return torch.mm(change.to(self.quick.dtype).T, self.quick).to(change.dtype).div_(self.n)
 
 
@@ -228,7 +224,7 @@ def descend(
     short, cleared, evaluations, steps, exact, lost = LONG, math.inf, 1, 0, True, False
     while True:
         step = metric.apply(here.gradient)
-        half = _dot(here.gradient, step) / 2
+        half = dot(here.gradient, step) / 2
         gap, wanted = short * half / here.value if half >= 0 else math.nan, ROUGH if ahead else tol
         if gap <= wanted:
             gap = max(gap, certain(here.gradient, problem.penalty) / here.value)
@@ -251,7 +247,7 @@ def descend(
         if direction is None or pull is None:
             direction = -step
         else:
-            direction.mul_(max(0.0, _dot(step, pull) / _dot(direction, pull))).sub_(step)
+            direction.mul_(max(0.0, dot(step, pull) / dot(direction, pull))).sub_(step)
         rounded = direction.to(quick.dtype)
         found = problem.search(here, direction.copy_(rounded), rounded, spare, chance)
         if found is None:
@@ -276,10 +272,6 @@ def _short(halves: list[float], falls: list[float]) -> float:
     return max((sum(falls[i:]) + left) / half for i, half in enumerate(halves))
 
 
-def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(torch.dot(a.view(-1), b.view(-1)))
-
-
 def _weights_dot(a: torch.Tensor, b: torch.Tensor) -> float:
     """Without the intercepts in the last column."""
-    return _dot(a, b) - float(torch.dot(a[:, -1], b[:, -1]))
+    return dot(a, b) - float(torch.dot(a[:, -1], b[:, -1]))

@@ -175,9 +175,9 @@ class _Batch:
         c = self.strength or 1.0 / (SHARE * n * (spread or 1.0))
         scaled = softmax_strength(c, self.n_classes) * n
         size = scaled * blocks.spread
-        if not math.isfinite(size):
+        if not (math.isfinite(size) and scaled * blocks.unit**2 > 0):
             return None
-        led = max(0, round(math.log(size * BOLD, STRIDE))) if size > 0 else 0
+        led = max(0, round(math.log(size * BOLD, STRIDE))) if size * BOLD > 1 else 0
         penalty = 1.0 / (scaled * blocks.unit**2)
         minimum = descend(
             turned.rows,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from effrob.heads.metric import Moments, moments_of, plain_does
-from effrob.heads.softmax import SPREAD, Evaluation, dot, in_doubt, quick_dtype, residuals_
+from effrob.heads.softmax import SPREAD, Evaluation, balanced_, dot, in_doubt, quick_dtype, residuals_
 
 CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # N x K up to which they are kept: 11 numbers of each
 RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
@@ -91,11 +91,7 @@ class KeptLoss:
             change = chance - self.chance[span] if last is not None else None
             self.chance[span] = chance
             loss, residual = residuals_(chance, known, self.y[span])
-            if change is not None:
-                # what the right class loses is told by the wrong ones: of a sure row, it has no digits
-                right = self.y[span].unsqueeze(-1)
-                change.scatter_(-1, right, 0.0)
-                residual = change.scatter_(-1, right, -change.sum(-1, keepdim=True))
+            residual = residual if change is None else balanced_(change, self.y[span])
             if self.w is not None:
                 loss = loss * self.w[span]
                 residual *= self.w[span].unsqueeze(-1).to(self.dtype)

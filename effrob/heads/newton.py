@@ -39,6 +39,7 @@ AGAIN = 150.0  # fall of the gap after which the metric is measured again,
 FAR = 3000.0  # ... while it is this many times what is asked
 FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
 LOOSE = 70.0  # what is certain of a gap against the gap: 2 to 5 mostly, 1500 where an estimate was a tenth of it
+LEAST = 1e-9  # part of the gap asked: a solve goes no deeper than that, however little of what is certain it sees
 SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
 ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
 BLENDED = 30.0  # x that: of a value whose logits are sums of others
@@ -240,9 +241,9 @@ def _gap(metric: Metric, gradient: torch.Tensor, value: float, short: float, pen
     gap = max(estimate, sure) / max(abs(value), sys.float_info.min)
     if not (gap >= 0 and estimate >= 0):
         return math.inf, 1.0  # a metric that rounding has made indefinite tells nothing
-    return gap, estimate / sure if sure > estimate else 1.0
+    return gap, max(estimate / sure, LEAST) if sure > estimate else 1.0
 
 
 def certain(gradient: torch.Tensor, penalty: float) -> float:
     """By strong convexity a gap is at most LOOSE times this, where the intercepts are at their optimum."""
-    return float(gradient[:, :-1].square().sum()) / (2 * penalty * LOOSE)
+    return float(gradient[:, :-1].square().sum()) / max(2 * penalty * LOOSE, sys.float_info.min)

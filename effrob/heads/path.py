@@ -8,6 +8,7 @@ beyond. Knows no estimator, no cache and no files.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -201,6 +202,11 @@ class _Walk:
     def walked(self, c: float, start: ProbePoint | None) -> Minimum:
         """A strength that was asked for, and those on the way to it; from nothing once more where it went astray."""
         tol, size = self.rules.tol, self.mass * self.blocks.spread
+        least, most = c * self.mass * self.blocks.unit**2, c * max(size, self.mass * self.blocks.unit**2)
+        if not (least > 0 and most < math.inf):
+            raise ValueError(
+                f"C = {c:g} with features near {self.blocks.unit:g} is beyond float64: rescale one of them"
+            )
         before = self.trail.seen[-1].c if self.trail.seen else None if start is None else c
         spent = 0
         for led in lead_in(c, size, self.n_classes, before):

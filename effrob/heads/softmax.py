@@ -51,6 +51,13 @@ def residuals_(probability: torch.Tensor, logits: torch.Tensor, y: torch.Tensor)
     return loss, probability
 
 
+def balanced_(change: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Changed probabilities (n, K), in place: a right class loses what the wrong ones win. Of a sure row it has no digits."""
+    right = y.unsqueeze(-1)
+    change.scatter_(-1, right, 0.0)
+    return change.scatter_(-1, right, -change.sum(-1, keepdim=True))
+
+
 def quick_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """bfloat16 where float32 products are asked for and the device makes bfloat16's faster; otherwise the same."""
     if dtype != torch.float32:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from effrob.heads.blocks import FeatureBlocks
 from effrob.heads.fewshot import Draw, fit_few_shot
@@ -198,3 +200,16 @@ def test_a_start_that_leans_on_a_constant_feature_lets_go_of_it() -> None:
     for factor in (10.0, -10.0):
         (point,) = fit_path(features, y, 3, [1.0], start=replace(best, coef=best.coef * factor))
         assert point.report.objective == pytest.approx(best.report.objective, rel=2e-6)
+
+
+def test_a_strength_beyond_what_a_float_holds_is_said_and_one_near_it_is_fitted() -> None:
+    x, y = drawn(200, 8, 3)
+    for c, scale in ((1e300, 1e10), (1e-300, 1e-20)):
+        features = FeatureBlocks.measure(x * np.float32(scale))
+        with pytest.raises(ValueError, match=r"with features near .* is beyond float64: rescale one of them"):
+            fit_path(features, y, 3, [c])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for c in (1e-290, 1e290):
+            (point,) = fit_path(FeatureBlocks.measure(x), y, 3, [c])
+            assert np.isfinite(point.coef).all() and np.isfinite(point.intercept).all()
