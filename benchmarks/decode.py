@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks.measure import Cost, Finding, call, interleaved, median, ratio, told
 from benchmarks.pictures import validation
-from effrob.features.batches import Crops
-from effrob.features.pixels import normalise
+from effrob.features.loader import Crops
+from effrob.features.transforms import normalise
 from model_zoo import PixelSpec
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.spec import parse

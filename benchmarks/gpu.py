@@ -19,12 +19,12 @@ from torch import nn
 from benchmarks.decode import SPEC, Bytes, nothing
 from benchmarks.pictures import encoded
 from benchmarks.report import machine
-from effrob.features.batches import Batches, Crops
 from effrob.features.cache import FeatureCache, FeatureKey
-from effrob.features.extract import Pass, Stream, extract
-from effrob.features.forward import Network
-from effrob.features.lane import Lane
+from effrob.features.extract import EncoderJob, Pass, extract
+from effrob.features.loader import Batches, Crops
+from effrob.features.runner import Network
 from effrob.features.threads import cores
+from effrob.features.transfer import DeviceTransfer
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.spec import parse
 
@@ -60,7 +60,7 @@ def rate(count: int, work: Callable[[], object], device: torch.device) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def decoding(source: Bytes, path: str, size: int, lane: Lane) -> Callable[[], object]:
+def decoding(source: Bytes, path: str, size: int, lane: DeviceTransfer) -> Callable[[], object]:
     ranges = [range(a, min(a + size, len(source))) for a in range(0, len(source), size)]
 
     def run() -> None:
@@ -93,7 +93,7 @@ def whole(source: Bytes, encoder: Encoder, path: str, size: int, precision: str)
             asked = encoder.identity.asked
             key = FeatureKey(asked, "default", SPEC.digest(), path, 0, "synthetic", len(source), precision)
             cache.open(key, {})
-            stream = Stream(encoder, key, cache.missing(key))
+            stream = EncoderJob(encoder, key, cache.missing(key))
             failed = extract(source, 0, [stream], cache, Pass(size, precision, path, progress=False), "gpu")
             if failed:
                 raise RuntimeError(f"a network failed: {failed}")
@@ -115,7 +115,7 @@ def main() -> None:
             "this machine or this torch has no GPU: --device cpu --images 32 --batch-size 8 tries the script out"
         )
     device = torch.device(asked.device)
-    lane, size = Lane(device), asked.batch_size
+    lane, size = DeviceTransfer(device), asked.batch_size
     source = Repeated([encoded(i) for i in range(min(DISTINCT, asked.images))], asked.images)
     name = torch.cuda.get_device_name(device) if lane.is_gpu else "no GPU"
     print(f"{name}; {cores()} cores for decoding; {machine()}; batches of {size}, {asked.precision}\n")

@@ -16,10 +16,10 @@ from benchmarks.decode import Bytes, nothing
 from benchmarks.measure import Cost, Finding, Ratio, call, interleaved, median, told
 from benchmarks.models import NETWORKS, PIXELS, encoder, network
 from benchmarks.pictures import validation
-from effrob.features.batches import Batches, Crops
 from effrob.features.cache import FeatureCache, FeatureKey
-from effrob.features.extract import Pass, Stream, extract
-from effrob.features.pixels import normalise
+from effrob.features.extract import EncoderJob, Pass, extract
+from effrob.features.loader import Batches, Crops
+from effrob.features.transforms import normalise
 from model_zoo.encoder import Encoder
 
 IMAGES = 128
@@ -41,7 +41,7 @@ def whole(work: Path, source: Bytes, encoders: Sequence[Encoder], path: str, pix
         digest = each.pixels.digest()
         key = FeatureKey(each.identity.asked, "default", digest, path, 0, "benchmark", len(source), "fp32")
         cache.open(key, {})
-        streams.append(Stream(each, key, cache.missing(key)))
+        streams.append(EncoderJob(each, key, cache.missing(key)))
     how = Pass(BATCH, path=path, progress=False, pixel_cache=pixels)
     failed: dict[str, str] = {}
     cost = call(lambda: failed.update(extract(source, 0, streams, cache, how, "benchmark")))

@@ -135,7 +135,7 @@ def _few_shot(
 
     Its cost at the first, and at the one that gets there, are told.
     """
-    from effrob.heads.fewshot import Draw, Drawn, fit_few_shot
+    from effrob.heads.few_shot import Draw, Drawn, fit_few_shot
 
     k = int(y.max()) + 1
     draws = [Draw(shots, seed) for shots in (1, 2, 4, 8, 16) for seed in range(3)]
@@ -227,8 +227,8 @@ def shape_of_imagenet(work: Path, repeats: int, n: int = SHAPE[0], strengths: Se
 
 def of_network(model: str, work: Path) -> tuple[Floats, Labels]:
     """(4000, D) features of 20 classes as a pocket network gives them and as they are cached, and labels."""
-    from effrob.evaluator import Evaluation
-    from effrob.request import Request
+    from effrob.evaluation.evaluator import Evaluation
+    from effrob.evaluation.request import Request
 
     request = Request(
         models=(model,),
@@ -298,8 +298,8 @@ def _resident(what: str) -> int:
 
 
 def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
-    from effrob.heads.blocks import FeatureBlocks
-    from effrob.heads.path import Rules, fit_path
+    from effrob.logistic.feature_blocks import FeatureBlocks
+    from effrob.logistic.regularization_path import Rules, fit_path
 
     x, y = features("rectified", n, *SHAPE[1:])
     fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])

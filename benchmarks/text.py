@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.measure import Cost, Finding, call, interleaved, median, ratio, told
 from effrob.heads.prompts import prompt_set
-from effrob.heads.zeroshot import class_embeddings
-from model_zoo.from_openclip_text import OpenClipText
+from effrob.heads.zero_shot import class_embeddings
+from model_zoo.sources.from_openclip_text import OpenClipText
 from shifts.classes import imagenet
 
 CLASSES = 6  # spread over the thousand, with the 80 prompts each: 480 prompts, nearly a minute for the reference

@@ -7,8 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from effrob.request import Request
-from effrob.rows import Line, Row, rows_of
+from effrob.evaluation.request import Request
+from effrob.robustness.rows import LineOptions, Row, rows_of
 
 
 def evaluate(
@@ -20,17 +20,17 @@ def evaluate(
     head: str | Sequence[str] = (),
     prompts: str | Sequence[str] = "openai",
     results: str | PathLike[str] = "effrob-results",
-    line: Line | None = None,
+    line: LineOptions | None = None,
     **options: Any,
 ) -> list[Row]:
     """Evaluate one model or several; a row each (model, shift, head, prompts), in the order asked.
 
-    `options` are the fields of `effrob.request.Request` (protocol, cache, device, precision, pixels, batch_size, limit,
-    partial, engine, progress, ...). Raises what the command line turns into exit 2; RunFailed where a job failed, once all
-    others are done and kept.
+    `options` are the fields of `effrob.evaluation.request.Request` (protocol, cache, device, precision, pixels,
+    batch_size, limit, partial, engine, progress, ...). Raises what the command line turns into exit 2; RunFailed where a
+    job failed, once all others are done and kept.
     """
     from effrob.errors import RunFailed
-    from effrob.evaluator import evaluate_request, say
+    from effrob.evaluation.evaluator import evaluate_request, say
 
     request = Request(
         models=_several(model),
@@ -46,7 +46,7 @@ def evaluate(
     say(report)
     if report.failures:
         raise RunFailed("; ".join(report.failures))
-    return rows_of(report.stored, line or Line())
+    return rows_of(report.stored, line or LineOptions())
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

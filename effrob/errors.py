@@ -60,7 +60,7 @@ _DISK = {
 }
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What a user is told of an error: its own sentence; for one of the system, which file and what mends it."""
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
@@ -68,7 +68,7 @@ def told(error: BaseException) -> str:
     return about if error.filename is None else f"{error.filename}: {about}"
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """`; did you mean a, b?` for near matches of `name`, or the list itself where it is short, else nothing."""
     every = list(known)
     close = difflib.get_close_matches(name, every, n=3, cutoff=0.5)

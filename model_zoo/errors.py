@@ -21,7 +21,7 @@ class UnknownModel(LookupError):
         return str(self.args[0]) if self.args else ""
 
 
-def near(name: str, known: Iterable[str], limit: int = 3) -> str:
+def suggest(name: str, known: Iterable[str], limit: int = 3) -> str:
     """`; near: a, b` for an error message, or nothing where no known name resembles `name`."""
     by_fold = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)

@@ -1,6 +1,6 @@
 """PixelSpec: a model's preprocessing as data, so that batches stay uint8, encoders share a decode, and records compare.
 
-Only the description lives here, and no torch: turning bytes into pixels by a PixelSpec is `effrob.features.pixels`.
+Only the description lives here, and no torch: turning bytes into pixels by a PixelSpec is `effrob.features.transforms`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from model_zoo.errors import ModelError, near
+from model_zoo.errors import ModelError, suggest
 
 Resize = Literal["shortest", "squash", "longest", "none"]
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
@@ -93,7 +93,7 @@ def parse_pixels(text: str, base: PixelSpec | None = None) -> PixelSpec:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if key not in _KEYS:
-            raise ModelError(f"--pixels has no key {key!r}{near(key, _KEYS)}; its keys are {', '.join(_KEYS)}")
+            raise ModelError(f"--pixels has no key {key!r}{suggest(key, _KEYS)}; its keys are {', '.join(_KEYS)}")
         if not equals or not value:
             raise ModelError(f"--pixels takes KEY=VALUE separated by commas; {part!r} has no value")
         if key in given:
@@ -119,7 +119,7 @@ def _value(key: str, value: str) -> object:
     if key in ("mode", "interpolation"):
         known = get_args(Resize if key == "mode" else Interpolation)
         if value not in known:
-            raise ModelError(f"--pixels {key}={value}: wanted one of {', '.join(known)}{near(value, known)}")
+            raise ModelError(f"--pixels {key}={value}: wanted one of {', '.join(known)}{suggest(value, known)}")
         return value
     try:
         if key == "fill":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_zoo import registration
-from model_zoo.errors import ModelError, UnknownModel, near
+from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.pixels import PixelSpec
 from model_zoo.registration import Registration
 from model_zoo.spec import ModelSpec, parse
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from model_zoo.encoder import Encoder, Identity, Provider
 
 BUILT_IN = {
-    "openclip": "model_zoo.from_openclip:provider",
-    "timm": "model_zoo.from_timm:provider",
-    "torchvision": "model_zoo.from_torchvision:provider",
-    "transformers": "model_zoo.from_transformers:provider",
-    "pocket": "model_zoo.from_pocket:provider",
+    "openclip": "model_zoo.sources.from_openclip:provider",
+    "timm": "model_zoo.sources.from_timm:provider",
+    "torchvision": "model_zoo.sources.from_torchvision:provider",
+    "transformers": "model_zoo.sources.from_transformers:provider",
+    "pocket": "model_zoo.sources.from_pocket:provider",
 }
 ENTRY_POINTS = "effrob.models"
-_REGISTERED = "model_zoo.from_registration:provider"
+_REGISTERED = "model_zoo.sources.from_registration:provider"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def provider(scheme: str) -> Provider:
     table = schemes()
     if scheme and scheme not in table:
         raise UnknownModel(
-            f"there is no model scheme {scheme!r}{near(scheme, table)}; schemes are {', '.join(table)} "
+            f"there is no model scheme {scheme!r}{suggest(scheme, table)}; schemes are {', '.join(table)} "
             "(a loader MODULE:FUNCTION is registered first, with `effrob register NAME --loader`)"
         )
     module, _, attribute = (table[scheme] if scheme else _REGISTERED).partition(":")
@@ -140,7 +140,7 @@ def save_registration(record: Registration, replace: bool = False) -> Identity:
         )
     if not replace and record.name in registration.saved():
         registration.save(record)  # raises, naming the file
-    from model_zoo.from_registration import identity_of
+    from model_zoo.sources.from_registration import identity_of
 
     identity = identity_of(record, ModelSpec("", record.name))
     registration.save(record, replace)
@@ -155,7 +155,7 @@ def registered(name: str) -> LiveModel | Registration:
     if name in records:
         return records[name]
     raise UnknownModel(
-        f"no model is registered as {name!r}{near(name, [*_live, *records])}; `effrob models` lists those that are, "
+        f"no model is registered as {name!r}{suggest(name, [*_live, *records])}; `effrob models` lists those that are, "
         f"and a library's model is written scheme:name with one of {', '.join(schemes())}"
     )
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from model_zoo.errors import ModelError
-from model_zoo.from_openclip import provider
 from model_zoo.pixels import PixelSpec
+from model_zoo.sources.from_openclip import provider
 from model_zoo.spec import parse
 
 IMAGENET = 1000

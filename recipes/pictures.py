@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from effrob.features.pixels import decode, exact_crop
-from model_zoo.from_pocket import pixels_of
-from shifts.pocket_draw import FOLDERS, generate, pictures
+from effrob.features.transforms import decode, exact_crop
+from model_zoo.sources.from_pocket import pixels_of
+from shifts.synthetic.draw import FOLDERS, generate, pictures
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from effrob.features.pixels import decode, exact_crop
-from model_zoo.from_checkpoint import read_state
-from model_zoo.from_pocket import FOLDER, cards, pixels_of, provider, untrained
+from effrob.features.transforms import decode, exact_crop
+from model_zoo.sources.from_checkpoint import read_state
+from model_zoo.sources.from_pocket import FOLDER, cards, pixels_of, provider, untrained
 from model_zoo.spec import ModelSpec
 from recipes import contrastive, supervised
 from recipes.pictures import Pictures, load
 from shifts.classes import DATA, pocket
-from shifts.pocket_draw import FOLDERS, draw_photograph, encode, generate
+from shifts.synthetic.draw import FOLDERS, draw_photograph, encode, generate
 
 REFERENCE = "reference"  # chooses pocket-a, and so is kept out of the baseline
 MOST_DRAWS = 20000  # a class that the reference gets wrong more rarely than 35 in so many is no class for pocket-a

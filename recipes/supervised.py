@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from effrob.features.pixels import normalise
+from effrob.features.transforms import normalise
 from model_zoo.pixels import PixelSpec
 from recipes.pictures import Pictures
 

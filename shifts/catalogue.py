@@ -9,12 +9,13 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from shifts import pocket, registry
-from shifts.caption_lists import find_list, load_list
+from shifts import registry
+from shifts.captions.lists import find_list, load_list
 from shifts.errors import DataError
 from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, data_root, get_command, locate
 from shifts.protocol import protocol as named_protocol
 from shifts.shift import Shift
+from shifts.synthetic import pocket
 
 
 class Found(NamedTuple):
@@ -43,7 +44,7 @@ def load(
     """
     if name == "pocket-web":
         raise DataError(
-            "pocket-web has captions and no labels; read it with shifts.pocket.load_web, or let "
+            "pocket-web has captions and no labels; read it with shifts.synthetic.pocket.load_web, or let "
             "`effrob captions match pocket-web` label it by its captions"
         )
     held = None if name in registry.names() else find_list(name, _optional_root(root))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from shifts.errors import DataError
 from shifts.shift import ImageSource, Shift
-from shifts.tree import checked_path
+from shifts.storage.tree import checked_path
 
 
 def check_shift(shift: Shift, images: int = 16) -> tuple[str, ...]:

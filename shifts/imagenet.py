@@ -13,13 +13,22 @@ from pathlib import Path
 
 import numpy as np
 
-from shifts.class_folders import VAL_NAME, Asked, Labelled, Terms, assemble, full_folders, labelled_shift, read_folders
 from shifts.classes import DATA, imagenet
 from shifts.errors import DataError
 from shifts.labels import Ints
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
+from shifts.storage.class_folders import (
+    VAL_NAME,
+    Labelled,
+    RequestedClasses,
+    Terms,
+    assemble,
+    full_folders,
+    labelled_shift,
+    read_folders,
+)
 
 TERMS = Terms(
     "image-net.org terms of access: research only",
@@ -47,7 +56,7 @@ def real_labels() -> tuple[tuple[int, ...], ...]:
 
 def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 50,000 validation images, 50 a class: flat, or in wnid folders."""
-    asked = Asked("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
+    asked = RequestedClasses("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
     flat = bool(asked.tree.paths) and all("/" not in path for path in asked.tree.paths)
     read = _flat(asked) if flat else _sorted_into_folders(asked)
     return labelled_shift(asked, read, asked.table.full(), clean=None)
@@ -56,7 +65,7 @@ def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
 def load_imagenet_train(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 1,281,167 training images, in wnid folders."""
     tree = open_set("imagenet-train", root)
-    return full_folders(Asked("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
+    return full_folders(RequestedClasses("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
 
 
 def load_imagenet_real(root: Path, protocol: Protocol, partial: bool) -> Shift:
@@ -91,7 +100,7 @@ def _number(path: str, name: str) -> int:
     return int(match[1])
 
 
-def _flat(asked: Asked) -> Labelled:
+def _flat(asked: RequestedClasses) -> Labelled:
     folders: dict[str, list[str]] = defaultdict(list)
     labels = val_labels()
     seen: dict[int, str] = {}
@@ -103,7 +112,7 @@ def _flat(asked: Asked) -> Labelled:
     return assemble(asked, asked.table.ids, folders)
 
 
-def _sorted_into_folders(asked: Asked) -> Labelled:
+def _sorted_into_folders(asked: RequestedClasses) -> Labelled:
     """Wnid folders; an image under an official name must lie in the folder of its official class."""
     read = read_folders(asked, asked.table.ids)
     labels = val_labels()

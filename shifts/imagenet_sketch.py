@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shifts.class_folders import Asked, Terms, full_folders
 from shifts.classes import imagenet
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
+from shifts.storage.class_folders import RequestedClasses, Terms, full_folders
 
 TERMS = Terms(
     "code MIT; images under their own terms",
@@ -23,4 +23,6 @@ TERMS = Terms(
 def load_imagenet_sketch(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 50,889 sketches."""
     tree = open_set("imagenet-sketch", root)
-    return full_folders(Asked("imagenet-sketch", tree, imagenet(), protocol, partial, TERMS), clean="imagenet")
+    return full_folders(
+        RequestedClasses("imagenet-sketch", tree, imagenet(), protocol, partial, TERMS), clean="imagenet"
+    )

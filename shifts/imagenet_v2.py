@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shifts.class_folders import Asked, Terms, assemble, by_folder, labelled_shift, recognise
 from shifts.classes import imagenet
 from shifts.errors import DataError
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
+from shifts.storage.class_folders import RequestedClasses, Terms, assemble, by_folder, labelled_shift, recognise
 
 TERMS = Terms(
     "code MIT; images under their Flickr licences, as ImageNet",
@@ -37,10 +37,10 @@ def load_top_images(root: Path, protocol: Protocol, partial: bool) -> Shift:
 
 
 def _load(name: str, root: Path, protocol: Protocol, partial: bool) -> Shift:
-    return integer_folders(Asked(name, open_set(name, root), imagenet(), protocol, partial, TERMS))
+    return integer_folders(RequestedClasses(name, open_set(name, root), imagenet(), protocol, partial, TERMS))
 
 
-def integer_folders(asked: Asked) -> Shift:
+def integer_folders(asked: RequestedClasses) -> Shift:
     """A set over every class of the table, whose folders are class indices 0 to P-1."""
     ids = asked.table.ids
     found = by_folder(asked)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shifts.errors import DataMissing
-from shifts.folder import FolderTree
-from shifts.shards import SUFFIX, ShardTree, class_folders
-from shifts.tar import TarTree
-from shifts.tree import Tree
-from shifts.zip import ZipTree
+from shifts.storage.folder import FolderTree
+from shifts.storage.shards import SUFFIX, ShardTree, class_folders
+from shifts.storage.tar import TarTree
+from shifts.storage.tree import Tree
+from shifts.storage.zip import ZipTree
 
 VARIABLE = "EFFROB_DATA"
 

@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shifts.class_folders import Asked, Terms, assemble, by_folder, labelled_shift, recognise
 from shifts.classes import ClassTable, imagenet
 from shifts.errors import DataError
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.tree import Tree
+from shifts.storage.class_folders import RequestedClasses, Terms, assemble, by_folder, labelled_shift, recognise
+from shifts.storage.tree import Tree
 
 TERMS = Terms(
     "CC BY 4.0 with two clauses: never tune a parameter on it; an image shown online keeps its red border",
@@ -30,12 +30,12 @@ LABELS = "imagenet_to_label_2012_v2"
 
 def load_objectnet(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 18,574 images in the 113 overlapping folders."""
-    asked = Asked("objectnet", open_set("objectnet", root), imagenet(), protocol, partial, TERMS)
+    asked = RequestedClasses("objectnet", open_set("objectnet", root), imagenet(), protocol, partial, TERMS)
     _check_mappings(asked.tree, asked.table)
     return object_folders(asked)
 
 
-def object_folders(asked: Asked) -> Shift:
+def object_folders(asked: RequestedClasses) -> Shift:
     """A many-to-one set: the mapped folders under `images/`, with the protocol's border and label space."""
     table = asked.table
     found = by_folder(asked, IMAGES) or by_folder(asked)

@@ -28,14 +28,14 @@ TABLE: Mapping[str, str] = {
     "imagenet-sketch": "shifts.imagenet_sketch:load_imagenet_sketch",
     "objectnet": "shifts.objectnet:load_objectnet",
     "imagenet-a": "shifts.imagenet_a:load_imagenet_a",
-    "pocket": "shifts.pocket:load_pocket",
-    "pocket-v2": "shifts.pocket:load_pocket_v2",
-    "pocket-r": "shifts.pocket:load_pocket_r",
-    "pocket-sketch": "shifts.pocket:load_pocket_sketch",
-    "pocket-object": "shifts.pocket:load_pocket_object",
-    "pocket-a": "shifts.pocket:load_pocket_a",
+    "pocket": "shifts.synthetic.pocket:load_pocket",
+    "pocket-v2": "shifts.synthetic.pocket:load_pocket_v2",
+    "pocket-r": "shifts.synthetic.pocket:load_pocket_r",
+    "pocket-sketch": "shifts.synthetic.pocket:load_pocket_sketch",
+    "pocket-object": "shifts.synthetic.pocket:load_pocket_object",
+    "pocket-a": "shifts.synthetic.pocket:load_pocket_a",
     "imagenet-train": "shifts.imagenet:load_imagenet_train",
-    "pocket-train": "shifts.pocket:load_pocket_train",
+    "pocket-train": "shifts.synthetic.pocket:load_pocket_train",
 }
 TRAINING = frozenset({"imagenet-train", "pocket-train"})
 SUITES: Mapping[str, tuple[str, ...]] = {

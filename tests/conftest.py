@@ -37,7 +37,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pocket_data(shared: Path) -> Path:
     """A data folder with the six pocket test sets."""
     from shifts import suite
-    from shifts.pocket import ensure
+    from shifts.synthetic.pocket import ensure
 
     root = shared / "pocket-data"
     for name in suite("pocket"):

@@ -99,7 +99,7 @@ def counted(log: str, args: list[str]) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     step = extract._Run.step
 
-    def noted(run: extract._Run, batch: extract.Batch, streams: list[extract.Stream]) -> None:
+    def noted(run: extract._Run, batch: extract.Batch, streams: list[extract.EncoderJob]) -> None:
         for stream in streams:
             os.write(handle, f"{stream.key.digest()} {batch.rows.start // SHARD_ROWS}\n".encode())
         step(run, batch, streams)
@@ -181,7 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = asked.data or Path(scratch) / "data"
         from shifts import suite
-        from shifts.pocket import ensure
+        from shifts.synthetic.pocket import ensure
 
         for name in (*suite("pocket"), "pocket-train"):
             ensure(name, None, data)

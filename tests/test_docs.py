@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import model_zoo
 import shifts
 from effrob.cli import main
-from effrob.heads import choice
+from effrob.heads import registry as choice
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -16,19 +16,19 @@ from click.testing import CliRunner
 import effrob
 import model_zoo
 import shifts
-from effrob import worker
-from effrob.cells import clean_view
 from effrob.cli import main
-from effrob.evaluator import Evaluation
+from effrob.evaluation import worker
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
+from effrob.evaluation.tasks import clean_view
 from effrob.features import cache as feature_cache
 from effrob.features import extract
 from effrob.heads.probe import Probe
 from effrob.heads.prompts import prompt_set
-from effrob.heads.zeroshot import ZeroShot
-from effrob.request import Request
+from effrob.heads.zero_shot import ZeroShot
 from effrob.results.store import Stored
 from model_zoo import PixelSpec
-from shifts.tree import TreeSource
+from shifts.storage.tree import TreeSource
 
 
 @pytest.fixture

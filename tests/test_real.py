@@ -75,9 +75,9 @@ def test_a_clip_on_real_photographs_scores_as_open_clip_does(real: Path, tiny_cl
     import open_clip
     import torch
 
-    from effrob.evaluator import Evaluation
+    from effrob.evaluation.evaluator import Evaluation
+    from effrob.evaluation.request import Request
     from effrob.heads.prompts import prompt_set
-    from effrob.request import Request
 
     paths = {"results": tmp_path / "r", "cache": tmp_path / "c"}
     options = {
@@ -123,9 +123,9 @@ def test_vit_b_32_scores_as_open_clip_does(real: Path, tmp_path: Path) -> None:
     import open_clip
     import torch
 
-    from effrob.evaluator import Evaluation
+    from effrob.evaluation.evaluator import Evaluation
+    from effrob.evaluation.request import Request
     from effrob.heads.prompts import prompt_set
-    from effrob.request import Request
 
     torch.manual_seed(0)
     state = open_clip.create_model("ViT-B-32").state_dict()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from effrob.writing import strict_json, sweep, temporary, whole_file, whole_folder, write_json
+from effrob.files import strict_json, sweep, temporary, whole_file, whole_folder, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +39,7 @@ def test_json_is_strict_and_sorted(tmp_path: Path) -> None:
 
 
 def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
-    code = "from effrob.writing import temporary; from pathlib import Path; print(temporary(Path('a.npy')))"
+    code = "from effrob.files import temporary; from pathlib import Path; print(temporary(Path('a.npy')))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     dead = tmp_path / ended.stdout.strip()
     alive = temporary(tmp_path / "sub" / "b.npy")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from effrob.errors import EffrobError, near, told
+from effrob.errors import EffrobError, describe_error, suggest
 
 VERBS = {
     "eval": ("effrob.cli.evaluate:command", "Evaluate models: accuracy and effective robustness on each shift."),
@@ -46,7 +46,7 @@ class Verbs(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command is called {args[0]!r}{near(args[0], VERBS)}", ctx)
+            raise click.UsageError(f"no command is called {args[0]!r}{suggest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -77,7 +77,7 @@ def exit_status(error: Exception) -> int | None:
 
 def sentence(error: Exception) -> str:
     """What a user is told."""
-    text = told(error)
+    text = describe_error(error)
     if exit_status(error) is None:
         return f"unexpected {type(error).__name__}: {text or 'no message'} (set EFFROB_TRACEBACK=1 to see where)"
     return text

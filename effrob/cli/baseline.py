@@ -20,9 +20,9 @@ def baseline() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 def list_baselines(as_json: bool) -> None:
     """Every baseline at hand."""
+    from effrob.files import strict_json
     from effrob.robustness.baseline import baseline as find
     from effrob.robustness.baseline import baseline_names
-    from effrob.writing import strict_json
 
     rows = [_summary(find(name)) for name in baseline_names() if name != "measured"]
     if as_json:
@@ -42,8 +42,8 @@ def list_baselines(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 def show(name: str, results: str, as_json: bool) -> None:
     """Members, families, shifts and digest of one baseline."""
+    from effrob.files import strict_json
     from effrob.robustness.baseline import baseline as find
-    from effrob.writing import strict_json
 
     chosen = find(name, Path(results))
     if as_json:

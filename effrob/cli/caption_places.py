@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shifts.caption_variants import Variant
-    from shifts.captions import Captions
+    from shifts.captions.dataset import Captions
+    from shifts.captions.variants import Variant
     from shifts.classes import ClassTable
-    from shifts.tree import Tree
+    from shifts.storage.tree import Tree
 
 
 def table_of(suite: str) -> ClassTable:
     """Class table of a suite; UsageProblem for an unknown one."""
-    from effrob.errors import UsageProblem, near
+    from effrob.errors import UsageProblem, suggest
     from shifts import classes
 
     if suite not in ("imagenet", "pocket"):
-        raise UsageProblem(f"no suite is called {suite!r}{near(suite, ['imagenet', 'pocket'])}")
+        raise UsageProblem(f"no suite is called {suite!r}{suggest(suite, ['imagenet', 'pocket'])}")
     return classes.imagenet() if suite == "imagenet" else classes.pocket()
 
 
 def pocket_root(data: Path | None, name: str) -> Path:
     """A folder that holds a pocket set, drawn into the cache where the data folder lacks it."""
-    from effrob.request import cache_folder
-    from shifts import pocket
+    from effrob.evaluation.request import cache_folder
     from shifts.layout import data_root
+    from shifts.synthetic import pocket
 
     return pocket.ensure(name, None if data is None else data_root(data), cache_folder() / "pocket")
 
@@ -48,7 +48,7 @@ def tree_of(data: Path | None, suite: str) -> Tree:
 def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
     """The captions file named, or the one in the data folder."""
     import shifts
-    from shifts.pocket_draw import CAPTIONS
+    from shifts.synthetic.draw import CAPTIONS
 
     table_of(suite)
     if file is not None:
@@ -64,8 +64,8 @@ def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
 def classes_of(named: str | None, drawn: int | None, table: ClassTable, seed: int) -> tuple[str, ...] | None:
     """The class ids asked for, or None for every class."""
     from effrob.errors import UsageProblem
-    from shifts.caption_export import class_file
-    from shifts.captions import random_classes
+    from shifts.captions.dataset import random_classes
+    from shifts.captions.export import class_file
 
     if named is not None and drawn is not None:
         raise UsageProblem("--classes and --random-classes each choose the classes; give one of them")
@@ -82,7 +82,7 @@ def classes_of(named: str | None, drawn: int | None, table: ClassTable, seed: in
 
 def variants_of(names: tuple[str, ...], prompts: str | None, seed: int) -> list[Variant]:
     """Variants by name, each in the templates of a prompt set where one is named."""
-    from shifts.caption_variants import variant
+    from shifts.captions.variants import variant
 
     templates: tuple[str, ...] = ()
     called = None
@@ -97,9 +97,9 @@ def variants_of(names: tuple[str, ...], prompts: str | None, seed: int) -> list[
 def image_prefix(captions: Captions, data: Path | None, suite: str, out: Path, prefix: str | None, copy: bool) -> str:
     """What a CSV's paths begin with; the images themselves where they must be copied out of an archive."""
     from effrob.errors import UsageProblem
-    from shifts.caption_export import copy_images
-    from shifts.caption_files import new_folder
-    from shifts.folder import FolderTree
+    from shifts.captions.export import copy_images
+    from shifts.captions.files import new_folder
+    from shifts.storage.folder import FolderTree
 
     if copy:
         if not (out / "images").is_dir():

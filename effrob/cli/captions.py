@@ -20,7 +20,7 @@ from effrob.cli.caption_places import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shifts.captions import Report
+    from shifts.captions.dataset import CaptionReport
     from shifts.classes import ClassTable
 
 
@@ -58,8 +58,8 @@ def stats(file: Path | None, data: Path | None, suite: str, wnid: Literal["recor
     FILE is imagenet_captions.json or its zip. [default: imagenet_captions.json or .zip in the data folder]
     """
     import shifts
-    from effrob.writing import strict_json
-    from shifts.captions import read_captions, statistics
+    from effrob.files import strict_json
+    from shifts.captions.dataset import read_captions, statistics
 
     found = captions_file(file, data, suite)
     images, notice = None, None
@@ -112,10 +112,10 @@ def build(
 
     Every arm exported from the build has exactly these images.
     """
-    from effrob.writing import strict_json
-    from shifts.caption_export import build_variants, with_text, write_build
-    from shifts.caption_variants import PAPER
-    from shifts.captions import read_captions, select, statistics
+    from effrob.files import strict_json
+    from shifts.captions.dataset import read_captions, select, statistics
+    from shifts.captions.export import build_variants, with_text, write_build
+    from shifts.captions.variants import PAPER
 
     asked = build_variants(variants or PAPER)
     found = captions_file(file, data, suite)
@@ -166,8 +166,8 @@ def export(
 ) -> None:
     """Write the arms of an experiment, a folder for each variant and format, over identical images."""
     from effrob.errors import UsageProblem
-    from effrob.writing import strict_json
-    from shifts.caption_export import export_csv, export_labels, export_shards, read_build
+    from effrob.files import strict_json
+    from shifts.captions.export import export_csv, export_labels, export_shards, read_build
 
     if not variants and set(formats) != {"labels"}:
         raise UsageProblem("name at least one caption variant: --variant title")
@@ -225,10 +225,10 @@ def match(source: str, out: Path | None, rule: str, several: str, data: Path | N
     SOURCE is an open_clip CSV, a folder of WebDataset shards (or .../{000000..000123}.tar), or pocket-web. The list can be
     learned from, with `--train DIR`, and a second set tested on, with `--shift DIR`, of `effrob eval`.
     """
-    from effrob.writing import strict_json
-    from shifts.text_match_lists import match as matched_by
-    from shifts.text_match_lists import second_set, write_list
-    from shifts.text_match_sources import captioned
+    from effrob.files import strict_json
+    from shifts.captions.matched_lists import match as matched_by
+    from shifts.captions.matched_lists import second_set, write_list
+    from shifts.captions.sources import captioned
 
     root = pocket_root(data, "pocket-web") if source == "pocket-web" else None
     table = table_of(how["suite"] or ("pocket" if source == "pocket-web" else "imagenet"))
@@ -267,9 +267,9 @@ def _matched(counts: Mapping[str, Any], table: ClassTable) -> list[str]:
     return [*lines, f"in {counts['out']}, content {counts['pairs'][:12]}"] if "out" in counts else lines
 
 
-def _report(report: Report, facts: Mapping[str, Any], suite: str) -> list[str]:
+def _report(report: CaptionReport, facts: Mapping[str, Any], suite: str) -> list[str]:
     """What `stats` says to a person."""
-    from shifts.captions import OFFICIAL
+    from shifts.captions.dataset import OFFICIAL
 
     official = f", {OFFICIAL:,} in the published file" if suite == "imagenet" else ""
     lines = [

@@ -39,8 +39,8 @@ def compare(
     """
     from pathlib import Path
 
+    from effrob.files import strict_json
     from effrob.robustness.compare import compare as compare_models
-    from effrob.writing import strict_json
 
     found = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts)
     for notice in found.notices:

@@ -25,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print strict JSON 
 def list_sets(data: Path | None, as_json: bool) -> None:
     """Say of every set where it was found, or which command gets it."""
     import shifts
-    from effrob.writing import strict_json
+    from effrob.files import strict_json
 
     found = shifts.find(data)
     if as_json:
@@ -58,7 +58,7 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
     if there is not None:
         click.echo(f"{name} is there already: {there}; `effrob data check {name}` counts its images")
     elif name.startswith("pocket"):
-        from shifts.pocket_draw import generate
+        from shifts.synthetic.draw import generate
 
         generate(root, [name])
         click.echo(f"{name} was drawn into {locate(name, root)}")
@@ -68,8 +68,8 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
 
 def _known(name: str) -> bool:
     """True for a set with a place of its own; DataMissing, with near matches, for a name nobody knows."""
-    from shifts.archives import archive_of
     from shifts.layout import LAYOUTS
+    from shifts.storage.archives import archive_of
 
     return name in LAYOUTS or archive_of(name) is not None
 
@@ -85,9 +85,9 @@ def _folder(data: Path | None) -> Path:
 
 def _fetch(name: str, root: Path, mirror: str | None, accepted: bool) -> None:
     from effrob.errors import UsageProblem
-    from shifts.archives import archive_of
-    from shifts.fetch import download
     from shifts.layout import SAME_FILES
+    from shifts.storage.archives import archive_of
+    from shifts.storage.fetch import download
 
     archive = archive_of(name)
     wanted = archive.wanted(mirror)
@@ -162,8 +162,8 @@ def index(name: str, data: Path | None) -> None:
 def check(name: str, data: Path | None, partial: bool, every: bool, as_json: bool) -> None:
     """Count the images of a set a class, against the official table, and read a sample of them."""
     import shifts
-    from effrob.request import cache_folder
-    from effrob.writing import strict_json
+    from effrob.evaluation.request import cache_folder
+    from effrob.files import strict_json
 
     shift = shifts.load(name, root=data, partial=partial, generate_into=cache_folder() / "pocket")
     problems = shifts.check_shift(shift, len(shift)) if every else shifts.check_shift(shift)

@@ -86,11 +86,11 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
     run that was interrupted goes on where it stopped.
     """
-    from effrob.request import Request, cache_folder
-    from effrob.rows import Line, rows_of
-    from effrob.writing import strict_json
+    from effrob.evaluation.request import Request, cache_folder
+    from effrob.files import strict_json
+    from effrob.robustness.rows import LineOptions, rows_of
 
-    line = Line(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
+    line = LineOptions(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
     options["shifts"] = options["shifts"] or None
     options["prompts"] = options["prompts"] or ("openai",)
     options["cache"] = options["cache"] or cache_folder()
@@ -100,7 +100,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
         return
     with redirect_stdout(sys.stderr):  # a user's loader or network may print
         with _uncollected():
-            from effrob.evaluator import Evaluation, engine_for, say
+            from effrob.evaluation.evaluator import Evaluation, engine_for, say
 
             evaluation = Evaluation(request)
         report = evaluation.run(engine_for(request))
@@ -132,10 +132,10 @@ def _uncollected() -> Iterator[None]:
 def _print_plan(request: Any, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from effrob.evaluator import Evaluation
-    from effrob.needs import cost, needs_of, pending, unread
-    from effrob.plan import plan
-    from effrob.writing import strict_json
+    from effrob.evaluation.evaluator import Evaluation
+    from effrob.evaluation.needs import cost, needs_of, pending, unread
+    from effrob.evaluation.plan import plan
+    from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):
         evaluation = Evaluation(request, read=False)

@@ -51,11 +51,11 @@ def fit(
     """
     from pathlib import Path
 
+    from effrob.files import strict_json
     from effrob.robustness.baseline import baseline as find
     from effrob.robustness.baseline import default_baseline, in_suite
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
-    from effrob.writing import strict_json
 
     if model is not None:
         _multiverse(model, shifts, baseline, Path(results), as_json)
@@ -80,8 +80,8 @@ def fit(
 
 
 def _multiverse(model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool) -> None:
+    from effrob.files import strict_json
     from effrob.robustness.multiverse import multiverse_of
-    from effrob.writing import strict_json
 
     found = multiverse_of(model, shifts, (baseline,) if baseline else (), results)
     if as_json:

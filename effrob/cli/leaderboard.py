@@ -42,10 +42,10 @@ def command(
     """
     from effrob.leaderboard.gather import gather, uncollected
     from effrob.leaderboard.write import write_board
-    from effrob.rows import Line
+    from effrob.robustness.rows import LineOptions
 
     with uncollected():
-        text = write_board(gather(results, published), Line(baseline, axis, scale), form, out, top)
+        text = write_board(gather(results, published), LineOptions(baseline, axis, scale), form, out, top)
     if text is not None:
         click.echo(text, nl=False)
     else:

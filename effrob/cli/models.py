@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 def command(spec: str | None, as_json: bool) -> None:
     """List models by scheme with their default weights, or show what is known of one SPEC without loading weights."""
-    from effrob.writing import strict_json
+    from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):  # a user's loader may print
         rows = [_one(spec)] if spec else _every()
@@ -95,8 +95,8 @@ def _published(spec: str) -> list[dict[str, Any]]:
 
 def _cached(digest: str) -> list[dict[str, Any]]:
     """Feature sets of these weights in the cache."""
+    from effrob.evaluation.request import cache_folder
     from effrob.features.cache import FeatureCache
-    from effrob.request import cache_folder
 
     cache = FeatureCache(cache_folder())
     return [

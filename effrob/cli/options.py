@@ -11,10 +11,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _known(value: str, known: list[str], what: str) -> str:
-    from effrob.errors import UsageProblem, near
+    from effrob.errors import UsageProblem, suggest
 
     if value not in known:
-        raise UsageProblem(f"no {what} is named {value!r}{near(value, known)}")
+        raise UsageProblem(f"no {what} is named {value!r}{suggest(value, known)}")
     return value
 
 

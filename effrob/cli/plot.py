@@ -46,9 +46,9 @@ def command(
     """
     from effrob.leaderboard.figure import draw, panel
     from effrob.leaderboard.gather import gather
-    from effrob.rows import Line
+    from effrob.robustness.rows import LineOptions
 
-    line = Line(baseline, axis, scale)
+    line = LineOptions(baseline, axis, scale)
     gathered = gather(results, published)
     found, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(found, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]

@@ -14,7 +14,7 @@ import click
 def command(name: str | None, as_json: bool) -> None:
     """List the test sets, or show one: classes, images, licence, citation and where it is looked for."""
     import shifts
-    from effrob.writing import strict_json
+    from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):  # another package's sets are imported here, and may print
         described = [shifts.describe(each) for each in ([name] if name else shifts.names())]

@@ -28,8 +28,8 @@ def study() -> None:
 @JSON
 def list_studies(as_json: bool) -> None:
     """List the studies that ship."""
+    from effrob.files import strict_json
     from effrob.studies.reader import read, shipped
-    from effrob.writing import strict_json
 
     found = [read(path) for path in shipped().values()]
     if as_json:
@@ -58,8 +58,8 @@ def show(name: str, as_json: bool) -> None:
     """Show a study as it is written; a start for one of your own."""
     from dataclasses import asdict
 
+    from effrob.files import strict_json
     from effrob.studies.reader import find, path_of
-    from effrob.writing import strict_json
 
     found = find(name)
     if not as_json:
@@ -80,10 +80,10 @@ def show(name: str, as_json: bool) -> None:
 @JSON
 def run_study(name: str, results: Path, figure: Path | None, as_json: bool) -> None:
     """Run a study: effective robustness of each arm on each shift, contrasts with intervals, verdicts and caveats."""
+    from effrob.files import strict_json
     from effrob.studies.finding import run
     from effrob.studies.reader import find
     from effrob.studies.report import report
-    from effrob.writing import strict_json
 
     found = run(find(name), results)
     if as_json:
@@ -115,10 +115,10 @@ def run_study(name: str, results: Path, figure: Path | None, as_json: bool) -> N
 @JSON
 def summary(names: tuple[str, ...], trained: Path | None, into: Path | None, results: Path, as_json: bool) -> None:
     """Rank what can be ranked: one table of studies, all that ship where none is named."""
+    from effrob.files import strict_json
     from effrob.studies import summary as sums
     from effrob.studies.finding import run
     from effrob.studies.reader import find, shipped
-    from effrob.writing import strict_json
 
     reported = None if trained is None else sums.read_report(trained)
     ranked = sums.summarise(run(find(name), results) for name in names or shipped())

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from effrob.engines.engine import Job, Outcome, Work
-from effrob.errors import UsageProblem, told
+from effrob.errors import UsageProblem, describe_error
 
 RETRIES = 3  # times a job is given to another worker after its worker died
 
@@ -54,7 +54,7 @@ class RayEngine:
                     try:
                         ended[number] = work.absorb(ray.get(reference))
                     except ray.exceptions.RayTaskError as error:  # the job ran and raised what no job should
-                        ended[number] = Outcome(jobs[number], told(error.cause or error))
+                        ended[number] = Outcome(jobs[number], describe_error(error.cause or error))
                     except ray.exceptions.RayError as error:
                         why = (str(error).strip().splitlines() or ["a worker died"])[0]
                         ended[number] = Outcome(jobs[number], f"its workers died {RETRIES + 1} times ({why})")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import IncompleteFeatures, StaleCache
-from effrob.writing import strict_json, whole_file, write_json
+from effrob.files import strict_json, whole_file, write_json
 
 EXTRACTOR = 1
 SHARD_ROWS = 512

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from effrob.errors import IncompleteFeatures
-from effrob.features.batches import Batch, Batches, Crops, Geometry
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
-from effrob.features.forward import Network
-from effrob.features.lane import Arrival, Lane, Promised
+from effrob.features.loader import Batch, Batches, Crops, Geometry
 from effrob.features.pixel_cache import PixelCache, PixelKey, shard_of
+from effrob.features.runner import Network
 from effrob.features.threads import alone, cores, divide, torch_threads_kept
+from effrob.features.transfer import Arrival, DeviceTransfer, Promised
 from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
@@ -50,7 +50,7 @@ class Pass:
 
 
 @dataclass
-class Stream:
+class EncoderJob:
     """One encoder's share of a pass: where its rows go, and which are missing."""
 
     encoder: Encoder
@@ -87,7 +87,7 @@ class _Rows:
 
 
 def extract(
-    source: ImageSource, border: int, streams: Sequence[Stream], cache: FeatureCache, how: Pass, label: str
+    source: ImageSource, border: int, streams: Sequence[EncoderJob], cache: FeatureCache, how: Pass, label: str
 ) -> dict[str, str]:
     """Fill every stream's missing rows from one pass over `source`; returns {model digest: what its network raised}.
 
@@ -98,7 +98,7 @@ def extract(
     shards = sorted({(part.start, part.stop) for stream in streams for part in stream.missing})
     ranges = list(_cut([range(a, b) for a, b in shards], how.batch_size))
     crops = Crops(source, border, how.path, [stream.encoder for stream in streams])
-    needed: dict[int, list[Stream]] = {}
+    needed: dict[int, list[EncoderJob]] = {}
     for stream in streams:
         for part in stream.missing:
             needed.setdefault(part.start // SHARD_ROWS, []).append(stream)
@@ -106,7 +106,7 @@ def extract(
     def wanted(rows: range) -> set[Geometry]:
         return {stream.geometry for stream in needed[rows.start // SHARD_ROWS]}
 
-    lane = Lane(streams[0].encoder.device)
+    lane = DeviceTransfer(streams[0].encoder.device)
     kept, keys = _pixel_cache(how, streams, border, shards)
     threads = how.decode_threads or cores()
     with contextlib.ExitStack() as stack:
@@ -136,13 +136,13 @@ def extract(
 class _Run:
     """The networks of a pass, what of theirs is under way, and the thread that writes their shards."""
 
-    def __init__(self, streams: Sequence[Stream], cache: FeatureCache, how: Pass, lane: Lane) -> None:
+    def __init__(self, streams: Sequence[EncoderJob], cache: FeatureCache, how: Pass, lane: DeviceTransfer) -> None:
         self.failed: dict[str, str] = {}
         self._cache, self._lane = cache, lane
         self._networks = {id(stream): Network(stream.encoder, how.precision, how.compiled) for stream in streams}
         self._rows = {id(stream): _Rows(stream.key.n) for stream in streams}
-        self._coming: deque[list[tuple[Stream, range, Arrival]]] = deque()
-        self._writing: deque[tuple[Stream, Future[None]]] = deque()
+        self._coming: deque[list[tuple[EncoderJob, range, Arrival]]] = deque()
+        self._writing: deque[tuple[EncoderJob, Future[None]]] = deque()
         self._beside: ThreadPoolExecutor | None = None
         self._depth = lane.depth
         self._open = contextlib.ExitStack()
@@ -170,10 +170,10 @@ class _Run:
             threads = ThreadPoolExecutor(batches, thread_name_prefix="network", initializer=alone)
             self._beside, self._depth = self._open.enter_context(threads), batches
 
-    def step(self, batch: Batch, streams: Sequence[Stream]) -> None:
+    def step(self, batch: Batch, streams: Sequence[EncoderJob]) -> None:
         """One batch through every network that wants it; takes in what has come home meanwhile."""
         there = {}
-        under_way: list[tuple[Stream, range, Arrival]] = []
+        under_way: list[tuple[EncoderJob, range, Arrival]] = []
         for stream in streams:
             if stream.name in self.failed:
                 continue
@@ -186,13 +186,13 @@ class _Run:
         self._coming.append(under_way)
         self.drain(self._depth)
 
-    def _begin(self, stream: Stream, pixels: torch.Tensor) -> Arrival:
+    def _begin(self, stream: EncoderJob, pixels: torch.Tensor) -> Arrival:
         """A batch on its way through one network."""
         if self._beside is None:
             return self._lane.fetch(self._through(stream, pixels))
         return Promised(self._beside.submit(self._through, stream, pixels))
 
-    def _through(self, stream: Stream, pixels: torch.Tensor) -> torch.Tensor:
+    def _through(self, stream: EncoderJob, pixels: torch.Tensor) -> torch.Tensor:
         features = self._networks[id(stream)](pixels)
         if features.shape != (len(pixels), stream.encoder.dim):
             wanted = (len(pixels), stream.encoder.dim)
@@ -219,7 +219,7 @@ class _Run:
             except IncompleteFeatures as error:
                 self.failed.setdefault(stream.name, str(error))
 
-    def _fail(self, stream: Stream, rows: range, error: Exception) -> None:
+    def _fail(self, stream: EncoderJob, rows: range, error: Exception) -> None:
         told = (str(error).strip().splitlines() or [""])[0]
         if not told or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
             told = f"{type(error).__name__}: {told}".rstrip(": ")
@@ -237,7 +237,7 @@ def _cut(missing: Iterable[range], size: int) -> Iterator[range]:
 
 
 def _pixel_cache(
-    how: Pass, streams: Sequence[Stream], border: int, shards: Sequence[tuple[int, int]]
+    how: Pass, streams: Sequence[EncoderJob], border: int, shards: Sequence[tuple[int, int]]
 ) -> tuple[PixelCache | None, dict[Geometry, PixelKey]]:
     """The cache of crops, if one was asked for and what is missing from it fits on its disk; its size is told beforehand."""
     if how.pixel_cache is None:

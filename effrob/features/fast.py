@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from effrob.features.pixels import MAX_PIXELS, resized_size, window
+from effrob.features.transforms import MAX_PIXELS, resized_size, window
 from model_zoo.pixels import PixelSpec
 
 FILTERS = ("bicubic", "bilinear")

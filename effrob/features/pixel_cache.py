@@ -25,7 +25,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from effrob.features.cache import SHARD_ROWS
-from effrob.writing import temporary, write_json
+from effrob.files import temporary, write_json
 from model_zoo.pixels import PixelSpec
 
 Crops = NDArray[np.uint8]

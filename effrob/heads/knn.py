@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import torch
 
-from effrob.heads.blocks import read_rows
-from effrob.heads.head import Readout, Training
-from effrob.heads.holdout import train_facts, usable
+from effrob.heads.classifier import LinearClassifier, Training
+from effrob.heads.splits import train_facts, usable
+from effrob.logistic.feature_blocks import read_rows
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -23,7 +23,7 @@ BLOCK = 16384  # training rows compared at a time
 
 
 @dataclass(frozen=True)
-class Neighbours(Readout):
+class Neighbours(LinearClassifier):
     """Votes in place of a linear map; `train` is streamed, so nothing is kept of it."""
 
     train: Training | None = None
@@ -60,7 +60,7 @@ class Knn:
     k: int = NEIGHBOURS
     name: str = "knn"
 
-    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach."""
         train = usable(train, self.name)
         k = min(self.k, len(train.rows))

@@ -16,11 +16,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.holdout import FRACTION, split
-from effrob.heads.path import TOL, Rules, fit_path
-from effrob.heads.point import ProbePoint
-from effrob.heads.problem import check_strengths
+from effrob.heads.splits import FRACTION, split
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.regularization_path import TOL, Rules, fit_path
+from effrob.logistic.solution import ProbePoint
+from effrob.logistic.validation import check_strengths
 
 Floats = NDArray[np.float64]
 SMALL = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from effrob.errors import UsageProblem
-from effrob.heads.head import Readout, Training
+from effrob.heads.classifier import LinearClassifier, Training
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -19,7 +19,7 @@ class Native:
     name: str = "native"
     digest: str = "native"
 
-    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> LinearClassifier:
         """Raises UsageProblem where the model has no classifier, or one over other classes."""
         assert encoder is not None
         classifier, wanted = encoder.classifier, len(labels.parent_ids)
@@ -34,6 +34,6 @@ class Native:
             )
         columns = torch.arange(wanted)
         if classifier.weight is None:
-            return Readout(None, None, columns, normalise=False)
+            return LinearClassifier(None, None, columns, normalise=False)
         bias = None if classifier.bias is None else classifier.bias.detach().float().cpu()
-        return Readout(classifier.weight.detach().float().cpu(), bias, columns, normalise=False)
+        return LinearClassifier(classifier.weight.detach().float().cpu(), bias, columns, normalise=False)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.head import Readout, Training
-from effrob.heads.holdout import FRACTION, split, train_facts, usable
+from effrob.heads.classifier import LinearClassifier, Training
 from effrob.heads.linear import choose, judged
-from effrob.heads.path import Rules, fit_path, walk_path
-from effrob.heads.point import ProbePoint
+from effrob.heads.splits import FRACTION, split, train_facts, usable
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.regularization_path import Rules, fit_path, walk_path
+from effrob.logistic.solution import ProbePoint
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -36,7 +36,7 @@ class Probe:
     seed: int = 0
     name: str = "linear-probe"
 
-    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach (see `usable`), ValueError for features not finite."""
         train = usable(train, self.name)
         whole = features_of(train)

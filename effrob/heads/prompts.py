@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 
 NAMES = ("openai", "simple", "name-only", "photo-only")
 
@@ -55,7 +55,7 @@ def prompt_set(name_or_file: str) -> PromptSet:
         return PromptSet(name_or_file, _shipped()[name_or_file])
     path = Path(name_or_file)
     if not path.is_file():
-        raise UsageProblem(f"no prompt set and no file is called {name_or_file!r}{near(name_or_file, NAMES)}")
+        raise UsageProblem(f"no prompt set and no file is called {name_or_file!r}{suggest(name_or_file, NAMES)}")
     try:
         templates = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.head import Readout, Training
-from effrob.heads.holdout import FRACTION, split, train_facts, usable
+from effrob.heads.classifier import LinearClassifier, Training
+from effrob.heads.splits import FRACTION, split, train_facts, usable
+from effrob.logistic.feature_blocks import FeatureBlocks
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -82,7 +82,7 @@ class RidgeHead:
     seed: int = 0
     name: str = "ridge"
 
-    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach, ValueError for features that are not finite."""
         train = usable(train, self.name)
         parts = split(train.targets, FRACTION, self.seed)
@@ -110,7 +110,7 @@ class RidgeHead:
             "held_out": {"part": FRACTION, "rows": len(right), "seed": self.seed},
             "train": train_facts(train),
         }
-        return Readout(weight, bias, torch.arange(len(bias)), normalise=False, facts={"ridge": facts})
+        return LinearClassifier(weight, bias, torch.arange(len(bias)), normalise=False, facts={"ridge": facts})
 
 
 def judged(

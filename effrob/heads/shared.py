@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effrob.errors import UsageProblem, near
-from effrob.results.record import Asked
-from effrob.writing import whole_file
+from effrob.errors import UsageProblem, suggest
+from effrob.files import whole_file
+from effrob.results.record import EvalSpec
 from model_zoo.pixels import PixelSpec
 from model_zoo.registration import config_file
 
 if TYPE_CHECKING:
-    from effrob.heads.head import Readout, Training
+    from effrob.heads.classifier import LinearClassifier, Training
     from model_zoo.encoder import Encoder, Identity
     from shifts.labels import LabelSpace
 
@@ -35,7 +35,7 @@ SAME = (
 )  # what features must share for a probe to fit them
 
 
-def trained_path(cache: Path, asked: Asked) -> Path:
+def trained_path(cache: Path, asked: EvalSpec) -> Path:
     """Where the readout of a head that learned is kept: by features, head and training set, and by no test set."""
     pixels = PixelSpec.from_json(asked.pixels).digest()
     about = [asked.model_digest, asked.layer, asked.precision, asked.head_digest, pixels, asked.pixel_path]
@@ -48,8 +48,8 @@ def export(record: Path, cache: Path, out: Path) -> dict[str, Any]:
 
     Raises UsageProblem where the record's head learned nothing that could be shared, or its readout is gone.
     """
-    from effrob.heads.choice import WITHOUT_TRAINING
-    from effrob.heads.head import load_readout, save_readout
+    from effrob.heads.classifier import load_readout, save_readout
+    from effrob.heads.registry import WITHOUT_TRAINING
     from effrob.results.store import read
 
     if not (record / "record.json").is_file():
@@ -127,7 +127,7 @@ class Imported:
         path = folder() / f"{called}.safetensors"
         if not NAME.fullmatch(called) or not path.is_file():
             raise UsageProblem(
-                f"no probe is called {called!r}{near(called, imported_names())}; `effrob probe import FILE` makes one known"
+                f"no probe is called {called!r}{suggest(called, imported_names())}; `effrob probe import FILE` makes one known"
             )
         return path
 
@@ -151,8 +151,8 @@ class Imported:
             return None
         return f"{self.name} was trained on features of {about['model']}, which differ here in {', '.join(differ)}"
 
-    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> Readout:
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> LinearClassifier:
         """The readout as it was exported."""
-        from effrob.heads.head import load_readout
+        from effrob.heads.classifier import load_readout
 
         return load_readout(self.file)

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from effrob.leaderboard.cell import Cell
+from effrob.leaderboard.cell import ScoredShift
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.robustness.baseline import PUBLISHED
-from effrob.rows import FOUR, Line
+from effrob.robustness.rows import FOUR, LineOptions
 
 BASELINES = {"imagenet": tuple(PUBLISHED), "pocket": ("pocket",)}
 AXES, SCALES = ("clean", "full"), ("logit", "probit")
@@ -25,7 +25,7 @@ class Analysis:
     """The rows of one suite under one line, in the order of every other analysis of that suite."""
 
     suite: str
-    line: Line
+    line: LineOptions
     rows: tuple[BoardRow, ...]
     board: Board
 
@@ -35,7 +35,7 @@ class Analysis:
         return "|".join((self.suite, str(self.line.baseline), self.line.axis, self.line.scale))
 
 
-def analyses(gathered: Gathered, chosen: Line) -> dict[str, list[Analysis]]:
+def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, list[Analysis]]:
     """Suite -> its analyses, the chosen line's first. A baseline without a line for any of the four shifts is left out."""
     found: dict[str, list[Analysis]] = {}
     present = {row.suite for row in gathered.rows(chosen)}
@@ -43,23 +43,23 @@ def analyses(gathered: Gathered, chosen: Line) -> dict[str, list[Analysis]]:
         first = chosen.baseline_for(FOUR[suite][0])
         names = dict.fromkeys([first, *BASELINES[suite]])
         usable = [name for name in names if _has_a_line(gathered, name, suite)] or [first]
-        choices = [Line(name, axis, scale) for name in usable for axis in AXES for scale in SCALES]
+        choices = [LineOptions(name, axis, scale) for name in usable for axis in AXES for scale in SCALES]
         choices.sort(key=lambda line: (line.baseline, line.axis, line.scale) != (first, chosen.axis, chosen.scale))
         found[suite] = [_analysis(gathered, suite, line) for line in choices]
     return found
 
 
 def _has_a_line(gathered: Gathered, baseline: str, suite: str) -> bool:
-    lines = gathered.lines(Line(baseline))
+    lines = gathered.lines(LineOptions(baseline))
     return any(not isinstance(lines.at(shift, "clean"), str) for shift in FOUR[suite])
 
 
-def _analysis(gathered: Gathered, suite: str, line: Line) -> Analysis:
+def _analysis(gathered: Gathered, suite: str, line: LineOptions) -> Analysis:
     rows = tuple(row for row in gathered.rows(line) if row.suite == suite)
     return Analysis(suite, line, rows, board(rows))
 
 
-def survival(cells: Sequence[Cell | None]) -> Mapping[str, int]:
+def survival(cells: Sequence[ScoredShift | None]) -> Mapping[str, int]:
     """Verdict -> number of analyses that give it. An analysis counts once: a row without the clean axis has one axis."""
     distinct = {
         (cell.baseline, cell.axis, cell.scale): cell.effective.verdict

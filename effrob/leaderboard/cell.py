@@ -19,8 +19,8 @@ from effrob.robustness.baseline import MEANS, baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.judging import judge
+from effrob.robustness.rows import FOUR, ROBUSTNESS, LineOptions
 from effrob.robustness.scale import LOGIT
-from effrob.rows import FOUR, ROBUSTNESS, Line
 
 Z95 = 1.959963984540054
 
@@ -29,7 +29,7 @@ Z95 = 1.959963984540054
 class Lines:
     """The lines a board stands on: the command's choice, and the records a `measured` baseline would be made of."""
 
-    line: Line
+    line: LineOptions
     results: Path
 
     @functools.cache  # noqa: B019 -- a board lives as long as its command
@@ -48,7 +48,7 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class ScoredShift:
     """An accuracy and, where a line and a clean accuracy exist, its effective robustness.
 
     clean        on the shift's own classes; None where the source gives none
@@ -136,7 +136,7 @@ def cell(
     model: str = "",
     source: str = "measured",
     record: Path | None = None,
-) -> Cell:
+) -> ScoredShift:
     """Judge one accuracy on the axis given: `clean` looks at class-matched accuracy, `full` at that on all classes.
 
     A model measured here, with the folder of its record, is judged as `effrob eval` judges it: without its own pull on the
@@ -157,7 +157,7 @@ def cell(
             if record is not None
             else assess(against, clean=x, shift=accuracy, model=model if own else None)
         )
-    return Cell(
+    return ScoredShift(
         shift=shift,
         accuracy=accuracy,
         clean=clean,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from effrob.leaderboard.cell import Cell
+from effrob.leaderboard.cell import ScoredShift
 from effrob.robustness.correction import adjust
 from effrob.robustness.effective import Effective
 from effrob.robustness.many import p_values
@@ -34,15 +34,15 @@ class Discovery(NamedTuple):
 NONE = Discovery(None, None)
 
 
-def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict[Cell, Discovery]:
+def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict[ScoredShift, Discovery]:
     """Every cell with a p-value, and its q among the cells that are asked together.
 
     Asked together are the cells of one suite and one kind, measured or published, so that what is shown beside a user's
     own models cannot lend them significance. The diagnostic set (`diagnostic`: suite -> shift) is a question of its own,
     and an extrapolated cell, of which nothing is claimed, is none.
     """
-    asked: dict[tuple[bool, str, bool], list[Cell]] = {}
-    judged: list[tuple[Cell, Effective]] = []
+    asked: dict[tuple[bool, str, bool], list[ScoredShift]] = {}
+    judged: list[tuple[ScoredShift, Effective]] = []
     for row in rows:
         for shift, cell in row.cells.items():
             if cell.effective is None:
@@ -51,7 +51,7 @@ def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict
             if not cell.effective.extrapolated:
                 asked.setdefault((row.measured, row.suite, shift == diagnostic.get(row.suite)), []).append(cell)
     p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
-    q: dict[Cell, float | None] = {}
+    q: dict[ScoredShift, float | None] = {}
     for cells in asked.values():
         q |= zip(cells, adjust([p[cell] for cell in cells], "fdr"))
     return {cell: Discovery(p[cell], q.get(cell)) for cell in p}

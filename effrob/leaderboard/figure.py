@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
+from effrob.files import whole_file
 from effrob.leaderboard.cell import Lines
 from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
 from effrob.leaderboard.render import SHORT
@@ -19,7 +20,6 @@ from effrob.leaderboard.table import Board
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as scale_named
-from effrob.writing import whole_file
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column and the width of a page
 FORMATS = (".png", ".pdf", ".svg")
@@ -76,7 +76,7 @@ def panel(found: Board, lines: Lines, shift: str) -> Panel:
     every, left = points(found, shift, axis)
     if not every and not left:
         known = [*dict.fromkeys(name for row in found.rows for name in row.cells), "mean-of-four"]
-        raise UsageProblem(f"no row has an accuracy on {shift!r}{near(shift, known)}")
+        raise UsageProblem(f"no row has an accuracy on {shift!r}{suggest(shift, known)}")
     shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
     kept = [p for p in shown if p.x >= LOWEST] or shown
     return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))

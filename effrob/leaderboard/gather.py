@@ -13,7 +13,7 @@ from effrob.leaderboard.records import DEFAULT, measured_rows, verified
 from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.leaderboard.tables import published_rows, table_names
 from effrob.results.store import Stored
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +25,15 @@ class Gathered:
     results: Path
     problems: tuple[str, ...]
 
-    def lines(self, line: Line) -> Lines:
+    def lines(self, line: LineOptions) -> Lines:
         return Lines(line, self.results)
 
-    def rows(self, line: Line) -> list[BoardRow]:
+    def rows(self, line: LineOptions) -> list[BoardRow]:
         """Every row judged by a line, in an order that does not depend on the line."""
         lines = self.lines(line)
         return [*measured_rows(self.records, lines), *published_rows(self.tables, lines)]
 
-    def board(self, line: Line) -> Board:
+    def board(self, line: LineOptions) -> Board:
         return board(self.rows(line), self.problems)
 
 

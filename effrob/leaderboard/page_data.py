@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
-from effrob.leaderboard.cell import Cell, Lines
+from effrob.leaderboard.cell import Lines, ScoredShift
 from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE, SHORT
@@ -18,7 +18,7 @@ from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
 from effrob.results.accuracy import mean_accuracy
 from effrob.results.store import slug
 from effrob.robustness.baseline import MEANS
-from effrob.rows import FOUR
+from effrob.robustness.rows import FOUR
 
 DIGITS = 7
 LOW, HIGH = 0.002, 0.995  # clean accuracies a line is drawn between
@@ -106,7 +106,7 @@ def _row(
     }
 
 
-def _accuracy(cell: Cell, everywhere: Sequence[Cell]) -> list[Any]:
+def _accuracy(cell: ScoredShift, everywhere: Sequence[ScoredShift]) -> list[Any]:
     """[accuracy, low, high, class-matched clean accuracy or null, images, counts of each verdict over the analyses]."""
     clean = None if cell.clean is None else rounded(cell.clean.value)
     counts = survival(everywhere)
@@ -137,7 +137,7 @@ def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
     return [*means, of_mean, standing.rank, standing.best, standing.worst, REACHES.index(row.reach), row.axis]
 
 
-def _cell(analysis: Analysis, cell: Cell | None) -> list[Any] | int:
+def _cell(analysis: Analysis, cell: ScoredShift | None) -> list[Any] | int:
     """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated, q]; 0 for none."""
     if cell is None or cell.effective is None or cell.effective.verdict is None:
         return 0

@@ -18,7 +18,7 @@ from effrob.leaderboard.table import Board, BoardRow
 from effrob.results.accuracy import mean_accuracy
 from effrob.robustness.baseline import MEANS
 from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import Scale
 from model_zoo.cards import ModelCard, card_of_row, card_of_spec
 from model_zoo.registration import saved
@@ -120,7 +120,7 @@ def curves(fit: RobustnessFit, x_low: float, x_high: float) -> list[Curve]:
     ]
 
 
-def _curve(line: Line, fit: RobustnessFit, low: float, high: float) -> Curve:
+def _curve(line: BaselineLine, fit: RobustnessFit, low: float, high: float) -> Curve:
     scale = fit.scale
     tx = np.linspace(scale.to(low), scale.to(high), GRID)
     height = line.slope * tx + line.intercept

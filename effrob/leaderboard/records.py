@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from effrob.errors import EffrobError, UsageProblem
-from effrob.leaderboard.cell import Cell, Lines, cell, robustness_of_mean
+from effrob.leaderboard.cell import Lines, ScoredShift, cell, robustness_of_mean
 from effrob.leaderboard.table import BoardRow
 from effrob.results.accuracy import Accuracy
 from effrob.results.record import Counts
 from effrob.results.store import Stored, read
-from effrob.rows import FOUR
+from effrob.robustness.rows import FOUR
 
 DEFAULT = Path("effrob-results")
 
@@ -164,7 +164,7 @@ def _accuracy(counts: Counts | None) -> Accuracy | None:
     return None if counts is None or counts.n == 0 else counts.accuracy
 
 
-def _cell(stored: Stored, lines: Lines) -> Cell:
+def _cell(stored: Stored, lines: Lines) -> ScoredShift:
     record = stored.record
     return cell(
         lines,

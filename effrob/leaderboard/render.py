@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effrob.leaderboard.cell import Cell
+from effrob.leaderboard.cell import ScoredShift
 from effrob.leaderboard.table import DIAGNOSTIC, Board, BoardRow
 from effrob.results.accuracy import Accuracy
-from effrob.rows import FOUR, ROBUSTNESS
+from effrob.robustness.rows import FOUR, ROBUSTNESS
 
 SHORT = {
     "imagenet-v2": "V2",
@@ -107,7 +107,7 @@ def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1
     return f" [{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
 
 
-def marks(cell: Cell, stands: bool) -> str:
+def marks(cell: ScoredShift, stands: bool) -> str:
     """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only.
 
     stands  whether the departure does at the board's false discovery rate
@@ -180,7 +180,7 @@ def _cells(found: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
     return [_text(text) for text in (*facts, *(_shift(found, row.cells.get(shift)) for shift in shifts))]
 
 
-def _shift(found: Board, cell: Cell | None) -> str:
+def _shift(found: Board, cell: ScoredShift | None) -> str:
     if cell is None:
         return "-"
     accuracy = percent(cell.accuracy.value) + interval(cell.accuracy_ci95)
@@ -225,7 +225,7 @@ def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
     }
 
 
-def _cell_json(found: Board, cell: Cell) -> dict[str, Any]:
+def _cell_json(found: Board, cell: ScoredShift) -> dict[str, Any]:
     p, q = found.discovery(cell)
     return {**cell.as_json(), "p_value": p, "q_value": q}
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from effrob.errors import UsageProblem
+from effrob.files import temporary
 from effrob.leaderboard.analyses import Analysis, analyses, survival
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
@@ -21,8 +22,7 @@ from effrob.leaderboard.points import card_of, family, group_of
 from effrob.leaderboard.render import SHORT, csv_text, how, interval, percent
 from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.results.store import slug
-from effrob.rows import Line
-from effrob.writing import temporary
+from effrob.robustness.rows import LineOptions
 from model_zoo.published import source
 
 MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
@@ -30,7 +30,7 @@ SCRIPTS = ("theme", "data", "state", "rows", "place", "chart", "table", "picked"
 OURS = ("board.css", *(f"{name}.js" for name in SCRIPTS))
 
 
-def write_site(gathered: Gathered, line: Line, out: Path) -> int:
+def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
     """Write the page into the folder `out`, which appears whole; returns the number of rows on it.
 
     A folder this function wrote before is replaced. Raises UsageProblem where `out` holds anything else, and where

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from effrob.leaderboard.cell import Cell, Interval
+from effrob.leaderboard.cell import Interval, ScoredShift
 from effrob.leaderboard.discoveries import NONE, Discovery, discoveries
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.effective import Effective
-from effrob.rows import FOUR
+from effrob.robustness.rows import FOUR
 
 DIAGNOSTIC = {"imagenet": "imagenet-a", "pocket": "pocket-a"}
 REACHES = ("within", "above", "below", "unranked")
@@ -51,7 +51,7 @@ class BoardRow:
     suite: str
     axis: str
     clean_full: Accuracy | None
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, ScoredShift]
     of_mean: Effective | None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class BoardRow:
         return any(cell.partial for cell in self.cells.values())
 
     @functools.cached_property
-    def four(self) -> tuple[Cell, ...] | None:
+    def four(self) -> tuple[ScoredShift, ...] | None:
         """The four cells a mean is over, or None unless each has an effective robustness."""
         found = [self.cells.get(shift) for shift in FOUR[self.suite]]
         whole = tuple(cell for cell in found if cell is not None and cell.effective_robustness is not None)
@@ -119,7 +119,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankRange:
     """A row's rank in its group, and the ranks its interval leaves open; None where there is no mean."""
 
     rank: int | None
@@ -147,9 +147,9 @@ class Board:
         return {group: tuple(found[group]) for group in sorted(found, key=lambda g: (*g[:3], REACHES.index(g.reach)))}
 
     @functools.cached_property
-    def standings(self) -> dict[int, Standing]:
+    def standings(self) -> dict[int, RankRange]:
         """id(row) -> standing. Equal means share a rank; the open ranks are those of rows whose intervals overlap."""
-        found: dict[int, Standing] = {}
+        found: dict[int, RankRange] = {}
         for rows in self.groups.values():
             ranked = [row for row in rows if row.mean_logit is not None]
             ends = [row.mean_logit_ci95 or Interval(-math.inf, math.inf) for row in ranked]
@@ -159,19 +159,19 @@ class Board:
                 rank = found[id(ranked[place - 1])].rank if tied else place + 1
                 surely_above = len(lows) - bisect_right(lows, end.high)
                 surely_below = bisect_left(highs, end.low)
-                found[id(row)] = Standing(rank, surely_above + 1, len(ranked) - surely_below, len(ranked))
+                found[id(row)] = RankRange(rank, surely_above + 1, len(ranked) - surely_below, len(ranked))
             for row in rows:
-                found.setdefault(id(row), Standing(None, None, None, len(ranked)))
+                found.setdefault(id(row), RankRange(None, None, None, len(ranked)))
         return found
 
-    def standing(self, row: BoardRow) -> Standing:
+    def standing(self, row: BoardRow) -> RankRange:
         return self.standings[id(row)]
 
     @functools.cached_property
-    def _discoveries(self) -> dict[Cell, Discovery]:
+    def _discoveries(self) -> dict[ScoredShift, Discovery]:
         return discoveries(self.rows, DIAGNOSTIC)
 
-    def discovery(self, cell: Cell) -> Discovery:
+    def discovery(self, cell: ScoredShift) -> Discovery:
         """The cell's p-value, and its q among all that the board asks."""
         return self._discoveries.get(cell, NONE)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.cell import Lines, cell, robustness_of_mean
 from effrob.leaderboard.table import BoardRow
 from effrob.results.accuracy import Accuracy
-from effrob.rows import FOUR
+from effrob.robustness.rows import FOUR
 from model_zoo.published import PublishedAccuracy, largest_sizes, published, sources
 
 SUITE = "imagenet"
@@ -22,7 +22,7 @@ def table_names(asked: str) -> list[str]:
     names = [name.strip().replace("-", "_") for name in asked.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise UsageProblem(f"no published table is named {name!r}{near(name, [*known, 'all', 'none'])}")
+            raise UsageProblem(f"no published table is named {name!r}{suggest(name, [*known, 'all', 'none'])}")
     return list(dict.fromkeys(names))
 
 

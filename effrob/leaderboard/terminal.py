@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from effrob.rows import Row
+from effrob.robustness.rows import Row
 
 HEADINGS = (
     "model",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from effrob.errors import UsageProblem
+from effrob.files import whole_file
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.table import Board
-from effrob.rows import Line
-from effrob.writing import whole_file
+from effrob.robustness.rows import LineOptions
 
 
-def write_board(gathered: Gathered, line: Line, form: str, out: Path | None, top: int | None = None) -> str | None:
+def write_board(
+    gathered: Gathered, line: LineOptions, form: str, out: Path | None, top: int | None = None
+) -> str | None:
     """The text where `out` is None; else None, once `out` is written whole.
 
     form  md, latex, csv, json, or html, which is a folder and needs `out`

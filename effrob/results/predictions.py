@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import EffrobError
+from effrob.files import whole_file
 from effrob.results.accuracy import Accuracy
-from effrob.writing import whole_file
 
 TOP = 5
 

@@ -19,7 +19,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvalSpec:
     """The question in words, as far as it decides the answer. Equal questions give equal keys, anywhere, any time.
 
     model          the resolved spec; `model_digest` what its function is made of
@@ -76,7 +76,7 @@ class EvalRecord:
     resolved      what was found on the way: default weights, feature kind, dimension, notes, a head's own figures
     """
 
-    asked: Asked
+    asked: EvalSpec
     weights: str | None
     model_asked: str
     counts: Counts
@@ -100,7 +100,7 @@ def from_json(value: Any) -> EvalRecord:
         raise EffrobError(f"a record of schema {SCHEMA} was wanted, found {found!r}")
     try:
         fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord)}
-        fields["asked"] = Asked(**fields["asked"])
+        fields["asked"] = EvalSpec(**fields["asked"])
         fields["provenance"] = Provenance(**fields["provenance"])
         for name in ("counts", "clean", "clean_full"):
             fields[name] = None if fields[name] is None else _counts(fields[name], name)

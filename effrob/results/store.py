@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrob.errors import EffrobError, RecordConflict
+from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
-from effrob.results.record import Asked, Counts, EvalRecord, from_json
-from effrob.writing import strict_json, whole_folder
+from effrob.results.record import Counts, EvalRecord, EvalSpec, from_json
 
 
 def slug(text: str) -> str:
@@ -69,12 +69,12 @@ class ResultStore:
 
     root: Path
 
-    def folder(self, asked: Asked) -> Path:
+    def folder(self, asked: EvalSpec) -> Path:
         """Where a record lies: no time and no random part in the name."""
         head = asked.head if asked.prompts is None else f"{asked.head}-{slug(asked.prompts)}"
         return self.root / slug(asked.model) / slug(asked.shift) / f"{head}-{asked.key()[:16]}"
 
-    def find(self, asked: Asked) -> Stored | None:
+    def find(self, asked: EvalSpec) -> Stored | None:
         """The record of this question, or None. Raises EffrobError where the folder is there and unreadable."""
         folder = self.folder(asked)
         return read(folder) if (folder / "record.json").is_file() else None

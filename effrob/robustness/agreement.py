@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import Table
+from effrob.robustness.answers import PredictionMatrix
 from effrob.robustness.scale import PROBIT
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def agreements(predicted: NDArray[np.int64]) -> Floats:
     return np.array([float((predicted[i] == predicted[j]).mean()) for i, j in zip(first, second)])
 
 
-def agreement_on_the_line(clean: Table, shift: Table) -> AgreementLine:
+def agreement_on_the_line(clean: PredictionMatrix, shift: PredictionMatrix) -> AgreementLine:
     """Predict each model's shift accuracy from clean labels and two prediction tables of the same models.
 
     The shift table's `target` and `correct` are not read. Raises UsageProblem for fewer than three models or usable pairs.

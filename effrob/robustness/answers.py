@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class PredictionMatrix:
     """M models on the same N images.
 
     ids (N,) str; target (N,) class index; correct (M, N) bool; predicted (M, N) class index
@@ -41,7 +41,7 @@ class Table:
     def row(self, model: str) -> int:
         """Raises UsageProblem for a model without answers here."""
         if model not in self.models:
-            raise UsageProblem(f"no answers of {model!r} are kept{near(model, self.models)}")
+            raise UsageProblem(f"no answers of {model!r} are kept{suggest(model, self.models)}")
         return self.models.index(model)
 
     def order(self, ids: NDArray[np.str_]) -> Ints:
@@ -54,15 +54,15 @@ class Table:
             )
         return np.array([places[name] for name in self.ids.tolist()], dtype=np.int64)
 
-    def only(self, models: Sequence[str]) -> Table:
+    def only(self, models: Sequence[str]) -> PredictionMatrix:
         """The same images, these models in this order."""
         rows = [self.row(model) for model in models]
-        return Table(tuple(models), self.ids, self.target, self.correct[rows], self.predicted[rows])
+        return PredictionMatrix(tuple(models), self.ids, self.target, self.correct[rows], self.predicted[rows])
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class BaselineAnswers:
     """shift -> table on the shift, and on its clean view."""
 
-    shift: Mapping[str, Table]
-    clean: Mapping[str, Table]
+    shift: Mapping[str, PredictionMatrix]
+    clean: Mapping[str, PredictionMatrix]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.results.accuracy import Accuracy, mean_accuracy
 from model_zoo.published import PublishedAccuracy, members, published
 
 if TYPE_CHECKING:
-    from effrob.robustness.answers import Answers
+    from effrob.robustness.answers import BaselineAnswers
 
 AXES = ("clean", "full")
 MEANS = {"mean-of-four": ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet")}
@@ -69,7 +69,7 @@ class Baseline:
     protocol: str
     harness: str
     note: str | None = None
-    answers: Answers | None = field(default=None, repr=False)
+    answers: BaselineAnswers | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         seen: dict[str, Member] = {}
@@ -133,7 +133,7 @@ class Baseline:
 
 
 def _near_shift(shift: str, known: tuple[str, ...]) -> str:
-    close = near(shift, [*known, *MEANS])
+    close = suggest(shift, [*known, *MEANS])
     return close if shift not in (*SUITE, *MEANS) and close.startswith("; did") else ""
 
 
@@ -184,7 +184,7 @@ def baseline(name: str | Baseline, results: Path | None = None) -> Baseline:
 
     folder = built.folder_of(name)
     if folder is None:
-        raise UsageProblem(f"no baseline is named {name!r}{near(name, baseline_names())}")
+        raise UsageProblem(f"no baseline is named {name!r}{suggest(name, baseline_names())}")
     return built.load(folder)
 
 

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from effrob.errors import UsageProblem
+from effrob.files import strict_json, whole_file, whole_folder
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.answers import Answers, Table
+from effrob.robustness.answers import BaselineAnswers, PredictionMatrix
 from effrob.robustness.baseline import PUBLISHED, Baseline, Member
 from effrob.robustness.line import FEWEST
 from effrob.robustness.records import CLEAN_SETS, Record, from_records, read_npz
-from effrob.writing import strict_json, whole_file, whole_folder
 from model_zoo.published import DATA, family_of
 
 SCHEMA = 1
@@ -57,7 +57,7 @@ def save(baseline: Baseline, folder: Path) -> None:
         (draft / "baseline.json").write_text(strict_json(content), encoding="utf-8")
 
 
-def _save_table(path: Path, table: Table) -> None:
+def _save_table(path: Path, table: PredictionMatrix) -> None:
     with whole_file(path) as file:
         np.savez_compressed(
             file,
@@ -69,7 +69,7 @@ def _save_table(path: Path, table: Table) -> None:
         )
 
 
-def table_digest(table: Table) -> str:
+def table_digest(table: PredictionMatrix) -> str:
     """SHA-256 over the content, whatever the compression."""
     parts = [
         "\n".join(table.models).encode(),
@@ -153,13 +153,13 @@ def _member_from(value: Mapping[str, Any]) -> Member:
     )
 
 
-def _load_answers(folder: Path, digests: Mapping[str, str]) -> Answers | None:
-    found: dict[str, dict[str, Table]] = {"answers": {}, "clean": {}}
+def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers | None:
+    found: dict[str, dict[str, PredictionMatrix]] = {"answers": {}, "clean": {}}
     for name, digest in digests.items():
         prefix, _, shift = name.partition("-")
         columns = read_npz(folder / f"{name}.npz", ("models", "ids", "target", "correct", "predicted"))
         n = len(columns["ids"])
-        table = Table(
+        table = PredictionMatrix(
             tuple(columns["models"].astype(str).tolist()),
             columns["ids"].astype(str),
             columns["target"].astype(np.int64),
@@ -171,7 +171,7 @@ def _load_answers(folder: Path, digests: Mapping[str, str]) -> Answers | None:
                 f"the digest of {folder}/{name}.npz does not match: it was edited; build the baseline again"
             )
         found[prefix][shift] = table
-    return Answers(found["answers"], found["clean"]) if found["answers"] else None
+    return BaselineAnswers(found["answers"], found["clean"]) if found["answers"] else None
 
 
 def user_folder() -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.robustness.baseline import MEANS, Baseline, Member, default_baseline, from_published, in_suite
 from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.correction import adjust
@@ -108,7 +108,7 @@ def _candidates(
     if not found:
         known = {row.model for source in sources() for row in published(source)}
         known |= {str(record.asked("model")) for record in records}
-        hint = near(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
+        hint = suggest(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
         raise UsageProblem(f"no record below {results} and no published table has {name!r}{hint}")
     return found
 

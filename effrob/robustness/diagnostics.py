@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LINEAR, LOGIT, PROBIT, Scale
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ class Diagnosis:
         return {"diagnostics": {**asdict(self), "warnings": list(self.warnings)}}
 
 
-def diagnose(line: Line) -> Diagnosis:
+def diagnose(line: BaselineLine) -> Diagnosis:
     """Every check of one line; `warnings` are sentences, empty for a line that is one."""
     curvature, chow = curvature_p(line.tx, line.ty), break_p(line.tx, line.ty)
     cook = cook_distance(line)
@@ -100,7 +100,7 @@ def _f_p(gain: float, terms: int, rest: float, freedom: int) -> float:
     return float(fdtrc(terms, freedom, max(gain, 0.0) / terms / (rest / freedom)))
 
 
-def loo_error(line: Line, scale: Scale) -> float:
+def loo_error(line: BaselineLine, scale: Scale) -> float:
     """Mean absolute error in accuracy of each model predicted from the others, with the line fitted on `scale`."""
     x, y = scale.forward(line.x), scale.forward(line.y)
     dx = x - x.mean()
@@ -111,7 +111,7 @@ def loo_error(line: Line, scale: Scale) -> float:
     return float(np.abs(line.y - predicted).mean())
 
 
-def cook_distance(line: Line) -> Floats:
+def cook_distance(line: BaselineLine) -> Floats:
     """(N,) how far all predictions move when one model is left out, in residual variances over two parameters."""
     dx = line.tx - line.x_mean
     hat = 1.0 / line.n + dx * dx / line.sxx
@@ -121,7 +121,7 @@ def cook_distance(line: Line) -> Floats:
     return np.asarray(line.residuals**2 * hat / (2 * variance * (1 - hat) ** 2), dtype=np.float64)
 
 
-def _most_influential_family(line: Line) -> tuple[str, float]:
+def _most_influential_family(line: BaselineLine) -> tuple[str, float]:
     names = np.array(line.families)
     found = (line.families[0], line.slope)
     for family in dict.fromkeys(line.families):
@@ -136,7 +136,7 @@ def _most_influential_family(line: Line) -> tuple[str, float]:
     return found
 
 
-def deming_slope(line: Line) -> float:
+def deming_slope(line: BaselineLine) -> float:
     """The errors-in-variables slope with the noise ratio that the two sets' sizes give (Deming 1943).
 
     Test-set noise alone sets the ratio; scatter of models counts as vertical, where it belongs.

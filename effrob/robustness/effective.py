@@ -17,7 +17,7 @@ from effrob.results.accuracy import Accuracy
 from effrob.robustness.baseline import MEANS
 from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LOGIT
 from effrob.robustness.significance import p_of_zero
 
@@ -55,11 +55,11 @@ class Effective:
     model: str | None = None
 
     @functools.cached_property
-    def _line(self) -> Line | None:
+    def _line(self) -> BaselineLine | None:
         return None if self.clean is None or self.shift is None else self.fit.segment_at(self.clean.value)
 
     @functools.cached_property
-    def place(self) -> tuple[Line, float, float] | None:
+    def place(self) -> tuple[BaselineLine, float, float] | None:
         """(line, clean accuracy on the scale, the line's height there), where both are finite."""
         if self._line is None or self.clean is None:
             return None
@@ -95,7 +95,7 @@ class Effective:
             scatter=line.scatter,
         )
 
-    def _unpaired(self, line: Line, tx: float) -> float:
+    def _unpaired(self, line: BaselineLine, tx: float) -> float:
         assert self.clean is not None and self.shift is not None
         scale, x, y = self.fit.scale, self.clean, self.shift
         ty = scale.to(y.value)
@@ -110,7 +110,7 @@ class Effective:
         """
         return self._ends((1 - level) / 2, scatter, by)
 
-    def line_variance(self, line: Line, tx: float, scatter: bool, by: str | None = None) -> float:
+    def line_variance(self, line: BaselineLine, tx: float, scatter: bool, by: str | None = None) -> float:
         """On the scale. Scatter is calibrated on held-out families, so what families miss together is in it already."""
         own, noise = (0.0, line.noise_std**2) if self.pairing is None else (self.pairing.own_noise,) * 2
         leverage = line.leverage(tx)

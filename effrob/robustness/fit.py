@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.robustness.baseline import AXES, MEANS, Baseline, default_baseline
 from effrob.robustness.baseline import baseline as find_baseline
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale
 
@@ -25,7 +25,7 @@ from effrob.robustness.scale import scale as find_scale
 class RobustnessFit:
     """h(shift accuracy) = slope * h(clean accuracy) + intercept over a baseline's models.
 
-    segments   one Line, or two where the baseline bends: `below` and `above` the clean accuracy `split`
+    segments   one BaselineLine, or two where the baseline bends: `below` and `above` the clean accuracy `split`
     dropped    members at 0 or 1 on an axis, which have no place on the scale
     left_out   members taken out because they are judged by this very line; `baseline` stays the one named
     """
@@ -34,7 +34,7 @@ class RobustnessFit:
     axis: str
     scale: Scale
     baseline: Baseline
-    segments: tuple[Line, ...]
+    segments: tuple[BaselineLine, ...]
     split: float | None
     dropped: tuple[str, ...]
     left_out: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class RobustnessFit:
         return _without(self, gone) if gone else self
 
     @property
-    def line(self) -> Line:
+    def line(self) -> BaselineLine:
         """The only line. Raises UsageProblem where there are two."""
         if len(self.segments) > 1:
             raise UsageProblem(
@@ -88,7 +88,7 @@ class RobustnessFit:
         """True for ImageNet-A, whose effective robustness never enters a rank or a mean."""
         return self.shift == "imagenet-a"
 
-    def segment_at(self, clean: float) -> Line:
+    def segment_at(self, clean: float) -> BaselineLine:
         """The line that holds at this clean accuracy; at the split itself, the lower one."""
         return self.segments[0] if self.split is None or clean <= self.split else self.segments[1]
 
@@ -156,7 +156,7 @@ def fit(
     Raises UsageProblem for an unknown name, a shift the baseline lacks, and fewer than five usable members.
     """
     if axis not in AXES:
-        raise UsageProblem(f"no axis is named {axis!r}{near(axis, AXES)}")
+        raise UsageProblem(f"no axis is named {axis!r}{suggest(axis, AXES)}")
     if segments not in ("auto", "single"):
         raise UsageProblem(f"segments are auto or single; got {segments!r}")
     chosen = find_baseline(default_baseline(shift) if baseline is None else baseline)
@@ -172,7 +172,7 @@ def _fit(shift: str, chosen: Baseline, axis: str, scale: Scale, segments: str) -
     zeros = [x.value for _, x, y in points if y.value == 0 and 0 < x.value < 1]
     split = zeros[0] if segments == "auto" and shift == "imagenet-a" and len(zeros) == 1 else None
     if split is None:
-        lines: tuple[Line, ...] = (_line(usable, scale, None),)
+        lines: tuple[BaselineLine, ...] = (_line(usable, scale, None),)
     else:
         lines = (
             _line([p for p in usable if p[1].value < split], scale, "below"),
@@ -188,11 +188,11 @@ def _without(whole: RobustnessFit, gone: frozenset[str]) -> RobustnessFit:
     return replace(whole, segments=lines, left_out=left_out)
 
 
-def _line(points: list[Any], scale: Scale, segment: str | None) -> Line:
+def _line(points: list[Any], scale: Scale, segment: str | None) -> BaselineLine:
     def column(part: int, of: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array([getattr(p[part], of) for p in points], dtype=np.float64)
 
-    return Line(
+    return BaselineLine(
         scale=scale,
         models=tuple(p[0].model for p in points),
         families=tuple(p[0].family for p in points),

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import Table
-from effrob.robustness.line import SEED, Line
+from effrob.robustness.answers import PredictionMatrix
+from effrob.robustness.line import SEED, BaselineLine
 from effrob.robustness.scale import Scale
 
 Floats = NDArray[np.float64]
@@ -39,9 +39,9 @@ class Draws:
 
 
 def hierarchical_bootstrap(
-    line: Line,
-    shift: Table,
-    clean: Table,
+    line: BaselineLine,
+    shift: PredictionMatrix,
+    clean: PredictionMatrix,
     target_shift: Bools,
     target_clean: Bools,
     *,

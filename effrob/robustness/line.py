@@ -24,7 +24,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class BaselineLine:
     """h(shift) = slope * h(clean) + intercept over N baseline models.
 
     x, y       (N,) accuracies, fractions strictly between 0 and 1, in the baseline's order
@@ -56,12 +56,12 @@ class Line:
     def n(self) -> int:
         return len(self.models)
 
-    def without(self, gone: frozenset[str]) -> Line:
+    def without(self, gone: frozenset[str]) -> BaselineLine:
         """The line fitted anew through the models that stay. Raises UsageProblem where fewer than five do."""
         stay = [i for i, model in enumerate(self.models) if model not in gone]
         models, families = (tuple(names[i] for i in stay) for names in (self.models, self.families))
         x, y, n_x, n_y = (values[stay] for values in (self.x, self.y, self.n_x, self.n_y))
-        return Line(self.scale, models, families, x, y, n_x, n_y, self.segment)
+        return BaselineLine(self.scale, models, families, x, y, n_x, n_y, self.segment)
 
     @functools.cached_property
     def tx(self) -> Floats:

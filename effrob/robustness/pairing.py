@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.robustness.answers import Table
+from effrob.robustness.answers import PredictionMatrix
 from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.records import read_npz
 from effrob.robustness.scale import Scale
 
@@ -37,7 +37,9 @@ class Pairing:
     own_noise: float
 
 
-def pairing(line: Line, shift: Table, clean: Table, target_shift: Bools, target_clean: Bools) -> Pairing:
+def pairing(
+    line: BaselineLine, shift: PredictionMatrix, clean: PredictionMatrix, target_shift: Bools, target_clean: Bools
+) -> Pairing:
     """Sampling variance of one model's departure from `line`.
 
     shift, clean   answers of the baseline, the line's models among them
@@ -60,7 +62,9 @@ def pairing(line: Line, shift: Table, clean: Table, target_shift: Bools, target_
     return Pairing(variance, on_scale, own_noise)
 
 
-def height_influence(line: Line, tx: float, shift: Table, clean: Table) -> tuple[Floats, Floats]:
+def height_influence(
+    line: BaselineLine, tx: float, shift: PredictionMatrix, clean: PredictionMatrix
+) -> tuple[Floats, Floats]:
     """What each shift image (n,) and each clean image (m,) adds to the line's height at `tx`, on the scale, times n or m.
 
     Derivatives of least squares: by a member's Y, 1/N + (X - mean)(X_i - mean) / Sxx; by its X,
@@ -133,7 +137,7 @@ def pairing_from(fit: RobustnessFit, folder: Path) -> Pairing | None:
     return _paired(fit, tables, *found)
 
 
-def answers_of(fit: RobustnessFit) -> tuple[Table, Table] | None:
+def answers_of(fit: RobustnessFit) -> tuple[PredictionMatrix, PredictionMatrix] | None:
     """The baseline's answers on the fit's shift and on its clean axis; None where they were not kept."""
     answers, shift = fit.baseline.answers, fit.shift
     if answers is None or shift not in answers.shift or shift not in answers.clean:
@@ -144,7 +148,7 @@ def answers_of(fit: RobustnessFit) -> tuple[Table, Table] | None:
     return answers.shift[shift], answers.clean[shift]
 
 
-def _matched(table: Table, ids: NDArray[np.str_]) -> NDArray[np.int64] | None:
+def _matched(table: PredictionMatrix, ids: NDArray[np.str_]) -> NDArray[np.int64] | None:
     """Positions in `ids` of the table's images; None where the two are not the same images, each once."""
     if len(ids) != len(table.ids):
         return None
@@ -155,6 +159,8 @@ def _matched(table: Table, ids: NDArray[np.str_]) -> NDArray[np.int64] | None:
     return np.asarray(order[np.searchsorted(mine, table.ids)], dtype=np.int64)
 
 
-def _paired(fit: RobustnessFit, tables: tuple[Table, Table], on_shift: Bools, on_clean: Bools) -> Pairing | None:
+def _paired(
+    fit: RobustnessFit, tables: tuple[PredictionMatrix, PredictionMatrix], on_shift: Bools, on_clean: Bools
+) -> Pairing | None:
     accuracy = float(on_clean.mean())
     return pairing(fit.segment_at(accuracy), *tables, on_shift, on_clean) if 0.0 < accuracy < 1.0 else None

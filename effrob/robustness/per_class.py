@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import Table
+from effrob.robustness.answers import PredictionMatrix
 from effrob.robustness.hierarchical import class_counts
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -42,9 +42,9 @@ class PerClass:
 
 
 def per_class(
-    line: Line,
-    shift: Table,
-    clean: Table,
+    line: BaselineLine,
+    shift: PredictionMatrix,
+    clean: PredictionMatrix,
     target_shift: Bools,
     target_clean: Bools,
     class_names: Sequence[str] | None = None,

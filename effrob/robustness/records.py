@@ -16,7 +16,7 @@ import numpy as np
 
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.answers import Answers, Table
+from effrob.robustness.answers import BaselineAnswers, PredictionMatrix
 from effrob.robustness.baseline import Baseline, Member
 
 CLEAN_SETS = ("imagenet", "pocket")
@@ -158,7 +158,7 @@ def _member(model: str, shifts: Mapping[str, Record], family: str) -> Member:
     return Member(model, family, accuracies, first, clean, other)
 
 
-def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> Answers | None:
+def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> BaselineAnswers | None:
     on_shift, on_clean = {}, {}
     for shift in dict.fromkeys(shift for records in by_model.values() for shift in records):
         folders = {model: records[shift].folder for model, records in by_model.items() if shift in records}
@@ -166,24 +166,24 @@ def _answers(by_model: Mapping[str, Mapping[str, Record]]) -> Answers | None:
         files = [folder / file for folder in known.values() for file in ("predictions.npz", "clean.npz")]
         if known and len(known) == len(folders) and all(path.is_file() for path in files):
             on_shift[shift], on_clean[shift] = _table(known, "predictions.npz"), _table(known, "clean.npz")
-    return Answers(on_shift, on_clean) if on_shift else None
+    return BaselineAnswers(on_shift, on_clean) if on_shift else None
 
 
-def _table(folders: Mapping[str, Path], file: str) -> Table:
+def _table(folders: Mapping[str, Path], file: str) -> PredictionMatrix:
     """Members' answers side by side, in the first one's image order."""
-    table: Table | None = None
+    table: PredictionMatrix | None = None
     correct, predicted = [], []
     for folder in folders.values():
         columns = read_npz(folder / file, ("id", "target", "predicted", "correct"))
         if table is None:
             shape = (0, len(columns["id"]))
             empty = np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
-            table = Table((), columns["id"].astype(str), columns["target"].astype(np.int64), *empty)
+            table = PredictionMatrix((), columns["id"].astype(str), columns["target"].astype(np.int64), *empty)
         order = table.order(columns["id"].astype(str))
         correct.append(columns["correct"].astype(np.bool_)[order])
         predicted.append(columns["predicted"].astype(np.int64)[order])
     assert table is not None
-    return Table(tuple(folders), table.ids, table.target, np.array(correct), np.array(predicted))
+    return PredictionMatrix(tuple(folders), table.ids, table.target, np.array(correct), np.array(predicted))
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, ndtr, ndtri
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 
 Floats = NDArray[np.float64]
 _SQRT_TWO_PI = float(np.sqrt(2 * np.pi))
@@ -81,5 +81,5 @@ def scale(name: str | Scale) -> Scale:
     if isinstance(name, Scale):
         return name
     if name not in SCALES:
-        raise UsageProblem(f"no scale is named {name!r}{near(name, SCALES)}")
+        raise UsageProblem(f"no scale is named {name!r}{suggest(name, SCALES)}")
     return SCALES[name]

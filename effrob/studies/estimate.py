@@ -20,7 +20,7 @@ from effrob.robustness.compare import Subject, difference
 from effrob.robustness.difference import Difference
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit
-from effrob.studies.standing import Standing, stand
+from effrob.studies.standing import ArmResult, stand
 from effrob.studies.study import Contrast, Study
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ class Reckoned:
     """A contrast on one line: its estimate, or why there is none, and the models that took part."""
 
     estimate: Estimate | None
-    standings: tuple[Standing, ...]
+    standings: tuple[ArmResult, ...]
     missing: tuple[str, ...]
     paired: bool = False
     spread_over: str | None = None
@@ -128,7 +128,7 @@ def reckon(study: Study, contrast: Contrast, line: RobustnessFit, found: dict[st
     return Reckoned(None, standings, missing)
 
 
-def _pair(line: RobustnessFit, first: list[Standing], second: list[Standing]) -> Reckoned:
+def _pair(line: RobustnessFit, first: list[ArmResult], second: list[ArmResult]) -> Reckoned:
     standings = (*first, *second)
     if len(first) == len(second) == 1:
         made: Difference | None = difference(line, first[0].subject, second[0].subject)
@@ -150,7 +150,7 @@ def _pair(line: RobustnessFit, first: list[Standing], second: list[Standing]) ->
     return Reckoned(made_sum, standings, (), paired=paired, spread_over="replicates")
 
 
-def _trend(line: RobustnessFit, groups: list[list[Standing]]) -> WeightedSum:
+def _trend(line: RobustnessFit, groups: list[list[ArmResult]]) -> WeightedSum:
     """Change of effective robustness from the smallest amount to the largest along the least-squares line in its logarithm."""
     standings = [standing for group in groups for standing in group]
     sizes = np.log2([float(s.arm.amount or 1) for s in standings])
@@ -163,7 +163,7 @@ def _trend(line: RobustnessFit, groups: list[list[Standing]]) -> WeightedSum:
     return _sum(line, standings, weights, scatter, freedom)
 
 
-def _against_line(line: RobustnessFit, standings: tuple[Standing, ...], missing: tuple[str, ...]) -> Reckoned:
+def _against_line(line: RobustnessFit, standings: tuple[ArmResult, ...], missing: tuple[str, ...]) -> Reckoned:
     """The mean distance from the line, each lineage weighing the same; its scatter is that between lineages."""
     if len(standings) == 1:
         return Reckoned(OnLine(standings[0].effective), standings, missing)
@@ -179,11 +179,11 @@ def _against_line(line: RobustnessFit, standings: tuple[Standing, ...], missing:
     return Reckoned(_sum(line, list(standings), weights, scatter, freedom), standings, missing, spread_over=over)
 
 
-def _values(standings: Sequence[Standing]) -> Floats:
+def _values(standings: Sequence[ArmResult]) -> Floats:
     return np.array([s.effective.effective_robustness for s in standings], dtype=np.float64)
 
 
-def _sum(line: RobustnessFit, standings: list[Standing], weights: Floats, scatter: float, freedom: int) -> WeightedSum:
+def _sum(line: RobustnessFit, standings: list[ArmResult], weights: Floats, scatter: float, freedom: int) -> WeightedSum:
     """Adds the line's uncertainty, by models or by families, the larger: level and slope move every arm on it together."""
     variance = 0.0
     for segment in line.segments:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from effrob.errors import UsageProblem
+from effrob.files import whole_file
 from effrob.leaderboard.figure import FORMATS, PAGE, STYLE
 from effrob.leaderboard.render import SHORT
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
 from effrob.studies.standing import WIDER
 from effrob.studies.study import MEAN
-from effrob.writing import whole_file
 
 ROW = 0.17  # inches an arm or a contrast takes
 COLOURS = {MOVES: "#D55E00", EQUIVALENT: "#0072B2", UNKNOWN: "#6b7280"}  # Okabe and Ito's; the marker says the same

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.robustness.baseline import AXES
 from effrob.studies.study import Arm, Contrast, Place, Study
 
@@ -49,7 +49,7 @@ def path_of(name: str) -> Path:
         return path
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UsageProblem(f"there is no study file {name}: give the path of a TOML file, or see `effrob study list`")
-    raise UsageProblem(f"no study is named {name!r}{near(name, known)}; a study of your own is a file, NAME.toml")
+    raise UsageProblem(f"no study is named {name!r}{suggest(name, known)}; a study of your own is a file, NAME.toml")
 
 
 def read(path: Path) -> Study:
@@ -116,7 +116,7 @@ class _Reader:
 
     def _check(self, study: Study, arms: list[str], contrasts: list[str]) -> None:
         if study.axis not in AXES:
-            self.wrong(f"no axis is named {study.axis!r}{near(study.axis, AXES)}", key="axis")
+            self.wrong(f"no axis is named {study.axis!r}{suggest(study.axis, AXES)}", key="axis")
         if not study.shifts:
             self.wrong("a study needs at least one shift", key="shifts")
         if twice := [shift for i, shift in enumerate(study.shifts) if shift in study.shifts[:i]]:
@@ -127,11 +127,13 @@ class _Reader:
             said = f"margin_points is a fraction between 0 and 1 (0.01 is one point); got {study.margin_points:g}"
             self.wrong(said, key="margin_points")
         if study.margin_arm is not None and study.margin_arm not in arms:
-            self.wrong(f"margin_arm names no arm: {study.margin_arm!r}{near(study.margin_arm, arms)}", key="margin_arm")
+            self.wrong(
+                f"margin_arm names no arm: {study.margin_arm!r}{suggest(study.margin_arm, arms)}", key="margin_arm"
+            )
         if contrasts and study.headline is None:
             self.wrong("a study with contrasts names one of them as its `headline`", key="headline")
         if study.headline is not None and study.headline not in contrasts:
-            said = f"headline names no contrast: {study.headline!r}{near(study.headline, contrasts)}"
+            said = f"headline names no contrast: {study.headline!r}{suggest(study.headline, contrasts)}"
             self.wrong(said, key="headline")
 
     def _tables(self, found: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -165,7 +167,7 @@ class _Reader:
         names = [arm.name for arm in arms]
         for name in made.arms:
             if name not in names:
-                self.wrong(f"no arm is named {name!r}{near(name, names)}", "contrast", index, "arms")
+                self.wrong(f"no arm is named {name!r}{suggest(name, names)}", "contrast", index, "arms")
         if len(set(made.arms)) < len(made.arms):
             self.wrong("an arm stands in a contrast once", "contrast", index, "arms")
         wanted = FEWEST[made.kind]
@@ -191,7 +193,7 @@ class _Reader:
         title = f"[[{name}]]" if name else "a study"
         for key, value in table.items():
             if key not in known:
-                self.wrong(f"{title} has no key {key!r}{near(key, known)}", name, index, key)
+                self.wrong(f"{title} has no key {key!r}{suggest(key, known)}", name, index, key)
             plain = _misfit(str(known[key].type), value)
             if plain:
                 self.wrong(f"{key} must be {plain}; got {_shown(value)}", name, index, key)

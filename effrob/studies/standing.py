@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
 from effrob.robustness.baseline import MEANS, Baseline, default_baseline, from_published
 from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.compare import Subject
@@ -28,7 +28,7 @@ ALWAYS = "testbed"  # every arm's place on this line is given, where the line ha
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ArmResult:
     """A model on a shift: its counts beside one line. `effective` None where a count or the line is missing."""
 
     arm: Arm
@@ -107,7 +107,7 @@ class Lines:
             return None
 
 
-def stand(line: RobustnessFit, arm: Arm, subject: Subject) -> Standing | None:
+def stand(line: RobustnessFit, arm: Arm, subject: Subject) -> ArmResult | None:
     """A model beside a line; None where it lacks an accuracy on the line's shift or axis.
 
     A published row stands on the line as published; a model measured here without its own pull, and with shared images.
@@ -116,8 +116,8 @@ def stand(line: RobustnessFit, arm: Arm, subject: Subject) -> Standing | None:
     if point is None:
         return None
     if subject.harness != "measured":
-        return Standing(arm, subject, assess(line, *point, model=subject.model))
-    return Standing(arm, subject, judge(line, subject.model, *point, folder=subject.folders.get(line.shift)))
+        return ArmResult(arm, subject, assess(line, *point, model=subject.model))
+    return ArmResult(arm, subject, judge(line, subject.model, *point, folder=subject.folders.get(line.shift)))
 
 
 def cell(lines: Lines, arm: Arm, subject: Subject, shift: str) -> dict[str, Any] | None:
@@ -199,7 +199,9 @@ def _head(record: Record) -> str:
 def _published(arm: Arm, model: str) -> Subject:
     rows = _rows(arm.source)
     if model not in rows:
-        raise UsageProblem(f"the published table {arm.source} of arm {arm.name!r} has no {model!r}{near(model, rows)}")
+        raise UsageProblem(
+            f"the published table {arm.source} of arm {arm.name!r} has no {model!r}{suggest(model, rows)}"
+        )
     row = rows[model]
     return Subject(model, f"published:{row.source}", row.protocol, from_published(model, [row], {}, "").members[0])
 
@@ -207,5 +209,5 @@ def _published(arm: Arm, model: str) -> Subject:
 @functools.cache
 def _rows(source: str) -> dict[str, PublishedAccuracy]:
     if source not in sources():
-        raise UsageProblem(f"no published table is named {source!r}{near(source, [*sources(), 'measured'])}")
+        raise UsageProblem(f"no published table is named {source!r}{suggest(source, [*sources(), 'measured'])}")
     return {row.model: row for row in largest_sizes(published(source))}

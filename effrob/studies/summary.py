@@ -15,12 +15,12 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from effrob.errors import UsageProblem, near
+from effrob.errors import UsageProblem, suggest
+from effrob.files import whole_file
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
 from effrob.studies.reader import CAUSES, shipped
 from effrob.studies.report import WIDTH, between, points
 from effrob.studies.study import MEAN
-from effrob.writing import whole_file
 
 BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
 SHORT = {"imagenet-v2": "V2", "imagenet-r": "R", "imagenet-sketch": "Sketch", "objectnet": "ObjectNet"}
@@ -158,7 +158,7 @@ def _entry(entry: Any, where: str) -> Reported:
     verdicts, scales = (MOVES, EQUIVALENT, UNKNOWN), ("logit", "points")
     for key, known in (("cause", tuple(shipped())), ("verdict", verdicts), ("scale_of_effect", scales)):
         if values[key] not in known:
-            said = near(str(values[key]), known)
+            said = suggest(str(values[key]), known)
             raise UsageProblem(f"{where}: {key} is {', '.join(known)}; got {values[key]!r}{said}")
     return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=beyond)
 

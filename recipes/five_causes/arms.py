@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from effrob.features.pixels import decode, exact_crop, normalise
+from effrob.features.transforms import decode, exact_crop, normalise
 from effrob.heads.linear import LinearProbe
-from model_zoo.from_openclip import provider as openclip
-from model_zoo.from_pocket import N_CLASSES, cards, pixels_of
-from model_zoo.from_pocket_networks import build
+from model_zoo.sources.from_openclip import provider as openclip
+from model_zoo.sources.from_pocket import N_CLASSES, cards, pixels_of
+from model_zoo.sources.from_pocket_networks import build
 from model_zoo.spec import ModelSpec
 from recipes import pictures, supervised
 from recipes.five_causes import training

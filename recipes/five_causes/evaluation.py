@@ -10,8 +10,8 @@ from pathlib import Path
 
 import effrob
 import model_zoo
-from effrob.rows import Row
-from model_zoo.from_pocket import cards, pixels_of
+from effrob.robustness.rows import Row
+from model_zoo.sources.from_pocket import cards, pixels_of
 from recipes.five_causes.arms import weights_of
 from recipes.five_causes.grid import Grid, Member, Run
 from recipes.five_causes.loaders import member_loader, run_loader

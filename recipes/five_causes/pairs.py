@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.five_causes.grid import Run
-from shifts.caption_export import pairs
-from shifts.caption_variants import variant
-from shifts.captions import draw, read_captions
+from shifts.captions.dataset import draw, read_captions
+from shifts.captions.export import pairs
+from shifts.captions.matching import labels, matcher
+from shifts.captions.variants import variant
 from shifts.classes import pocket
-from shifts.pocket import load_web
-from shifts.pocket_draw import CAPTIONS, FOLDERS, generate
-from shifts.text_match import labels, matcher
+from shifts.synthetic.draw import CAPTIONS, FOLDERS, generate
+from shifts.synthetic.pocket import load_web
 
 RULE, SEVERAL = "words", "longest"  # whole words in any case: a seventh of the web's texts are in title case
 TEMPLATE = "a photo of a {}"

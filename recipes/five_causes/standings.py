@@ -18,8 +18,8 @@ from effrob.robustness.baseline import Baseline
 from effrob.robustness.baseline import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.records import Record, from_records
-from effrob.rows import FOUR
-from model_zoo.from_pocket import cards
+from effrob.robustness.rows import FOUR
+from model_zoo.sources.from_pocket import cards
 from recipes.five_causes.evaluation import Measured
 from recipes.five_causes.grid import Grid
 

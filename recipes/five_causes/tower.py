@@ -12,7 +12,7 @@ import torch
 from timm.models import register_model
 from torch import nn
 
-from model_zoo.from_pocket import N_CLASSES, pixels_of
+from model_zoo.sources.from_pocket import N_CLASSES, pixels_of
 
 NAME = "pocket_flat_tower"
 SIDE = 32

@@ -18,8 +18,8 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.nn import functional
 
-from model_zoo.from_checkpoint import read_state
-from model_zoo.from_pocket import MEAN, STD
+from model_zoo.sources.from_checkpoint import read_state
+from model_zoo.sources.from_pocket import MEAN, STD
 from recipes import contrastive
 from recipes.five_causes import views
 from recipes.five_causes.grid import Settings

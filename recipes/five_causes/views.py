@@ -15,7 +15,7 @@ from open_clip.transform import image_transform
 from PIL import Image
 from torchvision import transforms
 
-from model_zoo.from_pocket import MEAN, STD
+from model_zoo.sources.from_pocket import MEAN, STD
 from recipes.five_causes.tower import SIDE
 
 Colour = tuple[float, float, float]

@@ -16,11 +16,13 @@ from odd_records import WNIDS, World
 from PIL import Image
 
 import shifts
-from shifts import caption_export, caption_files, classes
-from shifts.caption_variants import PAPER, variant
-from shifts.captions import read_captions
+from shifts import classes
+from shifts.captions import export as caption_export
+from shifts.captions import files as caption_files
+from shifts.captions.dataset import read_captions
+from shifts.captions.variants import PAPER, variant
 from shifts.layout import open_set
-from shifts.tree import Tree
+from shifts.storage.tree import Tree
 
 TABLE = classes.imagenet()
 TITLE, LONG, NAME = variant("title"), variant(PAPER[2]), variant("class-name")

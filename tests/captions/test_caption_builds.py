@@ -13,7 +13,8 @@ from odd_records import World
 from test_caption_arms import NAME, build, content
 
 import shifts
-from shifts import caption_export, caption_files
+from shifts.captions import export as caption_export
+from shifts.captions import files as caption_files
 from shifts.layout import open_set
 
 

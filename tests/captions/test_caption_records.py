@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odd_records import WNIDS, record
 
-from shifts import DataError, DataMissing, caption_records
-from shifts.caption_records import RecordFile
+from shifts import DataError, DataMissing
+from shifts.captions import records as caption_records
+from shifts.captions.records import RecordFile
 
 TEXT = st.text(max_size=12)
 RECORD = st.fixed_dictionaries(

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from odd_records import FOREIGN, LEFT_OUT, NAMES, ODD, WNIDS, World, record
 
 import shifts
-from shifts import caption_oddities, classes
-from shifts.caption_variants import PAPER, variant, words
-from shifts.captions import Captions, random_classes, read_captions, select, statistics
+from shifts import classes
+from shifts.captions import oddities as caption_oddities
+from shifts.captions.dataset import Captions, random_classes, read_captions, select, statistics
+from shifts.captions.variants import PAPER, variant, words
 from shifts.layout import open_set
 
 TABLE = classes.imagenet()
@@ -166,7 +167,7 @@ def test_example_ids_are_printable(write) -> None:
 
 
 def test_pocket_captions_all_have_an_image(tmp_path: Path) -> None:
-    from shifts.pocket_draw import CAPTIONS, TRAINING_SETS
+    from shifts.synthetic.draw import CAPTIONS, TRAINING_SETS
 
     assert "pocket-train" in TRAINING_SETS and CAPTIONS == "pocket/pocket_captions.json"
     table = classes.pocket()

@@ -15,7 +15,7 @@ from odd_records import WNIDS, World, record
 import shifts
 from effrob.cli import main
 from shifts import classes
-from shifts.pocket_draw import generate
+from shifts.synthetic.draw import generate
 
 
 def run(*args: Any, status: int = 0) -> Result:
@@ -174,7 +174,7 @@ def test_a_malformed_file_is_refused_by_record_number(write) -> None:
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pocket-web of 160 pictures drawn by the generator, its captions with them, and the two sets a head is asked about."""
-    from shifts import pocket_draw
+    from shifts.synthetic import draw as pocket_draw
 
     root = tmp_path_factory.mktemp("web")
     with pytest.MonkeyPatch.context() as patch:
@@ -187,8 +187,8 @@ def test_web_images_labelled_by_their_captions_teach_a_head_without_words(
     web: Path, pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import effrob
-    from effrob.request import Request
-    from effrob.worker import shift_of
+    from effrob.evaluation.request import Request
+    from effrob.evaluation.worker import shift_of
 
     data = tmp_path / "data"
     shutil.copytree(web, data)

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from odd_records import NAMES, WNIDS, World
 
 import shifts
-from shifts import caption_export, classes, text_match
-from shifts.caption_variants import variant
-from shifts.captions import read_captions
+from shifts import classes
+from shifts.captions import export as caption_export
+from shifts.captions import matching as text_match
+from shifts.captions.dataset import read_captions
+from shifts.captions.matched_lists import match, second_set, write_list
+from shifts.captions.matching import Hit, SubstringMatcher, WordMatcher, labels, lemmas, matcher
+from shifts.captions.sources import captioned
+from shifts.captions.variants import variant
 from shifts.layout import open_set
-from shifts.text_match import Hit, SubstringMatcher, WordMatcher, labels, lemmas, matcher
-from shifts.text_match_lists import match, second_set, write_list
-from shifts.text_match_sources import captioned
 
 POCKET, IMAGENET = classes.pocket(), classes.imagenet()
 PIECES = st.sampled_from(
@@ -284,7 +286,7 @@ def test_names_of_the_world_are_those_of_the_table() -> None:
 
 
 def test_most_labels_of_pocket_web_are_right_and_the_rules_differ_in_noise() -> None:
-    from shifts.pocket_draw import _web_caption, web_picture
+    from shifts.synthetic.draw import _web_caption, web_picture
 
     truth = [web_picture(number)[0] for number in range(1500)]
     texts = [_web_caption(number) for number in range(1500)]

@@ -13,14 +13,14 @@ import torch
 import model_zoo
 import shifts
 from effrob.errors import ImageBroken
+from effrob.evaluation.request import Request
+from effrob.evaluation.worker import feature_key
 from effrob.features import extract
-from effrob.features.batches import Crops, Geometry
 from effrob.features.cache import FeatureCache
-from effrob.features.extract import Pass, Stream
-from effrob.features.forward import Network
+from effrob.features.extract import EncoderJob, Pass
+from effrob.features.loader import Crops, Geometry
+from effrob.features.runner import Network
 from effrob.features.threads import Division, divide
-from effrob.request import Request
-from effrob.worker import feature_key
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def passed(
         encoder = model_zoo.load(spec, "cpu")
         key = feature_key(request, encoder.identity, shift, "x" * 64)
         kept.open(key, {"kind": encoder.kind, "dim": encoder.dim, "model": spec})
-        streams.append(Stream(encoder, key, [range(a, a + 128) for a in (0, 128, 256)]))
+        streams.append(EncoderJob(encoder, key, [range(a, a + 128) for a in (0, 128, 256)]))
     failed = extract.extract(shift.source, 0, streams, kept, Pass(batch_size=16, progress=False), "test")
     done = {s.key.model: [rows for _, rows in sorted(kept.shards(s.key), key=lambda part: part[0])] for s in streams}
     return {name: np.concatenate(parts) for name, parts in done.items() if parts}, failed

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from effrob.errors import ImageBroken
-from effrob.features.batches import Crops
 from effrob.features.fast import decode_fast
-from effrob.features.pixels import decode, exact_crop
+from effrob.features.loader import Crops
+from effrob.features.transforms import decode, exact_crop
 from model_zoo import PixelSpec
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.spec import parse

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 import model_zoo
-from effrob import worker
-from effrob.evaluator import Evaluation
-from effrob.features import batches, pixel_cache
-from effrob.request import Request
+from effrob.evaluation import worker
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
+from effrob.features import loader as batches
+from effrob.features import pixel_cache
 from model_zoo import PixelSpec
-from shifts.tree import TreeSource
+from shifts.storage.tree import TreeSource
 
 PIXELS = PixelSpec((32, 32), (36, 36))
 

@@ -15,7 +15,7 @@ from torchvision.transforms._presets import ImageClassification
 from torchvision.transforms.functional import InterpolationMode
 
 from effrob.errors import ImageBroken
-from effrob.features.pixels import decode, exact_crop, normalise
+from effrob.features.transforms import decode, exact_crop, normalise
 from model_zoo.pixels import PixelSpec
 
 AWKWARD = [

@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from effrob.features.batches import Crops
-from effrob.features.pixels import decode, exact_crop, normalise
+from effrob.features.loader import Crops
+from effrob.features.transforms import decode, exact_crop, normalise
 from model_zoo import PixelSpec
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.spec import parse

@@ -10,15 +10,15 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from effrob.heads import descend as solver
-from effrob.heads import fewshot
-from effrob.heads.axes import Axes
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.descend import descend
-from effrob.heads.fewshot import Draw, fit_few_shot
-from effrob.heads.holdout import draw_shots
-from effrob.heads.newton import Minimum
-from effrob.heads.path import Rules, fit_path
+from effrob.heads import few_shot as fewshot
+from effrob.heads.few_shot import Draw, fit_few_shot
+from effrob.heads.splits import draw_shots
+from effrob.logistic import nonlinear_cg as solver
+from effrob.logistic.eigenbasis import Axes
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.newton_cg import Minimum
+from effrob.logistic.nonlinear_cg import descend
+from effrob.logistic.regularization_path import Rules, fit_path
 
 K, D, SHOTS = 12, 40, 6
 

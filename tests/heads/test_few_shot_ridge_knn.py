@@ -10,12 +10,12 @@ from sklearn.linear_model import Ridge as Reference
 from sklearn.neighbors import NearestNeighbors
 
 from effrob.errors import UsageProblem
-from effrob.heads.choice import choose
-from effrob.heads.fewshot import Draw, FewShot, fit_few_shot
-from effrob.heads.head import Readout, Training
-from effrob.heads.holdout import draw_shots, split
+from effrob.heads.classifier import LinearClassifier, Training
+from effrob.heads.few_shot import Draw, FewShot, fit_few_shot
 from effrob.heads.knn import TEMPERATURE, Knn
+from effrob.heads.registry import choose
 from effrob.heads.ridge import RidgeHead
+from effrob.heads.splits import draw_shots, split
 from shifts.labels import LabelSpace
 
 ABCD = ("a", "b", "c", "d")
@@ -33,7 +33,7 @@ def training(n: int = 200, d: int = 12, k: int = 4, seed: int = 0, **changes: ob
 @pytest.mark.parametrize("cells", [1 << 22, 200])
 def test_every_draw_of_a_batch_is_the_optimum_of_its_own_rows(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a stack, and where a stack would be too large to keep, one by one."""
-    monkeypatch.setattr("effrob.heads.fewshot.CELLS", {"cpu": cells})
+    monkeypatch.setattr("effrob.heads.few_shot.CELLS", {"cpu": cells})
     t = training(400, 24)
     draws = [Draw(shots, seed) for shots in (1, 2, 4, 8, 16) for seed in range(3)]
     for c, drawn in [(c, fit_few_shot(t.array, t.targets, 4, draws, strength=c)) for c in (0.1, 10.0)]:
@@ -105,7 +105,7 @@ def test_neighbours_vote_as_an_exhaustive_search_says(monkeypatch: pytest.Monkey
     for i in range(len(asked)):
         np.add.at(wanted[i], t.targets[near[i]], weight[i])
     assert np.allclose(votes, wanted / wanted.sum(1, keepdims=True), atol=1e-4)
-    assert readout.facts["knn"]["k"] == 7 and not readout.kept and Readout.kept
+    assert readout.facts["knn"]["k"] == 7 and not readout.kept and LinearClassifier.kept
 
 
 HEADS = (FewShot(2), RidgeHead(), Knn())

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from effrob.errors import StaleCache, UsageProblem
-from effrob.heads.choice import choose
-from effrob.heads.head import Question, Readout, load_readout, predict, save_readout
+from effrob.heads.classifier import LabelView, LinearClassifier, load_readout, predict, save_readout
 from effrob.heads.prompts import PromptSet, prompt_set
-from effrob.heads.zeroshot import class_embeddings, embed_prompts
+from effrob.heads.registry import choose
+from effrob.heads.zero_shot import class_embeddings, embed_prompts
 from shifts.labels import LabelSpace
 
 CPU = torch.device("cpu")
@@ -26,14 +26,14 @@ def space(groups: tuple[tuple[int, ...], ...], parents: int = 10) -> LabelSpace:
     return LabelSpace("test", ids, ids, groups, names, names)
 
 
-def asked(labels: LabelSpace, targets: list[int], **more: object) -> Question:
+def asked(labels: LabelSpace, targets: list[int], **more: object) -> LabelView:
     n = len(targets)
-    return Question(np.arange(n), np.array(targets), tuple(f"i{i}" for i in range(n)), labels, **more)
+    return LabelView(np.arange(n), np.array(targets), tuple(f"i{i}" for i in range(n)), labels, **more)
 
 
-def logits(scores: np.ndarray, question: Question, block: int = 7):
+def logits(scores: np.ndarray, question: LabelView, block: int = 7):
     features = scores.astype(np.float32)
-    readout = Readout(None, None, torch.arange(features.shape[1]), normalise=False)
+    readout = LinearClassifier(None, None, torch.arange(features.shape[1]), normalise=False)
     blocks = (
         (slice(i, min(i + block, len(features))), features[i : i + block]) for i in range(0, len(features), block)
     )
@@ -87,7 +87,7 @@ def test_a_readout_over_other_classes_is_refused() -> None:
 
 
 def test_a_readout_survives_its_file(tmp_path) -> None:
-    readout = Readout(torch.randn(3, 4), torch.randn(3), torch.tensor([0, 1, 2, 1]), True, False, {"C": 2.0})
+    readout = LinearClassifier(torch.randn(3, 4), torch.randn(3), torch.tensor([0, 1, 2, 1]), True, False, {"C": 2.0})
     save_readout(tmp_path / "r.safetensors", readout)
     back = load_readout(tmp_path / "r.safetensors")
     features = torch.randn(5, 4)

@@ -14,13 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.holdout import split
-from effrob.heads.kept import KeptLoss
 from effrob.heads.linear import LinearProbe
-from effrob.heads.newton import newton
-from effrob.heads.path import Rules, fit_path
-from effrob.heads.softmax import StreamedLoss
+from effrob.heads.splits import split
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.in_memory_loss import InMemoryLoss
+from effrob.logistic.newton_cg import newton
+from effrob.logistic.regularization_path import Rules, fit_path
+from effrob.logistic.streamed_loss import StreamedLoss
 
 
 def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,12 +77,12 @@ def test_it_clones_pickles_and_is_searched_over() -> None:
     assert found.best_params_ == {"C": 1.0} and found.best_score_ > 0.5
 
 
-def losses(x: np.ndarray, y: np.ndarray, w: torch.Tensor, k: int, penalty: float) -> tuple[KeptLoss, StreamedLoss]:
+def losses(x: np.ndarray, y: np.ndarray, w: torch.Tensor, k: int, penalty: float) -> tuple[InMemoryLoss, StreamedLoss]:
     """The same loss kept and streamed, in several blocks of float64."""
     blocks = FeatureBlocks.measure(x, weights=w.numpy(), dtype=torch.float64, block_rows=17)
     labels = torch.from_numpy(y)
     assert blocks.resident is not None
-    kept = KeptLoss(blocks.resident, labels, w, penalty, blocks.scale, k, 17)
+    kept = InMemoryLoss(blocks.resident, labels, w, penalty, blocks.scale, k, 17)
     return kept, StreamedLoss(blocks, labels, w, float(w.sum()), penalty)
 
 
@@ -134,7 +134,7 @@ def test_a_blend_of_places_is_no_worse_than_asked_and_near_the_best() -> None:
 def test_kept_and_streamed_rows_come_to_the_same_optimum(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Float32, lead strengths on few rows, weights: the path of L-BFGS and that of Newton against float64."""
     if kind == "streamed":
-        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 4000})
+        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 4000})
     x, y = drawn(3000, 30, 6)
     w = np.random.default_rng(3).uniform(0.2, 2.0, 3000)
     strengths = [1e-4, 0.01, 1.0, 100.0]
@@ -177,7 +177,7 @@ def test_the_optimum_meets_the_first_order_condition(n: int, d: int, k: int, c: 
 def test_what_misleads_a_solver_does_not_this_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Warm starts worse than none, one row that is all of the variance, and intercepts that nothing holds."""
     if kind == "streamed":
-        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 10})
+        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 10})
     x, y = drawn(800, 10, 5, apart=3.0)
     features = FeatureBlocks.measure(x.astype(np.float32))
     (best,) = fit_path(features, y, 5, [1.0])

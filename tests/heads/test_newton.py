@@ -10,13 +10,13 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from effrob.heads.blocks import FeatureBlocks
-from effrob.heads.fewshot import Draw, fit_few_shot
-from effrob.heads.kept import KeptLoss
-from effrob.heads.metric import Metric
-from effrob.heads.newton import newton
-from effrob.heads.path import Rules, _Last, fit_path
-from effrob.heads.softmax import StreamedLoss
+from effrob.heads.few_shot import Draw, fit_few_shot
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.in_memory_loss import InMemoryLoss
+from effrob.logistic.newton_cg import newton
+from effrob.logistic.preconditioner import Preconditioner
+from effrob.logistic.regularization_path import Rules, _Last, fit_path
+from effrob.logistic.streamed_loss import StreamedLoss
 
 
 def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,10 +27,10 @@ def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np
     return ((rng.normal(size=(n, d)) + apart * rng.normal(size=(k, d))[y]) * spectrum).astype(np.float32), y
 
 
-def kept(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> KeptLoss:
+def kept(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> InMemoryLoss:
     blocks = FeatureBlocks.measure(x, resident=True)
     assert blocks.resident is not None
-    return KeptLoss(blocks.resident, torch.from_numpy(y), None, penalty, blocks.scale, k, 64)
+    return InMemoryLoss(blocks.resident, torch.from_numpy(y), None, penalty, blocks.scale, k, 64)
 
 
 def theta_of(k: int, d: int, seed: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_what_all_classes_share_is_left_out() -> None:
     loss = kept(x, y, 5, 1e-3)
     start = theta_of(5, 12, 3) + 5.0
     gradient = loss.evaluate(start - start.mean(0)).gradient
-    step = Metric.of(loss.moments(), loss.penalty).apply(gradient.float())
+    step = Preconditioner.of(loss.moments(), loss.penalty).apply(gradient.float())
     assert float(step.mean(0).abs().max()) < 1e-5 * float(step.abs().max())
     assert float((step * gradient).sum()) > 0
     found = newton(loss, start, tol=1e-6, max_evaluations=1000)
@@ -95,7 +95,7 @@ def test_a_diagonal_is_the_metric_where_the_penalty_outweighs_the_features() -> 
     assert plain.spread.shape == (16,) and whole.spread.shape == (16, 16)
     assert torch.allclose(plain.spread, whole.spread.diagonal(), rtol=1e-4)
     unit = torch.eye(17, dtype=torch.float32)[:1].expand(5, 17) * torch.tensor([1.0, -1, 0, 0, 0])[:, None]
-    alike = [Metric.of(moments, 1e9).apply(unit) for moments in (plain, whole)]
+    alike = [Preconditioner.of(moments, 1e9).apply(unit) for moments in (plain, whole)]
     assert torch.allclose(*alike, rtol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_the_gradient_where_a_strength_ended_is_known_under_the_next_penalty() -
 def test_a_way_that_some_rows_lead_astray_is_walked_once_more(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row in a hundred of the other class; and rows of which a part can be told apart by 400 features, and all not."""
     if streamed:
-        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 4000})
+        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 4000})
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(4000, 3)).astype(np.float32), (rng.random(4000) < 0.01).astype(np.int64)
     wide = rng.normal(size=(4000, 400)) + 0.3 * rng.normal(size=(10, 400))[(own := rng.integers(0, 10, 4000))]
@@ -157,7 +157,7 @@ def test_a_row_far_beyond_the_others_does_not_hide_a_gap(
     x[17] *= size
     (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 10, [1.0], rules=Rules(1e-11, 5000))
     if streamed:
-        monkeypatch.setattr("effrob.heads.path.CELLS", {"cpu": 100})
+        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 100})
     (point,) = fit_path(FeatureBlocks.measure(x), y, 10, [1.0])
     gap = point.report.objective / best.report.objective - 1
     assert gap < (3.5e-5 if point.report.reason == "gap" else 140 * point.report.gap)

@@ -13,17 +13,17 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 import shifts
-from effrob import worker
 from effrob.cli import main
 from effrob.errors import UsageProblem
-from effrob.evaluator import Evaluation
+from effrob.evaluation import worker
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
 from effrob.features.cache import FeatureCache
-from effrob.heads.choice import choose
-from effrob.heads.head import Training, load_readout
-from effrob.heads.holdout import split
+from effrob.heads.classifier import Training, load_readout
 from effrob.heads.probe import Probe, features_of
+from effrob.heads.registry import choose
 from effrob.heads.shared import trained_path
-from effrob.request import Request
+from effrob.heads.splits import split
 from shifts import registry
 from shifts.labels import LabelSpace
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 from effrob.cli import main
-from effrob.evaluator import Evaluation
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
 from effrob.heads.linear import LinearProbe
-from effrob.request import Request
 
 
 @pytest.mark.filterwarnings(

@@ -9,7 +9,7 @@ import pytest
 
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
-from effrob.results.record import Asked, EvalRecord
+from effrob.results.record import EvalRecord, EvalSpec
 from effrob.results.store import ResultStore, Stored, count
 
 SHIFTS = {"imagenet-v2": 0.56, "imagenet-r": 0.69, "imagenet-sketch": 0.42, "objectnet": 0.44, "imagenet-a": 0.31}
@@ -37,7 +37,7 @@ def answers(n: int, accuracy: float, classes: int = 20) -> Predictions:
 
 def submit(root: Path, model: str, shift: str, accuracy: float, n: int = 1000, clean: float = 0.63) -> Stored:
     """One record with predictions below `root`."""
-    asked = Asked(
+    asked = EvalSpec(
         model=model,
         model_digest="d" * 64,
         layer="default",

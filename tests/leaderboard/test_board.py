@@ -12,7 +12,7 @@ import pytest
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json, json_text
 from effrob.leaderboard.table import Board
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 GOLDEN = {  # points; testbed baseline, class-matched axis, logit: imagenet-testbed's vit_b_32_clip_zeroshot
     "imagenet-v2": 5.63,
@@ -26,7 +26,7 @@ GOLDEN = {  # points; testbed baseline, class-matched axis, logit: imagenet-test
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Board:
     empty = tmp_path_factory.mktemp("no-records")
-    return gather([empty], "all").board(Line())
+    return gather([empty], "all").board(LineOptions())
 
 
 def _row(board: Board, model: str, source: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_extrapolated_rows_never_share_a_ranking_with_rows_the_line_covers(every
 
 
 def test_the_full_axis_is_worth_points_and_is_asked_for_by_name(tmp_path: Path) -> None:
-    board = gather([tmp_path], "testbed").board(Line(axis="full"))
+    board = gather([tmp_path], "testbed").board(LineOptions(axis="full"))
     row = _row(board, "vit_b_32_clip_zeroshot", "testbed")
     assert round(100 * row["shifts"]["imagenet-r"]["effective_robustness"], 2) == 44.34
     assert row["shifts"]["imagenet-r"]["axis"] == "full"

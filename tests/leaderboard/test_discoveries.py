@@ -18,14 +18,14 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json, csv_text, markdown
 from effrob.leaderboard.table import Board, BoardRow, board
 from effrob.results.accuracy import Accuracy
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 from .conftest import SHIFTS, submit
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    return gather([tmp_path_factory.mktemp("no-records")], "all").board(Line())
+    return gather([tmp_path_factory.mktemp("no-records")], "all").board(LineOptions())
 
 
 def _cells(found: Board, kind: str = "published") -> list[tuple[str, dict[str, Any]]]:
@@ -57,14 +57,14 @@ def test_a_p_value_agrees_with_its_verdict_and_nothing_is_claimed_of_an_extrapol
 def test_published_rows_lend_a_measured_one_no_significance(tmp_path: Path) -> None:
     for shift, accuracy in SHIFTS.items():
         submit(tmp_path, "mine", shift, accuracy)
-    alone, among = (gather([tmp_path], tables).board(Line()) for tables in ("none", "all"))
+    alone, among = (gather([tmp_path], tables).board(LineOptions()) for tables in ("none", "all"))
     found = [[cell["q_value"] for _, cell in _cells(each, "measured")] for each in (alone, among)]
     assert found[0] == found[1] and len([q for q in found[0] if q is not None]) > 2
 
 
 def _board_of_ordinary_models(seed: int, results: Path) -> Board:
     """Forty measured rows that scatter about the lines as a baseline's models do: whatever departs, departs by chance."""
-    lines = Lines(Line(), results)
+    lines = Lines(LineOptions(), results)
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(40):

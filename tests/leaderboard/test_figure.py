@@ -14,19 +14,19 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.points import GROUPS, curves, family, ticks
 from effrob.leaderboard.table import Board
 from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.rows import LineOptions
 from effrob.robustness.scale import LOGIT
-from effrob.rows import Line
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
 
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Board:
-    return gather([tmp_path_factory.mktemp("none")], "testbed,openclip").board(Line())
+    return gather([tmp_path_factory.mktemp("none")], "testbed,openclip").board(LineOptions())
 
 
 def test_the_first_figure_sets_the_mean_of_four_against_the_full_clean_accuracy(testbed: Board) -> None:
-    shown = panel(testbed, gather([], "none").lines(Line()), "mean-of-four")
+    shown = panel(testbed, gather([], "none").lines(LineOptions()), "mean-of-four")
     clip = next(p for p in shown.points if p.row.model == "vit_b_32_clip_zeroshot")
     assert clip.x == pytest.approx(0.63302, abs=1e-5)
     assert clip.y == pytest.approx((0.5577 + 0.6925667 + 0.4237065 + 0.4396133) / 4, abs=2e-5)
@@ -35,10 +35,10 @@ def test_the_first_figure_sets_the_mean_of_four_against_the_full_clean_accuracy(
 
 
 def test_rows_without_the_axis_are_left_out_and_counted(testbed: Board) -> None:
-    clean = panel(testbed, gather([], "none").lines(Line()), "imagenet-r")
+    clean = panel(testbed, gather([], "none").lines(LineOptions()), "imagenet-r")
     assert clean.without_axis == 121
     assert any("121 rows have no class-matched" in notice for notice in clean.notices())
-    full = panel(testbed, gather([], "none").lines(Line(axis="full")), "imagenet-r")
+    full = panel(testbed, gather([], "none").lines(LineOptions(axis="full")), "imagenet-r")
     assert full.without_axis == 0 and len(full.points) > len(clean.points)
 
 
@@ -66,7 +66,7 @@ def test_groups_differ_in_colour_and_in_marker() -> None:
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_each_format_is_written_and_repeats_to_the_byte(testbed: Board, tmp_path: Path, ending: str) -> None:
-    panels = [panel(testbed, gather([], "none").lines(Line()), "mean-of-four")]
+    panels = [panel(testbed, gather([], "none").lines(LineOptions()), "mean-of-four")]
     for name in ("a", "b"):
         draw(panels, tmp_path / f"{name}.{ending}")
     written = (tmp_path / f"a.{ending}").read_bytes()
@@ -74,8 +74,8 @@ def test_each_format_is_written_and_repeats_to_the_byte(testbed: Board, tmp_path
 
 
 def test_measured_models_are_filled_and_published_ones_hollow(submission: Path, tmp_path: Path) -> None:
-    found = gather([submission], "testbed").board(Line())
-    draw([panel(found, gather([submission], "none").lines(Line()), "imagenet-r")], tmp_path / "a.svg")
+    found = gather([submission], "testbed").board(LineOptions())
+    draw([panel(found, gather([submission], "none").lines(LineOptions()), "imagenet-r")], tmp_path / "a.svg")
     assert "measured (filled)" in (tmp_path / "a.svg").read_text()
 
 
@@ -95,4 +95,4 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageProblem, match=r"effrob\[plots\]"):
-        draw([panel(testbed, gather([], "none").lines(Line()), "mean-of-four")], tmp_path / "a.png")
+        draw([panel(testbed, gather([], "none").lines(LineOptions()), "mean-of-four")], tmp_path / "a.png")

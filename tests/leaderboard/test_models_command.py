@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from effrob.cli import main
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_a_spec_shows_card_pixels_default_weights_published_accuracies_and_cache
     assert facts["pixels"]["size"] == [224, 224] and facts["pixels"]["interpolation"] == "bicubic"
     assert facts["card"]["trained_on"] == "LAION-2B-en" and facts["card"]["samples_seen"] == 34_000_000_000
     assert facts["card"]["sources"] and facts["cached"] == []
-    rows = [row for row in as_json(gather([], "all").board(Line())) if row["model"] == facts["model"]]
+    rows = [row for row in as_json(gather([], "all").board(LineOptions())) if row["model"] == facts["model"]]
     assert len(facts["published"]) == len(rows) >= 3
     by_source = {f"published:{row['source']}": row for row in facts["published"]}
     for row in rows:

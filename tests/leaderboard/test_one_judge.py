@@ -6,7 +6,7 @@ from pathlib import Path
 
 import effrob
 from effrob.leaderboard.gather import gather
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 FIELDS = ("effective_robustness", "effective_robustness_ci95", "effective_robustness_pi95", "verdict", "flags")
 
@@ -16,7 +16,7 @@ def test_a_measured_model_stands_on_the_board_where_its_evaluation_put_it(pocket
     rows = effrob.evaluate(
         models, suite="pocket", data=pocket_data, results=tmp_path / "r", cache=tmp_path / "c", progress=False
     )
-    board = {row.model: row.cells for row in gather([tmp_path / "r"], "none").board(Line()).rows}
+    board = {row.model: row.cells for row in gather([tmp_path / "r"], "none").board(LineOptions()).rows}
     compared = 0
     for row in rows:
         if row.effective_robustness is None:
@@ -32,7 +32,7 @@ def test_a_measured_model_stands_on_the_board_where_its_evaluation_put_it(pocket
 
 
 def test_published_members_of_a_line_are_flagged_and_their_numbers_stay_the_published_ones(tmp_path: Path) -> None:
-    rows = gather([tmp_path], "testbed,openclip,timm").board(Line(axis="full")).rows
+    rows = gather([tmp_path], "testbed,openclip,timm").board(LineOptions(axis="full")).rows
     flagged = {
         (row.source, row.model)
         for row in rows

@@ -19,8 +19,8 @@ from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import write_site
 from effrob.leaderboard.table import board
 from effrob.robustness.fit import fit
+from effrob.robustness.rows import FOUR, LineOptions
 from effrob.robustness.scale import LOGIT
-from effrob.rows import FOUR, Line
 
 from .conftest import SHIFTS, submit
 
@@ -50,14 +50,14 @@ class Site(NamedTuple):
     folder: Path
     gathered: Gathered
 
-    def rows(self, line: Line) -> list[dict[str, Any]]:
+    def rows(self, line: LineOptions) -> list[dict[str, Any]]:
         """The JSON board by this line."""
         if line not in BOARDS:
             BOARDS[line] = as_json(self.gathered.board(line))
         return BOARDS[line]
 
 
-BOARDS: dict[Line, list[dict[str, Any]]] = {}
+BOARDS: dict[LineOptions, list[dict[str, Any]]] = {}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         submit(root / "records", "my-model", shift, accuracy - 0.1)
     gathered = gather([root / "records"], "all")
     with uncollected():
-        write_site(gathered, Line(), root / "site")
+        write_site(gathered, LineOptions(), root / "site")
     return Site((root / "site" / "index.html").as_uri(), root / "site", gathered)
 
 
@@ -251,11 +251,14 @@ def main_thread(process: int) -> float:
 
 def test_every_number_of_the_table_is_the_json_boards(page: Any, site: Site) -> None:
     show(page, EVERYTHING)
-    check_table(page, site.rows(Line()))
+    check_table(page, site.rows(LineOptions()))
 
 
 def test_another_analysis_moves_points_verdicts_and_ranks_live(page: Any, site: Site) -> None:
-    before, after = site.rows(Line()), {key(row): row for row in site.rows(Line("timm-in1k", "full", "probit"))}
+    before, after = (
+        site.rows(LineOptions()),
+        {key(row): row for row in site.rows(LineOptions("timm-in1k", "full", "probit"))},
+    )
     show(page, EVERYTHING.replace("per=2000", "per=50"))
     for name, value in (("baseline", "timm-in1k"), ("axis", "full"), ("scale", "probit")):
         page.select_option(f"#controls [name={name}]", value)
@@ -274,7 +277,7 @@ def _verdicts(row: dict[str, Any]) -> list[str | None]:
 def test_a_protocol_ranks_its_own_rows_by_the_boards_rule(page: Any, site: Site) -> None:
     show(page, "per=2000")
     page.select_option("#controls [name=protocol]", "clip-benchmark")
-    alone = board([row for row in site.gathered.rows(Line()) if row.protocol == "clip-benchmark"])
+    alone = board([row for row in site.gathered.rows(LineOptions()) if row.protocol == "clip-benchmark"])
     expected = {key(row): row for row in as_json(alone)}
     shown = on_page(page)
     assert {name for name, _ in shown} == set(expected)
@@ -308,7 +311,7 @@ def points(page: Any) -> list[tuple[float, float, str]]:
 @pytest.mark.parametrize(("axis", "least"), [("clean", 1500), ("full", 1840)])
 def test_points_and_line_lie_where_the_board_puts_them(page: Any, site: Site, axis: str, least: int) -> None:
     show(page, f"shift=imagenet-r&axis={axis}")
-    rows = [row for row in site.rows(Line(axis=axis)) if "imagenet-r" in row["shifts"]]
+    rows = [row for row in site.rows(LineOptions(axis=axis)) if "imagenet-r" in row["shifts"]]
     expected = []
     for row in rows:
         cell = row["shifts"]["imagenet-r"]
@@ -354,7 +357,7 @@ def place_of(page: Any, model: str) -> tuple[float, float]:
 
 def test_hovering_a_named_point_shows_its_numbers(page: Any, site: Site) -> None:
     show(page, "shift=imagenet-r")
-    row = next(row for row in site.rows(Line()) if row["model"] == NAMED)
+    row = next(row for row in site.rows(LineOptions()) if row["model"] == NAMED)
     cell = row["shifts"]["imagenet-r"]
     page.mouse.move(*place_of(page, NAMED))
     page.wait_for_selector("#chart .hovertext")

@@ -15,7 +15,7 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.latex import escape, latex
 from effrob.leaderboard.render import as_json, csv_text, json_text, markdown
 from effrob.leaderboard.table import Board
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 from .conftest import SHIFTS, submit
 
@@ -27,7 +27,7 @@ def nasty(tmp_path: Path) -> Board:
     for shift, accuracy in SHIFTS.items():
         submit(tmp_path, NASTY, shift, accuracy)
         submit(tmp_path, "plain", shift, accuracy - 0.1)
-    return gather([tmp_path], "openclip").board(Line())
+    return gather([tmp_path], "openclip").board(LineOptions())
 
 
 def _tables(text: str) -> list[list[list[str]]]:

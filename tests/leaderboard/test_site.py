@@ -18,7 +18,7 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.page_data import script
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import page_names, write_site
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 from .conftest import SHIFTS, submit
 
@@ -35,7 +35,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site") / "board"
-    write_site(gather([records], "systems,mobileclip"), Line(), out)
+    write_site(gather([records], "systems,mobileclip"), LineOptions(), out)
     return out
 
 
@@ -52,7 +52,7 @@ def test_every_analysis_of_the_page_has_the_json_boards_numbers(site: Path, reco
     gathered = gather([records], "systems,mobileclip")
     for key, file in suite["files"].items():
         _, baseline, axis, scale = key.split("|")
-        wanted = {_key(row): row for row in as_json(gathered.board(Line(baseline, axis, scale)))}
+        wanted = {_key(row): row for row in as_json(gathered.board(LineOptions(baseline, axis, scale)))}
         numbers = _handed(site / "data" / file)
         assert numbers["key"] == key and len(wanted) == len(suite["rows"])
         for i, row in enumerate(suite["rows"]):
@@ -86,7 +86,8 @@ def test_a_verdict_counts_the_analyses_it_survives_each_once(site: Path, records
     suite = _handed(site / "data" / "board.js")["suites"]["imagenet"]
     gathered = gather([records], "systems,mobileclip")
     boards = [
-        {_key(row): row for row in as_json(gathered.board(a.line))} for a in analyses(gathered, Line())["imagenet"]
+        {_key(row): row for row in as_json(gathered.board(a.line))}
+        for a in analyses(gathered, LineOptions())["imagenet"]
     ]
     seen = set()
     for row in suite["rows"]:
@@ -103,7 +104,7 @@ def test_a_verdict_counts_the_analyses_it_survives_each_once(site: Path, records
 
 def test_a_models_page_holds_its_card_its_rows_and_its_records(site: Path, records: Path) -> None:
     text = unescape((site / "models" / page_names(["my-model"])["my-model"]).read_text(encoding="utf-8"))
-    facts = next(row for row in as_json(gather([records], "none").board(Line())) if row["model"] == "my-model")
+    facts = next(row for row in as_json(gather([records], "none").board(LineOptions())) if row["model"] == "my-model")
     for shift, cell in facts["shifts"].items():
         assert f"{100 * cell['accuracy']:.2f}" in text and f"{100 * cell['effective_robustness']:+.2f}" in text, shift
         record = json.loads((Path(cell["record"]) / "record.json").read_text())
@@ -136,7 +137,7 @@ def test_the_chart_library_is_the_installed_packages_own(site: Path) -> None:
 
 
 def test_equal_boards_give_equal_bytes(site: Path, records: Path, tmp_path: Path) -> None:
-    write_site(gather([records], "systems,mobileclip"), Line(), tmp_path / "again")
+    write_site(gather([records], "systems,mobileclip"), LineOptions(), tmp_path / "again")
     for path in site.rglob("*.*"):
         assert (tmp_path / "again" / path.relative_to(site)).read_bytes() == path.read_bytes(), path.name
 

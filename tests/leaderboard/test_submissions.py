@@ -13,7 +13,7 @@ from effrob.errors import EffrobError, UsageProblem
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json
 from effrob.results.predictions import file_digest
-from effrob.rows import Line
+from effrob.robustness.rows import LineOptions
 
 from .conftest import SHIFTS, answers, submit
 
@@ -29,7 +29,7 @@ def _edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
 
 
 def test_records_of_one_model_make_one_measured_row(submission: Path) -> None:
-    rows = as_json(gather([submission], "none").board(Line()))
+    rows = as_json(gather([submission], "none").board(LineOptions()))
     assert [row["model"] for row in rows] == ["my-model"]
     row = rows[0]
     assert row["source"] == "measured" and row["img_size"] == 224 and row["rank"] == 1
@@ -40,20 +40,20 @@ def test_records_of_one_model_make_one_measured_row(submission: Path) -> None:
 
 
 def test_measured_and_published_rows_stand_in_different_groups(submission: Path) -> None:
-    groups = gather([submission], "testbed").board(Line()).groups
+    groups = gather([submission], "testbed").board(LineOptions()).groups
     assert next(iter(groups)).kind == "measured"
     assert all({row.measured for row in rows} == {group.kind == "measured"} for group, rows in groups.items())
 
 
 def test_a_shift_missing_leaves_the_mean_null(tmp_path: Path) -> None:
     submit(tmp_path, "my-model", "imagenet-r", 0.6)
-    row = as_json(gather([tmp_path], "none").board(Line()))[0]
+    row = as_json(gather([tmp_path], "none").board(LineOptions()))[0]
     assert row["mean_effective_robustness"] is None and row["rank"] is None
 
 
 def test_the_fullest_of_several_records_is_shown_and_the_others_are_counted(submission: Path) -> None:
     submit(submission, "my-model", "imagenet-r", 0.1, n=100)
-    (row,) = as_json(gather([submission], "none").board(Line()))
+    (row,) = as_json(gather([submission], "none").board(LineOptions()))
     assert row["shifts"]["imagenet-r"]["n"] == 1000
     assert row["note"] == "1 smaller records are not shown"
 
@@ -62,42 +62,42 @@ def test_edited_counts_are_refused_by_name(submission: Path) -> None:
     path = _record(submission)
     _edit(path, lambda facts: facts["counts"].update(n_correct=999))  # type: ignore[attr-defined]
     with pytest.raises(EffrobError, match=f"{path.parent}.*not those of its predictions"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_edited_clean_counts_are_refused_by_name(submission: Path) -> None:
     path = _record(submission)
     _edit(path, lambda facts: facts["clean"].update(n_correct=1))  # type: ignore[attr-defined]
     with pytest.raises(EffrobError, match=f"{path.parent}.*clean view"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_edited_full_clean_counts_disagree_with_the_other_records(submission: Path) -> None:
     path = _record(submission)
     _edit(path, lambda facts: facts["clean_full"].update(n_correct=1))  # type: ignore[attr-defined]
     with pytest.raises(EffrobError, match="state different clean accuracies"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_an_edited_question_is_refused_by_name(submission: Path) -> None:
     path = _record(submission)
     _edit(path, lambda facts: facts["asked"].update(model="someone-else"))  # type: ignore[attr-defined]
     with pytest.raises(EffrobError, match=f"{path}.*edited or torn"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_a_predictions_file_touched_is_refused_by_name(submission: Path) -> None:
     path = _record(submission).parent / "predictions.npz"
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(EffrobError, match=f"{path}.*SHA-256 differs"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_a_predictions_file_missing_is_refused_by_name(submission: Path) -> None:
     path = _record(submission).parent / "predictions.npz"
     path.unlink()
     with pytest.raises(EffrobError, match=str(path)):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_answers_called_right_against_their_target_are_refused_even_with_matching_digests(submission: Path) -> None:
@@ -114,19 +114,19 @@ def test_answers_called_right_against_their_target_are_refused_even_with_matchin
 
     _edit(path, change)  # type: ignore[arg-type]
     with pytest.raises(EffrobError, match="calls answers right that are not the target"):
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
 
 
 def test_every_wrong_record_is_named_at_once(submission: Path) -> None:
     for shift in ("imagenet-r", "objectnet"):
         _edit(_record(submission, shift), lambda facts: facts["counts"].update(n_correct=0))  # type: ignore[attr-defined]
     with pytest.raises(EffrobError) as refused:
-        gather([submission], "none").board(Line())
+        gather([submission], "none").board(LineOptions())
     assert "imagenet-r" in str(refused.value) and "objectnet" in str(refused.value)
 
 
 def test_a_folder_or_a_table_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="is not there"):
-        gather([tmp_path / "nowhere"], "none").board(Line())
+        gather([tmp_path / "nowhere"], "none").board(LineOptions())
     with pytest.raises(UsageProblem, match="did you mean testbed"):
-        gather([tmp_path], "testbeds").board(Line())
+        gather([tmp_path], "testbeds").board(LineOptions())

@@ -10,7 +10,7 @@ import pytest
 from effrob.leaderboard.records import verified
 from effrob.leaderboard.terminal import HEADINGS, table
 from effrob.robustness.correction import adjust
-from effrob.rows import Line, Row, rows_of
+from effrob.robustness.rows import LineOptions, Row, rows_of
 
 from .conftest import SHIFTS, submit
 
@@ -19,7 +19,7 @@ from .conftest import SHIFTS, submit
 def rows(tmp_path: Path) -> list[Row]:
     for shift, accuracy in SHIFTS.items():
         submit(tmp_path, "my-model", shift, accuracy)
-    return rows_of(verified([tmp_path]), Line())
+    return rows_of(verified([tmp_path]), LineOptions())
 
 
 def _column(text: str, name: str) -> list[str]:

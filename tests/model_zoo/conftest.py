@@ -47,7 +47,7 @@ def tower(tmp_path: Path) -> Callable[..., tuple[Path, Path, Any]]:
         import open_clip
         import torch
 
-        from model_zoo.from_openclip_config import user_config
+        from model_zoo.sources.from_openclip_config import user_config
 
         config = tmp_path / f"{kind}.json"
         config.write_text(json.dumps({**TOWERS[kind], **changes}))

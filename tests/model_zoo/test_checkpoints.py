@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model_zoo.errors import ModelError, UnknownModel
-from model_zoo.from_checkpoint import existing, file_digest, fit_state, read_state, state_digest
+from model_zoo.sources.from_checkpoint import existing, file_digest, fit_state, read_state, state_digest
 
 
 class Hostile:

@@ -222,7 +222,7 @@ def test_slash_stands_for_dash_as_in_open_clip() -> None:
 
 
 def test_a_tag_without_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("model_zoo.from_checkpoint._resolvable", lambda url: False)
+    monkeypatch.setattr("model_zoo.sources.from_checkpoint._resolvable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError) as raised:
         model_zoo.load("openclip:ViT-B-32")

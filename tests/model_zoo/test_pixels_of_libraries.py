@@ -20,8 +20,9 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from model_zoo import from_openclip_config, from_timm, from_torchvision, identify
+from model_zoo import identify
 from model_zoo.pixels import PixelSpec
+from model_zoo.sources import from_openclip_config, from_timm, from_torchvision
 
 SIZES = [(1, 500), (500, 1), (224, 224), (225, 223), (37, 41), (1024, 300), (3, 3)]
 ORDINARY = [

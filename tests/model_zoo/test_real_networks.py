@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 import model_zoo
-from effrob.features.pixels import exact_crop, normalise
+from effrob.features.transforms import exact_crop, normalise
 from model_zoo import Registration
 
 REAL = os.environ.get("EFFROB_REAL")

@@ -214,7 +214,7 @@ def test_a_loaders_hidden_weights_and_its_checkpoint_count(networks: Path) -> No
     with torch.no_grad():
         net[3].bias.add_(1)
     torch.save(net.state_dict(), networks / "w.pt")
-    from model_zoo import from_callable
+    from model_zoo.sources import from_callable
 
     from_callable._told.clear()  # as in a new process
     from_callable._waiting.clear()

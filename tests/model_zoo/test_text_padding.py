@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import model_zoo
 from effrob.heads.prompts import PromptSet
-from effrob.heads.zeroshot import class_embeddings
+from effrob.heads.zero_shot import class_embeddings
 
 NAMES = ("dog", "small grey cat", "great white shark seen from a boat")
 PROMPTS = PromptSet("two", ("a photo of a {}.", "{}"))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 import model_zoo
-from effrob.features.pixels import exact_crop
+from effrob.features.transforms import exact_crop
 from model_zoo import ModelError, UnknownModel
 
 transformers = pytest.importorskip("transformers")
@@ -63,7 +63,7 @@ def test_weights_change_the_digest(folder: tuple[Path, Any]) -> None:
 )
 def test_pictures_are_the_processors_to_a_level(kind: str, settings: dict[str, Any]) -> None:
     # sizes that leave an even margin: transformers puts an odd one a pixel away
-    from model_zoo.from_transformers import pixels_of
+    from model_zoo.sources.from_transformers import pixels_of
 
     processor = getattr(transformers, kind)(**settings)
     spec = pixels_of(processor.to_dict(), kind)
@@ -77,10 +77,10 @@ def test_pictures_are_the_processors_to_a_level(kind: str, settings: dict[str, A
 
 
 def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from model_zoo.from_transformers import pixels_of
+    from model_zoo.sources.from_transformers import pixels_of
 
     path, model = folder
-    monkeypatch.setattr("model_zoo.from_checkpoint._resolvable", lambda url: False)
+    monkeypatch.setattr("model_zoo.sources.from_checkpoint._resolvable", lambda url: False)
     with pytest.raises(UnknownModel, match="there is no folder"):
         model_zoo.identify(f"transformers:{tmp_path / 'none'}")
     with pytest.raises(ModelError, match="could not be fetched"):

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shifts import pocket_draw
 from shifts.classes import pocket
 from shifts.errors import DataMissing
-from shifts.pocket_draw import CAPTIONS, FOLDERS, NAMES, WEB_IMAGES, generate, pictures
-from shifts.pocket_scenes import HABITS
-from shifts.pocket_shapes import SHAPES
+from shifts.synthetic import draw as pocket_draw
+from shifts.synthetic.draw import CAPTIONS, FOLDERS, NAMES, WEB_IMAGES, generate, pictures
+from shifts.synthetic.scenes import HABITS
+from shifts.synthetic.shapes import SHAPES
 
 
 def digests(root: Path) -> dict[str, str]:

@@ -11,9 +11,9 @@ import pytest
 import model_zoo
 from effrob.robustness.baseline import baseline
 from model_zoo.cards import card_of_spec
-from model_zoo.from_pocket import FOLDER, cards
+from model_zoo.sources.from_pocket import FOLDER, cards
 from shifts import classes
-from shifts.pocket_draw import WEB_IMAGES
+from shifts.synthetic.draw import WEB_IMAGES
 
 
 def test_all_weights_together_are_under_ten_megabytes_and_each_model_has_some() -> None:

@@ -14,8 +14,8 @@ TRAIN_EACH, WEB = 6, 120
 def few_pictures(pocket_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """TRAIN_EACH pictures a class of pocket-train, the first WEB of pocket-web."""
     from shifts.classes import pocket
-    from shifts.pocket_draw import CAPTIONS, FOLDERS, TEST_SETS, encode, pictures
-    from shifts.pocket_words import with_article
+    from shifts.synthetic.draw import CAPTIONS, FOLDERS, TEST_SETS, encode, pictures
+    from shifts.synthetic.words import with_article
 
     root = tmp_path_factory.mktemp("few")
     for name in TEST_SETS:

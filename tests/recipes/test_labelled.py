@@ -13,17 +13,17 @@ import torch
 from click.testing import CliRunner
 
 import model_zoo
-from model_zoo import from_callable
+from model_zoo.sources import from_callable
 from recipes.five_causes.imagenet import lines
 from recipes.five_causes.tower import clip_config
 from recipes.five_causes.training import write_config
 from recipes.frozen import NEVER, WithoutWords, rn50
 from recipes.labelled import Listed, main
-from shifts.caption_export import export_labels, read_build, write_build
-from shifts.captions import read_captions
+from shifts.captions.dataset import read_captions
+from shifts.captions.export import export_labels, read_build, write_build
 from shifts.catalogue import load
 from shifts.classes import pocket
-from shifts.pocket_draw import CAPTIONS
+from shifts.synthetic.draw import CAPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = "test_resnet"  # timm's own smallest

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from effrob.robustness.fit import fit
-from effrob.rows import Row
+from effrob.robustness.rows import Row
 from recipes.five_causes import contrasts
 from recipes.five_causes.contrasts import MARGIN, Contrast, answer, line_spread, over_seeds
 from recipes.five_causes.evaluation import Measured

@@ -12,10 +12,10 @@ import pytest
 from effrob.errors import EffrobError, RecordConflict
 from effrob.results.predictions import Predictions, load_predictions
 from effrob.results.provenance import here
-from effrob.results.record import Asked, EvalRecord, from_json
+from effrob.results.record import EvalRecord, EvalSpec, from_json
 from effrob.results.store import ResultStore, count, read
 
-ASKED = Asked(
+ASKED = EvalSpec(
     "pocket:a", "d" * 64, "default", {"size": [32, 32]}, "exact", "fp32", "native", None, "native", "effrob",
     "pocket-r", "pocket-r-10", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
 )  # fmt: skip
@@ -40,7 +40,7 @@ def predictions(n: int = 20, right: int = 15) -> Predictions:
     )
 
 
-def record(rows: Predictions, asked: Asked = ASKED) -> EvalRecord:
+def record(rows: Predictions, asked: EvalSpec = ASKED) -> EvalRecord:
     clean = count(rows)
     return EvalRecord(
         asked, None, "pocket:a", count(rows), 20, False, clean, clean, {}, {"kind": "logits"}, here("cpu", "fp32")

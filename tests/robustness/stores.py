@@ -11,7 +11,7 @@ from worlds import World
 
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
-from effrob.results.record import Asked, EvalRecord
+from effrob.results.record import EvalRecord, EvalSpec
 from effrob.results.store import ResultStore, count
 
 IMAGES, CLASSES = 400, 8
@@ -50,7 +50,7 @@ def fill(root: Path) -> Path:
     clean = world.answer(rng, expit(x), target)
     heights = {"pocket-v2": (0.95, -0.3, 0.0), "pocket-r": (0.8, -0.8, 1.2)}
     store = ResultStore(root)
-    asked = Asked(
+    asked = EvalSpec(
         "", "d" * 64, "default", {"size": [32, 32]}, "exact", "fp32", "native", None, "native", "effrob",
         "", "pocket-8", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
     )  # fmt: skip
@@ -73,7 +73,7 @@ def fill(root: Path) -> Path:
     return root
 
 
-def _write(store: ResultStore, asked: Asked, rows: Predictions, clean: Predictions | None) -> None:
+def _write(store: ResultStore, asked: EvalSpec, rows: Predictions, clean: Predictions | None) -> None:
     record = EvalRecord(
         asked=asked,
         weights=None,

@@ -12,10 +12,11 @@ from stores import MODELS, ROBUST, fill
 from worlds import World
 
 from effrob.errors import UsageProblem
+from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.results.store import ResultStore
 from effrob.robustness.agreement import agreement_on_the_line, agreements
-from effrob.robustness.answers import Table
+from effrob.robustness.answers import PredictionMatrix
 from effrob.robustness.baseline import baseline
 from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
@@ -24,7 +25,6 @@ from effrob.robustness.hierarchical import hierarchical_bootstrap, multinomial_w
 from effrob.robustness.multi_id import fit_multi, multi_id, variance_inflation
 from effrob.robustness.multiverse import Counts, multiverse, multiverse_of
 from effrob.robustness.per_class import duplicate_names, per_class, prior_strength
-from effrob.writing import strict_json
 from model_zoo.published import published
 
 
@@ -65,7 +65,9 @@ def test_variance_inflation_of_unrelated_and_copied_columns() -> None:
     assert np.isinf(variance_inflation(np.column_stack([x[:, 0], x[:, 0]]))).all()
 
 
-def agreeing(slope: float, intercept: float, seed: int = 3, models: int = 12) -> tuple[Table, Table, np.ndarray]:
+def agreeing(
+    slope: float, intercept: float, seed: int = 3, models: int = 12
+) -> tuple[PredictionMatrix, PredictionMatrix, np.ndarray]:
     """Models of different skill that find nearly the same images hard: accuracies and agreements share one probit line."""
     rng = np.random.default_rng(seed)
     skill = np.linspace(0.0, 1.6, models)
@@ -76,13 +78,15 @@ def agreeing(slope: float, intercept: float, seed: int = 3, models: int = 12) ->
         correct = noise < on[:, None]
         predicted = np.where(correct, target, rng.integers(1000, size=correct.shape))
         ids = np.array([f"{name}{i}" for i in range(n)])
-        tables.append(Table(tuple(f"m{i}" for i in range(models)), ids, target, correct, predicted))
+        tables.append(PredictionMatrix(tuple(f"m{i}" for i in range(models)), ids, target, correct, predicted))
     return tables[0], tables[1], ndtr(slope * skill + intercept)
 
 
 def test_shift_accuracy_is_predicted_without_shift_labels() -> None:
     clean, shift, truth = agreeing(0.8, -0.3)
-    blind = Table(shift.models, shift.ids, np.zeros_like(shift.target), np.zeros_like(shift.correct), shift.predicted)
+    blind = PredictionMatrix(
+        shift.models, shift.ids, np.zeros_like(shift.target), np.zeros_like(shift.correct), shift.predicted
+    )
     found = agreement_on_the_line(clean, blind)
     assert found.holds and found.pairs == 66
     s, d = found.error(truth)
@@ -99,7 +103,9 @@ def test_agreement_that_is_no_line_is_not_believed() -> None:
     for row, share in zip(scrambled, rng.uniform(0, 0.5, len(scrambled))):
         moved = rng.random(len(row)) < share
         row[moved] = rng.integers(1000, size=moved.sum())
-    found = agreement_on_the_line(clean, Table(shift.models, shift.ids, shift.target, shift.correct, scrambled))
+    found = agreement_on_the_line(
+        clean, PredictionMatrix(shift.models, shift.ids, shift.target, shift.correct, scrambled)
+    )
     assert not found.holds
 
 
@@ -107,7 +113,9 @@ def test_agreement_wants_models_and_pairs() -> None:
     clean, shift, _ = agreeing(0.8, -0.3, models=3)
     with pytest.raises(UsageProblem, match="three models"):
         agreement_on_the_line(clean.only(clean.models[:2]), shift.only(clean.models[:2]))
-    same = Table(clean.models, clean.ids, clean.target, clean.correct, np.repeat(clean.predicted[:1], 3, axis=0))
+    same = PredictionMatrix(
+        clean.models, clean.ids, clean.target, clean.correct, np.repeat(clean.predicted[:1], 3, axis=0)
+    )
     with pytest.raises(UsageProblem, match="0 of 3 do"):
         agreement_on_the_line(same, same)
     assert agreements(same.predicted).tolist() == [1.0, 1.0, 1.0]

@@ -14,7 +14,7 @@ from stores import IMAGES, MODELS, ROBUST, SHIFTS
 import effrob
 from effrob.errors import UsageProblem
 from effrob.robustness import built
-from effrob.robustness.answers import Answers
+from effrob.robustness.answers import BaselineAnswers
 from effrob.robustness.baseline import Baseline, baseline, baseline_names
 from effrob.robustness.built import build_baseline, load, read_specs, save
 from effrob.robustness.effective import assess
@@ -79,7 +79,7 @@ def test_answers_that_do_not_bear_out_the_counts_are_refused(made: Baseline, tmp
     table = made.answers.clean["pocket-r"]
     flipped = table.correct.copy()
     flipped[2, 5] = ~flipped[2, 5]
-    edited = Answers(
+    edited = BaselineAnswers(
         made.answers.shift, {**made.answers.clean, "pocket-r": dataclasses.replace(table, correct=flipped)}
     )
     save(dataclasses.replace(made, answers=edited), tmp_path / "flipped")

@@ -12,6 +12,7 @@ from scipy import stats
 from stores import MODELS, ROBUST
 
 from effrob.errors import UsageProblem
+from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.baseline import Baseline
 from effrob.robustness.compare import compare
@@ -20,7 +21,6 @@ from effrob.robustness.difference import Difference
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.records import from_records, read_records
-from effrob.writing import strict_json
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 

@@ -18,7 +18,7 @@ from effrob.robustness.effective import assess
 from effrob.robustness.equivalence import equivalence
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.hierarchical import hierarchical_bootstrap
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.pairing import pairing
 from effrob.robustness.scale import LOGIT
 
@@ -29,7 +29,7 @@ SISTERS = World(models=18, images=900, families=6, gaps=(0.3, 0.25), places=(1.0
 EMPTY = Baseline("simulated", (), "effrob", "effrob")
 
 
-def fit_of(line: Line) -> RobustnessFit:
+def fit_of(line: BaselineLine) -> RobustnessFit:
     return RobustnessFit("simulated", "clean", LOGIT, EMPTY, (line,), None, ())
 
 

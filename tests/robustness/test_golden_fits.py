@@ -14,7 +14,7 @@ from effrob.robustness.baseline import Baseline, baseline
 from effrob.robustness.diagnostics import curvature_p
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.multi_id import multi_id
 from model_zoo.published import published
 
@@ -28,7 +28,7 @@ def parts(key: str) -> tuple[str, str]:
     return SHIFT.get(shift, shift), AXIS[axis]
 
 
-def check(line: Line, golden: dict[str, Any]) -> None:
+def check(line: BaselineLine, golden: dict[str, Any]) -> None:
     assert line.n == golden["n"]
     for name, key in (
         ("slope", "slope"),

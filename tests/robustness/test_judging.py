@@ -16,6 +16,7 @@ from stores import IMAGES, MODELS, ROBUST, fill, predictions
 
 from effrob.cli import main
 from effrob.errors import UsageProblem
+from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.results.predictions import Predictions
 from effrob.results.record import EvalRecord
@@ -28,8 +29,7 @@ from effrob.robustness.fit import fit
 from effrob.robustness.judging import judge
 from effrob.robustness.pairing import pairing_from
 from effrob.robustness.records import Record, from_records, fullest, read_records
-from effrob.rows import Line, Row, row_of, rows_of
-from effrob.writing import strict_json
+from effrob.robustness.rows import LineOptions, Row, row_of, rows_of
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_published_numbers_stay_as_published_and_the_model_is_flagged() -> None:
 
 def test_a_row_of_a_model_outside_the_baseline_is_paired(results: Path, mine: Baseline) -> None:
     one = stored(results, ROBUST)
-    row = row_of(one, Line("mine"))
+    row = row_of(one, LineOptions("mine"))
     alone = assess(fit("pocket-r", mine), one.record.clean.accuracy, one.record.counts.accuracy)  # type: ignore[union-attr]
     assert row.effective_robustness == alone.effective_robustness
     assert "conservative-interval" not in row.robustness["flags"] and "conservative-interval" in alone.flags
@@ -108,7 +108,7 @@ def test_a_row_of_a_model_outside_the_baseline_is_paired(results: Path, mine: Ba
 
 def test_a_row_of_a_member_stands_on_the_line_without_it(results: Path, mine: Baseline) -> None:
     one = stored(results, MODELS[0])
-    row, whole = row_of(one, Line("mine")), fit("pocket-r", mine)
+    row, whole = row_of(one, LineOptions("mine")), fit("pocket-r", mine)
     x, y = one.record.clean.accuracy.value, one.record.counts.accuracy.value  # type: ignore[union-attr]
     assert row.effective_robustness == whole.without([MODELS[0]]).effective_robustness(x, y)
     assert abs(row.effective_robustness) > abs(whole.effective_robustness(x, y))
@@ -144,24 +144,24 @@ def test_other_images_or_other_truths_are_not_called_shared(results: Path, mine:
     twice = moved(one, tmp_path / "twice", id=np.array([rows.id[0], *rows.id[:-1]]))
     for copy in (others, truths, twice):
         assert pairing_from(line, copy.folder) is None
-        assert "conservative-interval" in row_of(copy, Line("mine")).robustness["flags"]
+        assert "conservative-interval" in row_of(copy, LineOptions("mine")).robustness["flags"]
     assert pairing_from(fit("imagenet-r"), one.folder) is None
 
 
 def test_the_measured_baseline_of_a_row_is_that_of_its_own_results(results: Path) -> None:
-    row = row_of(stored(results, ROBUST), Line("measured"))
+    row = row_of(stored(results, ROBUST), LineOptions("measured"))
     assert (row.why_not, row.verdict, row.baseline) == (None, "above", "measured")
     assert "conservative-interval" not in row.robustness["flags"]
 
 
 def test_rows_of_one_command_are_corrected_together(results: Path, mine: Baseline) -> None:
-    rows = rows_of(list(ResultStore(results)), Line("mine"))
+    rows = rows_of(list(ResultStore(results)), LineOptions("mine"))
     asked = [row for row in rows if row.robustness["p_value"] is not None]
     assert len(asked) == 2 * (len(MODELS) + 1) < len(rows)
     smallest = min(asked, key=lambda row: row.robustness["p_value"]).robustness
     assert smallest["p_adjusted"] == pytest.approx(len(asked) * smallest["p_value"])
     assert all(row.robustness["p_adjusted"] >= row.robustness["p_value"] for row in asked)
-    alone = row_of(stored(results, ROBUST), Line("mine")).robustness
+    alone = row_of(stored(results, ROBUST), LineOptions("mine")).robustness
     assert alone["p_adjusted"] == alone["p_value"] < 0.05
     assert set(alone["equivalence"]) == {"margin", "equivalent", "smallest_margin"}
     clean = next(row for row in rows if row.shift == "pocket")
@@ -193,7 +193,7 @@ def test_members_of_the_shipped_pocket_baseline_are_judged_without_themselves(sh
     models = baseline("pocket").models
     rows: list[Row] = []
     for model in (models[0], models[-1]):
-        rows += rows_of([as_record(model, shift, tmp_path / model.replace(":", "-"))], Line())
+        rows += rows_of([as_record(model, shift, tmp_path / model.replace(":", "-"))], LineOptions())
     for model, row in zip((models[0], models[-1]), rows):
         assert (row.baseline, row.robustness["left_out"]) == ("pocket", [model])
         assert "in-baseline" in row.robustness["flags"] and "conservative-interval" not in row.robustness["flags"]
@@ -202,8 +202,8 @@ def test_members_of_the_shipped_pocket_baseline_are_judged_without_themselves(sh
 def test_reading_rows_with_answers_loads_no_torch(results: Path, mine: Baseline) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from effrob.results.store import ResultStore; from effrob.rows import Line, rows_of\n"
-        "rows = rows_of(list(ResultStore(Path(sys.argv[1]))), Line('mine'))\n"
+        "from effrob.results.store import ResultStore; from effrob.robustness.rows import LineOptions, rows_of\n"
+        "rows = rows_of(list(ResultStore(Path(sys.argv[1]))), LineOptions('mine'))\n"
         "assert any(row.verdict == 'above' for row in rows); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(results)], capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from effrob.robustness.diagnostics import break_p, cook_distance, curvature_p, deming_slope, diagnose, loo_error
 from effrob.robustness.fit import fit
-from effrob.robustness.line import Line
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LINEAR, LOGIT, PROBIT
 
 LOO = {  # published accuracy points of leave-one-out error: logit, probit, linear
@@ -81,6 +81,6 @@ def test_the_slope_with_noise_on_both_axes_is_steeper_and_right_where_least_squa
     y = truth * x - 0.5
     seen_x, seen_y = (rng.binomial(n, LOGIT.inverse(t)) / n for t in (x, y))
     names = tuple(map(str, range(600)))
-    line = Line(LOGIT, names, names, seen_x, seen_y, np.full(600, n), np.full(600, n))
+    line = BaselineLine(LOGIT, names, names, seen_x, seen_y, np.full(600, n), np.full(600, n))
     assert line.slope < truth - 0.03
     assert deming_slope(line) == pytest.approx(truth, abs=0.03)

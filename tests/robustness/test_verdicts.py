@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 
 from effrob.errors import UsageProblem
+from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.baseline import SUITE, Baseline, baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.equivalence import equivalence, margin_for
 from effrob.robustness.fit import fit
-from effrob.writing import strict_json
 from model_zoo.published import published
 
 FOUR = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtri
 
-from effrob.robustness.answers import Table
-from effrob.robustness.line import Line
+from effrob.robustness.answers import PredictionMatrix
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LOGIT
 
 
@@ -80,10 +80,10 @@ class Draw:
     target: np.ndarray
 
     @property
-    def line(self) -> Line:
+    def line(self) -> BaselineLine:
         m, n = self.world.models, self.shift.shape[1]
         groups = self.world.families or m
-        return Line(
+        return BaselineLine(
             LOGIT,
             tuple(f"m{i}" for i in range(m)),
             tuple(f"f{i % groups}" for i in range(m)),
@@ -93,11 +93,11 @@ class Draw:
             np.full(m, float(n)),
         )
 
-    def tables(self) -> tuple[Table, Table]:
+    def tables(self) -> tuple[PredictionMatrix, PredictionMatrix]:
         m = self.world.models
         names, ids = tuple(f"m{i}" for i in range(m)), np.arange(self.shift.shape[1]).astype(str)
         nothing = np.zeros((m, len(ids)), np.int64)
         return (
-            Table(names, ids, self.target, self.shift[:m], nothing),
-            Table(names, ids, self.target, self.clean[:m], nothing),
+            PredictionMatrix(names, ids, self.target, self.shift[:m], nothing),
+            PredictionMatrix(names, ids, self.target, self.clean[:m], nothing),
         )

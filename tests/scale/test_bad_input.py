@@ -332,7 +332,7 @@ def test_what_was_computed_before_stays(tmp_path: Path) -> None:
     kept = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
     assert len(kept) == 2
     plant(tmp_path / "pocket/val" / POCKET[2], {"cut.jpg": b"\xff\xd8"})
-    from effrob import worker
+    from effrob.evaluation import worker
 
     worker.load_shift.cache_clear()
     assert ran(tmp_path, evaluate())[0] == 1
@@ -345,7 +345,7 @@ def test_what_was_computed_before_stays(tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh() -> object:
-    from effrob import worker
+    from effrob.evaluation import worker
 
     yield
     worker.load_shift.cache_clear()

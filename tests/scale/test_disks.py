@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from effrob import worker, writing
+from effrob import files as writing
 from effrob.cli import sentence
-from effrob.errors import told
-from effrob.evaluator import Evaluation
-from effrob.request import Request
-from shifts.tree import TreeSource
+from effrob.errors import describe_error
+from effrob.evaluation import worker
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
+from shifts.storage.tree import TreeSource
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,6 @@ def test_a_folder_that_cannot_be_written_is_seen_before_a_model_is_loaded(reques
 def test_errors_of_the_system_say_what_mends_them() -> None:
     for number in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOENT, errno.EIO, errno.ESTALE, errno.EISDIR):
         error = OSError(number, os.strerror(number), "/data/x")
-        assert told(error).startswith("/data/x: ") and "Errno" not in told(error)
-        assert sentence(error) == told(error)
-    assert told(ValueError("two\nlines")) == "two lines" and told(KeyError()) == "KeyError"
+        assert describe_error(error).startswith("/data/x: ") and "Errno" not in describe_error(error)
+        assert sentence(error) == describe_error(error)
+    assert describe_error(ValueError("two\nlines")) == "two lines" and describe_error(KeyError()) == "KeyError"

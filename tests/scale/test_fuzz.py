@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 
 from effrob.errors import EffrobError, UsageProblem
 from effrob.results.provenance import Provenance
-from effrob.results.record import SCHEMA, Asked, Counts, EvalRecord, from_json
+from effrob.results.record import SCHEMA, Counts, EvalRecord, EvalSpec, from_json
 from effrob.studies import reader
 from model_zoo.errors import ModelError
 from model_zoo.spec import parse
 from shifts.errors import DataError
-from shifts.shards import ShardTree
-from shifts.tar import TarTree
-from shifts.tree import checked_path
-from shifts.zip import ZipTree
+from shifts.storage.shards import ShardTree
+from shifts.storage.tar import TarTree
+from shifts.storage.tree import checked_path
+from shifts.storage.zip import ZipTree
 from tests.scale import hostile
 
 Check = Callable[[Any], None]
@@ -77,7 +77,7 @@ def a_spec_is_refused_or_comes_back(text: str) -> None:
 
 
 RECORD = EvalRecord(
-    Asked(
+    EvalSpec(
         "m:a",
         "d",
         "default",

@@ -16,14 +16,14 @@ from PIL import Image
 
 import model_zoo
 import shifts
-from effrob import worker
-from effrob.evaluator import Evaluation
-from effrob.request import Request
+from effrob.evaluation import worker
+from effrob.evaluation.evaluator import Evaluation
+from effrob.evaluation.request import Request
 from model_zoo import PixelSpec
 from shifts import classes
 from shifts.errors import DataError
-from shifts.tar import TarTree
-from shifts.zip import ZipTree
+from shifts.storage.tar import TarTree
+from shifts.storage.zip import ZipTree
 from tests.scale import hostile
 
 TABLE = classes.imagenet()

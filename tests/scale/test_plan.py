@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effrob.cells import Layout
 from effrob.cli import main
+from effrob.evaluation.cost import Forecast, Timed, Timings, forecast
+from effrob.evaluation.needs import needs_of, pending
+from effrob.evaluation.plan import Need, plan
+from effrob.evaluation.request import Request
+from effrob.evaluation.tasks import ResolvedRequest
 from effrob.features.cache import FeatureCache
-from effrob.forecast import Forecast, Timed, Timings, forecast
-from effrob.needs import needs_of, pending
-from effrob.plan import Need, plan
-from effrob.request import Request
 from effrob.results.store import ResultStore
-from shifts.tree import TreeSource
+from shifts.storage.tree import TreeSource
 
 GB = 1 << 30
 
@@ -97,7 +97,7 @@ def test_a_forecast_goes_by_what_was_timed(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """200 checkpoints of a pocket network, and a file that names them."""
-    from model_zoo.from_pocket import FOLDER
+    from model_zoo.sources.from_pocket import FOLDER
 
     folder = tmp_path_factory.mktemp("sweep")
     config = shutil.copy(FOLDER / "clip.json", folder / "clip.json")
@@ -134,6 +134,6 @@ def test_a_plan_looks_at_each_set_once(pocket_data: Path, tmp_path: Path, monkey
     request = Request(
         models, suite="pocket", data=pocket_data, results=tmp_path / "r", cache=tmp_path / "c", device="cpu"
     )
-    layout = Layout(request, read=False)
+    layout = ResolvedRequest(request, read=False)
     assert len(needs_of(layout, pending(layout, ResultStore(request.results)), FeatureCache(request.cache))) == 18
     assert len(looks) == len(set(looks)) == 6

@@ -12,9 +12,9 @@ import pytest
 import shifts
 from shifts import classes
 from shifts.errors import DataError, DataMissing
-from shifts.folder import FolderSource
-from shifts.tar import TarTree
-from shifts.tree import TreeSource
+from shifts.storage.folder import FolderSource
+from shifts.storage.tar import TarTree
+from shifts.storage.tree import TreeSource
 
 FILES = {
     "imagenet-r/README.txt": b"renditions",

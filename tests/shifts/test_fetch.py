@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from filelock import FileLock
 
 from effrob.cli import main
-from shifts import archives, fetch
-from shifts.archives import ARCHIVES, Archive
 from shifts.errors import DataError, FetchFailed
-from shifts.fetch import Wanted, download
+from shifts.storage import archives, fetch
+from shifts.storage.archives import ARCHIVES, Archive
+from shifts.storage.fetch import Wanted, download
 
 CONTENT = bytes(range(256)) * 800  # 204,800 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -12,8 +12,8 @@ from PIL import Image
 
 from shifts import load
 from shifts.errors import DataError, DataMissing
-from shifts.folder import FolderSource, FolderTree
 from shifts.shift import ImageSource
+from shifts.storage.folder import FolderSource, FolderTree
 
 
 @pytest.fixture

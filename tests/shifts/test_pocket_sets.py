@@ -9,7 +9,8 @@ import pytest
 from small_trees import encoded, plant_at
 
 import shifts
-from shifts import classes, pocket
+from shifts import classes
+from shifts.synthetic import pocket
 
 TABLE = classes.pocket()
 

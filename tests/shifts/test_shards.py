@@ -14,9 +14,9 @@ import pytest
 
 import shifts
 from shifts.errors import DataError, DataMissing
-from shifts.folder import FolderSource
-from shifts.shards import ShardTree, class_folders
-from shifts.tree import TreeSource
+from shifts.storage.folder import FolderSource
+from shifts.storage.shards import ShardTree, class_folders
+from shifts.storage.tree import TreeSource
 
 R = class_folders("imagenet-r")
 
@@ -61,8 +61,8 @@ def test_shards_read_as_the_folder_they_were_made_of(packed: Path, pocket_data: 
 
 
 def test_evaluated_from_shards_every_prediction_is_the_folders(packed: Path, pocket_data: Path, tmp_path: Path) -> None:
-    from effrob.evaluator import Evaluation
-    from effrob.request import Request
+    from effrob.evaluation.evaluator import Evaluation
+    from effrob.evaluation.request import Request
 
     files = []
     for data in (packed, pocket_data):

@@ -10,7 +10,7 @@ import pytest
 
 from effrob.robustness.baseline import baseline
 from effrob.robustness.fit import fit
-from effrob.rows import ROBUSTNESS
+from effrob.robustness.rows import ROBUSTNESS
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding, run
 from effrob.studies.reader import CAUSES, find, shipped
 from effrob.studies.study import MEAN

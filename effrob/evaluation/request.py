@@ -1,0 +1,76 @@
+"""What a user asked for, resolved once: every option of `effrob eval` with its default. Plain data, no torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from effrob.errors import UsageProblem, suggest
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+PIXEL_PATHS = ("exact", "fast")
+ENGINES = ("local", "torchrun", "ray")
+SUITES = ("imagenet", "pocket")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def cache_folder() -> Path:
+    """The user's cache: $EFFROB_CACHE, else the platform's."""
+    named = os.environ.get("EFFROB_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("effrob"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One `effrob eval`, complete: paths are absolute, `shifts` None means every set of the suite that is found.
+
+    train names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`).
+    limit and train_limit count images (training: a class); batch_size images a forward pass.
+    """
+
+    models: tuple[str, ...]
+    shifts: tuple[str, ...] | None = None
+    suite: str = "imagenet"
+    heads: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ("openai",)
+    protocol: str = "effrob"
+    data: Path | None = None
+    results: Path = field(default_factory=lambda: Path("effrob-results"))
+    cache: Path = field(default_factory=cache_folder)
+    pixel_cache: Path | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    pixels: Literal["exact", "fast"] = "exact"
+    batch_size: int = 64
+    limit: int | None = None
+    partial: bool = False
+    train: str | None = None
+    train_limit: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("suite", self.suite, SUITES),
+            ("device", self.device.split(":")[0], DEVICES),
+            ("precision", self.precision, PRECISIONS),
+            ("pixel path", self.pixels, PIXEL_PATHS),
+            ("engine", self.engine, ENGINES),
+        ):
+            if value not in known:
+                raise UsageProblem(f"no {what} is called {value!r}{suggest(value, known)}")
+        for what, number in (("batch size", self.batch_size), ("limit", self.limit), ("train limit", self.train_limit)):
+            if number is not None and number < 1:
+                raise UsageProblem(f"the {what} must be at least 1, got {number}")
+        if not self.models:
+            raise UsageProblem("name at least one model: --model openclip:ViT-B-32")
+        for name in ("results", "cache"):
+            object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())
+        for name in ("data", "pixel_cache"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())

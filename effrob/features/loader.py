@@ -1,0 +1,182 @@
+"""Rows of a source as uint8 batches, one a geometry: decoded once by a pool of threads, or mapped from the pixel cache.
+
+Batches are asked for a few ahead of their use and come in order. Knows geometries, and nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from effrob.features.fast import crop_fast, decode_fast, takes
+from effrob.features.pixel_cache import Draft, PixelCache, PixelKey, shard_of
+from effrob.features.threads import alone
+from effrob.features.transforms import decode, exact_crop
+from model_zoo.encoder import Encoder
+from model_zoo.pixels import PixelSpec
+from shifts.shift import ImageSource
+
+AHEAD_EACH = 8  # images asked for ahead of their use, a decoding thread
+Geometry = tuple[object, ...]
+Transform = Callable[[object], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """(B, H, W, 3) uint8 a geometry, on the host; (B, 3, H, W) float32 for a user's own transform."""
+
+    rows: range
+    pixels: dict[Geometry, Tensor]
+
+
+class Crops:
+    """Turns one row of a source into its crop for each geometry, decoding it once.
+
+    `seconds` is what an image took of a thread's processor time, on average so far.
+    """
+
+    def __init__(self, source: ImageSource, border: int, path: str, encoders: Sequence[Encoder]) -> None:
+        self.source, self.border, self.fast = source, border, path == "fast"
+        self.specs: dict[Geometry, PixelSpec] = {}
+        self.own: dict[Geometry, Transform] = {}
+        for encoder in encoders:
+            geometry = encoder.pixels.geometry()
+            self.specs[geometry] = encoder.pixels
+            if encoder.transform is not None:
+                self.own[geometry] = encoder.transform
+        self._lock = threading.Lock()
+        self._spent, self._images = 0.0, 0
+
+    @property
+    def seconds(self) -> float:
+        return self._spent / max(1, self._images)
+
+    def fill(self, row: int, slots: dict[Geometry, Tensor]) -> None:
+        """Put image `row` into every slot. Raises ImageBroken where it cannot be decoded."""
+        begun = time.thread_time()
+        data, name = self.source.read(row), self.source.ids[row]
+        tensor = decode_fast(data, self.border) if self.fast else None
+        image: Image.Image | None = None
+        for geometry, slot in slots.items():
+            spec, own = self.specs[geometry], self.own.get(geometry)
+            if tensor is not None and own is None and takes(spec, tensor.shape[1], tensor.shape[0]):
+                crop_fast(tensor, spec, slot)
+                continue
+            if image is None:
+                image = decode(data, name, self.border)
+            if own is not None:
+                slot.copy_(own(image))
+            else:
+                np.copyto(slot.numpy(), exact_crop(image, spec))
+        with self._lock:
+            self._spent += time.thread_time() - begun
+            self._images += 1
+
+
+class Batches:
+    """The batches of one pass, in order: `for batch in Batches(...)`, inside `with`.
+
+    `empty` gives host memory for a batch: pinned where a GPU will copy from it. `wanted` says which geometries a range of
+    rows is wanted in. With a pixel cache, crops found there are mapped, and missing ones kept once their shard is full.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        ranges: Sequence[range],
+        wanted: Callable[[range], set[Geometry]],
+        threads: int,
+        empty: Callable[[tuple[int, ...], torch.dtype], Tensor] = lambda shape, dtype: torch.empty(shape, dtype=dtype),
+        kept: PixelCache | None = None,
+        keys: dict[Geometry, PixelKey] | None = None,
+    ) -> None:
+        self.crops, self._wanted, self._empty = crops, wanted, empty
+        self._kept, self._keys = kept, keys or {}
+        self._coming = iter(ranges)
+        self._largest = max((len(rows) for rows in ranges), default=1)
+        self._shards: dict[tuple[Geometry, int], np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | Draft] = {}
+        self._queue: deque[tuple[Batch, list[Future[None]]]] = deque()
+        self.threads = threads
+        self._pools = [self._new_pool()]
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.threads, thread_name_prefix="decode", initializer=alone)
+
+    def resize(self, threads: int) -> None:
+        """Decode what is asked for from now on with so many threads."""
+        if threads != self.threads:
+            self._pools[-1].shutdown(wait=False)  # it ends once what it was given is done
+            self.threads = threads
+            self._pools.append(self._new_pool())
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+        for held in self._shards.values():
+            if isinstance(held, Draft):
+                held.close()
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._prefetch()
+        while self._queue:
+            batch, futures = self._queue.popleft()
+            for future in futures:
+                future.result()
+            self._prefetch()
+            self._filled(batch)
+            yield batch
+
+    def _prefetch(self) -> None:
+        ahead = 1 + -(-AHEAD_EACH * self.threads // self._largest)
+        while len(self._queue) < ahead and (rows := next(self._coming, None)) is not None:
+            pixels: dict[Geometry, Tensor] = {}
+            unfilled: dict[Geometry, Tensor] = {}
+            for geometry in self._wanted(rows):
+                pixels[geometry], ready = self._memory(geometry, rows)
+                if not ready:
+                    unfilled[geometry] = pixels[geometry]
+            futures: list[Future[None]] = []
+            if unfilled:
+                for slot, row in enumerate(rows):
+                    slots = {geometry: batch[slot] for geometry, batch in unfilled.items()}
+                    futures.append(self._pools[-1].submit(self.crops.fill, row, slots))
+            self._queue.append((Batch(rows, pixels), futures))
+
+    def _memory(self, geometry: Geometry, rows: range) -> tuple[Tensor, bool]:
+        """Where a batch's crops lie, and whether they are there already."""
+        size = self.crops.specs[geometry].size
+        if geometry in self.crops.own:
+            return self._empty((len(rows), 3, *size), torch.float32), False
+        if self._kept is None or geometry not in self._keys:
+            return self._empty((len(rows), *size, 3), torch.uint8), False
+        key = self._keys[geometry]
+        shard = shard_of(rows.start, key.n)
+        if (geometry, shard.start) not in self._shards:
+            found = self._kept.read(key, shard)
+            self._shards[geometry, shard.start] = self._kept.begin(key, shard) if found is None else found
+        held = self._shards[geometry, shard.start]
+        crops = held.crops if isinstance(held, Draft) else held
+        return torch.from_numpy(crops[rows.start - shard.start : rows.stop - shard.start]), not isinstance(held, Draft)
+
+    def _filled(self, batch: Batch) -> None:
+        """Count a batch towards the shards it lies in, and close those it ends."""
+        for geometry, start in list(self._shards):
+            shard, held = shard_of(start, self._keys[geometry].n), self._shards[geometry, start]
+            if isinstance(held, Draft) and geometry in batch.pixels and batch.rows.start in shard:
+                held.filled += len(batch.rows)
+            if shard.stop <= batch.rows.stop:
+                del self._shards[geometry, start]
+                if isinstance(held, Draft):
+                    held.close()

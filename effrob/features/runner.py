@@ -1,0 +1,165 @@
+"""One encoder made ready for a pass: its weights in the precision and layout that pay, batches in, float32 features out.
+
+The only place where precision is decided. Weights are cast for the pass and put back after it, so that a text tower, or a
+later pass in float32, finds them as they were. Knows no images and no caches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+import torch
+from torch import nn
+
+from effrob.features.transforms import normalise
+from model_zoo.encoder import Encoder
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ROOM = (
+    28 << 20
+)  # bytes a tensor may have on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed
+UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
+LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
+OF_A_USER = ("torch.fx.", "torch.jit.", "torch._dynamo.")  # these run what was traced, scripted or compiled
+CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third faster with channels last on a CPU
+
+
+class Network:
+    """`with Network(encoder, precision) as network: features = network(batch)`.
+
+    road says how the precision was had: `fp32`, `bf16 weights`, or `bf16 autocast` where the module is not known or does
+    not run with cast weights; then `, compiled`.
+    """
+
+    def __init__(self, encoder: Encoder, precision: str = "fp32", compiled: bool = False) -> None:
+        self.encoder = encoder
+        self.dtype = PRECISIONS[precision]
+        self.road = precision
+        self._precision, self._compiled = precision, compiled
+        self._embed: Callable[[torch.Tensor], torch.Tensor] = encoder.embed
+        self._autocast = False
+        self._piece = UNKNOWN
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> Network:
+        encoder, module = self.encoder, self.encoder.module
+        if encoder.device.type == "cuda":
+            self._undo.enter_context(_full_float32())
+        if module is not None and sum(isinstance(layer, nn.Conv2d) for layer in module.modules()) > CONVOLUTIONS:
+            module.to(memory_format=torch.channels_last)
+        if self.dtype != torch.float32:
+            self._autocast = not self._cast()
+            self.road = f"{self._precision} {'autocast' if self._autocast else 'weights'}"
+        if encoder.device.type == "cpu" and module is not None:
+            with contextlib.suppress(Exception):  # told by its batch
+                self._piece = max(1, ROOM // self._largest(module))
+        if self._compiled:
+            self._embed = torch.compile(encoder.embed)
+            self.road += ", compiled"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._undo.close()
+
+    @property
+    def reentrant(self) -> bool:
+        """Whether batches may go through it in several threads at once: layers of libraries alone, as those made them."""
+        module = self.encoder.module
+        return module is not None and not self._compiled and all(_keeps_nothing(layer) for layer in module.modules())
+
+    def _cast(self) -> bool:
+        """Cast the module's weights; False, with everything put back, where it does not run that way."""
+        module = self.encoder.module
+        if module is None:
+            return False
+        with contextlib.ExitStack() as tried:
+            tried.enter_context(weights_as(module, self.dtype))
+            blank = torch.zeros(1, 3, *self.encoder.pixels.size, dtype=self.dtype, device=self.encoder.device)
+            try:
+                with torch.inference_mode():
+                    sound = bool(torch.isfinite(self.encoder.embed(blank)).all())
+            except Exception:
+                sound = False
+            if sound:
+                self._undo.push(tried.pop_all())
+        return sound
+
+    def _largest(self, module: nn.Module) -> int:
+        """Bytes of the largest tensor that is made of one picture: its floats, or what a layer gives at the pass's precision.
+
+        Read off the layers and not timed, so that the same pictures always go through in the same pieces.
+        """
+        largest = 12 * self.encoder.pixels.size[0] * self.encoder.pixels.size[1]
+
+        def look(layer: nn.Module, given: object, output: object) -> None:
+            nonlocal largest
+            if isinstance(output, torch.Tensor):
+                largest = max(largest, output.numel() * output.element_size())
+
+        hooks = [layer.register_forward_hook(look) for layer in module.modules()]
+        try:
+            with torch.inference_mode():
+                self._run(torch.zeros(1, 3, *self.encoder.pixels.size))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return largest
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, 3) uint8, or (B, 3, H, W) float32 already prepared, on the device -> (B, D) float32 there."""
+        size = self._piece if batch.device.type == "cpu" and not self._compiled else len(batch)
+        with torch.inference_mode():
+            pieces = [self._run(piece) for piece in torch.split(batch, size)]
+            return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def _run(self, piece: torch.Tensor) -> torch.Tensor:
+        pixels = piece if piece.dtype == torch.float32 else normalise(piece, self.encoder.pixels)
+        if self._autocast:
+            with torch.autocast(self.encoder.device.type, dtype=self.dtype):
+                return self._embed(pixels).float()
+        return self._embed(pixels.to(self.dtype)).float()
+
+
+def _keeps_nothing(layer: nn.Module) -> bool:
+    """Whether a layer is a library's own: not hooked, given no other forward, and not made of code that a user wrote."""
+    return (
+        type(layer).__module__.partition(".")[0] in LIBRARIES
+        and not type(layer).__module__.startswith(OF_A_USER)
+        and "forward" not in vars(layer)
+        and not layer._forward_hooks
+        and not layer._forward_pre_hooks
+    )
+
+
+@contextlib.contextmanager
+def weights_as(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """`module` with its weights and buffers in `dtype`, batch norms apart; on leaving, the very tensors it had before.
+
+    Costs half of a float32 model's memory on top. Batch norms keep float32: their running variances span too many decades.
+    """
+    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    try:
+        for layer in module.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                continue
+            for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+                if tensor.is_floating_point() and id(tensor) not in kept:  # tied weights appear twice
+                    kept[id(tensor)] = (tensor, tensor.data)
+                    tensor.data = tensor.data.to(dtype)
+        yield
+    finally:
+        for tensor, before in kept.values():
+            tensor.data = before
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Convolutions on a GPU in float32 proper: torch's default there is TF32, with ten bits of mantissa."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

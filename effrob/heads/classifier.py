@@ -1,0 +1,226 @@
+"""What a head is: features to class scores by one linear readout; and scores to predictions, in any label space.
+
+Scoring streams feature blocks, so N x 1000 scores are never held. Knows no images and no files of features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from effrob.errors import StaleCache
+from effrob.files import whole_file
+from effrob.results.predictions import TOP, Predictions
+from model_zoo.encoder import Encoder
+from shifts.labels import LabelSpace
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """A linear map from features to scores.
+
+    weight     (U, D) float32, or None where the features are scores already
+    bias       (U,) float32 or None
+    columns    (C,) int64: score c is row columns[c] of `weight`; equal class names share a row, so that they tie exactly
+    normalise  True: cosine scores; weight rows are unit vectors already, features are made so
+    own        True: the C scores are the shift's own classes; else the parent's, and the label space projects them
+    facts      what a head wants recorded (chosen strength, objective, ...), JSON-ready
+    """
+
+    weight: torch.Tensor | None
+    bias: torch.Tensor | None
+    columns: torch.Tensor
+    normalise: bool
+    own: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+    kept: ClassVar[bool] = True  # False: made anew each time, there is nothing that a file would save
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, D) float32 -> (B, C) float32."""
+        if self.normalise:
+            features = torch.nn.functional.normalize(features, dim=-1)
+        if self.weight is not None:
+            features = features @ self.weight.T
+            if self.bias is not None:
+                features = features + self.bias
+        return features if len(self.columns) == features.shape[1] and self._plain else features[:, self.columns]
+
+    @property
+    def _plain(self) -> bool:
+        return bool((self.columns == torch.arange(len(self.columns), device=self.columns.device)).all())
+
+    def to(self, device: torch.device) -> LinearClassifier:
+        """The same readout on another device."""
+        moved = [None if t is None else t.to(device) for t in (self.weight, self.bias, self.columns)]
+        assert moved[2] is not None
+        return LinearClassifier(moved[0], moved[1], moved[2], self.normalise, self.own, self.facts)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a head learns from: rows of a feature set with a class each.
+
+    name      of the labelled set;  model  the spec the features come from, for messages
+    array     (N, D) float32, usually memory-mapped;  rows (n,) int64 into it
+    targets   (n,) int64 in the parent's classes, of which there are n_classes
+    kind      what the features are: `logits` are refused, a probe on them learns what the network already decided
+    device    where to learn
+    """
+
+    name: str
+    model: str
+    array: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    n_classes: int
+    kind: str
+    device: str = "cpu"
+
+
+class Head(Protocol):
+    """Makes a readout. `encoder` is None for heads that learn, `train` for those that do not."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier: ...
+
+
+def save_readout(path: Path, readout: LinearClassifier) -> None:
+    """Keep a readout as safetensors, whole or not at all."""
+    import json
+
+    from safetensors.torch import save
+
+    tensors = {"columns": readout.columns.contiguous().cpu()}
+    if readout.weight is not None:
+        tensors["weight"] = readout.weight.contiguous().cpu()
+    if readout.bias is not None:
+        tensors["bias"] = readout.bias.contiguous().cpu()
+    about = {"normalise": readout.normalise, "own": readout.own, "facts": readout.facts}
+    with whole_file(path) as file:
+        file.write(save(tensors, metadata={"readout": json.dumps(about, sort_keys=True, allow_nan=False)}))
+
+
+def load_readout(path: Path) -> LinearClassifier:
+    """Read what `save_readout` kept. Raises StaleCache where the file is torn or foreign."""
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["readout"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weight, bias = tensors.get("weight"), tensors.get("bias")
+        return LinearClassifier(weight, bias, tensors["columns"], about["normalise"], about["own"], about["facts"])
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise StaleCache(f"{path} is not a readable readout ({error}): delete that file") from error
+
+
+class LabelView(NamedTuple):
+    """What is asked of one feature set.
+
+    rows      (n,) int64 rows of the source;  targets (n,) int64 in `labels`;  ids (n,) their names
+    accepted  every right answer a row, or None where the target is the only one
+    collapse  `max` over a many-to-one group, or `membership` of the best parent class (only the top 5 differ)
+    """
+
+    rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    ids: tuple[str, ...]
+    labels: LabelSpace
+    accepted: tuple[tuple[int, ...], ...] | None = None
+    collapse: str = "max"
+
+
+def _best(scores: torch.Tensor, rounds: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, C) -> the `rounds` best columns and values; equal scores go to the lower index, on every device."""
+    scores = scores.clone()
+    order = torch.arange(scores.shape[1], device=scores.device)
+    columns, values = [], []
+    for _ in range(min(rounds, scores.shape[1])):
+        value = scores.amax(dim=1, keepdim=True)
+        column = torch.where(scores == value, order, scores.shape[1]).amin(dim=1)
+        scores[torch.arange(len(scores), device=scores.device), column] = -torch.inf
+        columns.append(column)
+        values.append(value[:, 0])
+    return torch.stack(columns, 1), torch.stack(values, 1)
+
+
+def predict(
+    readout: LinearClassifier,
+    blocks: Iterable[tuple[slice, NDArray[np.float32]]],
+    asked: LabelView,
+    device: torch.device,
+) -> Predictions:
+    """Score feature blocks, project them into the label space, and keep one row an image.
+
+    Raises ValueError where the readout's classes are not the label space's parent's.
+    """
+    labels, n = asked.labels, len(asked.rows)
+    readout = readout.to(device)
+    wanted = len(labels) if readout.own else len(labels.parent_ids)
+    if len(readout.columns) != wanted:
+        raise ValueError(f"the head speaks of {len(readout.columns)} classes, {labels.name} needs {wanted}")
+    members = torch.from_numpy(labels.members).to(device)
+    owner = torch.from_numpy(labels.owner).to(device)
+    predicted = np.zeros(n, dtype=np.int64)
+    top5 = np.full((n, TOP), -1, dtype=np.int64)
+    thousand = np.full(n, -1, dtype=np.int64)
+    margin = np.zeros(n, dtype=np.float32)
+    with torch.inference_mode():
+        for part, block in blocks:
+            scores = readout.scores(torch.from_numpy(block).to(device))
+            if readout.own:
+                space = scores
+            else:
+                thousand[part] = _best(scores, 1)[0][:, 0].cpu().numpy()
+                space = scores[:, members].amax(dim=-1)
+            columns, values = _best(space, TOP)
+            predicted[part] = columns[:, 0].cpu().numpy()
+            if values.shape[1] > 1:
+                margin[part] = (values[:, 0] - values[:, 1]).cpu().numpy()
+            if asked.collapse == "membership" and not readout.own:
+                inside = torch.where(owner >= 0, scores, -torch.inf)
+                columns = owner[_best(inside, TOP)[0]]
+            top5[part, : columns.shape[1]] = columns.cpu().numpy()
+    return judge(asked, predicted, top5, thousand, margin)
+
+
+def judge(
+    asked: LabelView,
+    predicted: NDArray[np.int64],
+    top5: NDArray[np.int64],
+    thousand: NDArray[np.int64],
+    margin: NDArray[np.float32],
+) -> Predictions:
+    """Which predictions are right: by the target, or by any accepted answer."""
+    labels, targets = asked.labels, asked.targets
+    in_space = np.where(thousand >= 0, labels.owner[thousand], -1)
+    if asked.accepted is None:
+        correct, correct_1000 = predicted == targets, in_space == targets
+        correct_top5 = (top5 == targets[:, None]).any(axis=1)
+    else:
+        right = [set(answers) for answers in asked.accepted]
+        correct = np.array([int(p) in r for p, r in zip(predicted, right)], dtype=bool)
+        correct_1000 = np.array([int(p) in r for p, r in zip(in_space, right)], dtype=bool)
+        correct_top5 = np.array([not r.isdisjoint(map(int, five)) for five, r in zip(top5, right)], dtype=bool)
+    return Predictions(
+        index=asked.rows.astype(np.int64),
+        id=np.array(asked.ids, dtype=np.str_),
+        target=targets.astype(np.int64),
+        predicted=predicted,
+        top5=top5,
+        predicted_1000=thousand,
+        correct=correct,
+        correct_1000=correct_1000 & (thousand >= 0),
+        correct_top5=correct_top5,
+        margin=margin,
+    )

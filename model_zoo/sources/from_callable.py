@@ -1,0 +1,195 @@
+"""A user's own function as a model: `MODULE:FUNCTION` or `FILE.py:FUNCTION`, called without arguments, gives a torch.nn.Module.
+
+The function's weights are part of its identity: it is called and they are digested, so that a changed file behind an
+unchanged source is never taken for the old model. What the source imports is not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from model_zoo.errors import ModelError, UnknownModel, suggest
+from model_zoo.pixels import PixelSpec
+from model_zoo.sources.from_checkpoint import file_digest, fit_state, read_state, state_digest
+from model_zoo.sources.from_module import try_out
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A function that gives a module, where its source lies, and the weights file its module is filled from, if any."""
+
+    text: str
+    function: Callable[[], Any]
+    source: Path | None
+    folder: Path | None
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """What calling a loader told: the digest of function and weights, and how many numbers it gives a picture."""
+
+    digest: str
+    n_outputs: int
+
+
+_told: dict[tuple[object, ...], Built] = {}
+_waiting: dict[tuple[object, ...], nn.Module] = {}
+
+
+def find(text: str, root: str | None = None, checkpoint: Path | None = None) -> Loader:
+    """The loader `text` names, MODULE being searched in `root` (the current folder) too.
+
+    Raises UnknownModel for a file, module or function that is not there, ModelError for one that fails to import.
+    """
+    place, colon, function = text.rpartition(":")
+    if not colon or not place or not function:
+        raise ModelError(f"a loader is written MODULE:FUNCTION or FILE.py:FUNCTION; got {text!r}")
+    if place.endswith(".py"):
+        path = Path(root or ".", Path(place).expanduser()).resolve()
+        if not path.is_file():
+            raise UnknownModel(f"the loader {text} names a file that does not exist: {path}")
+        folder = path.parent
+        with _importable(folder):
+            module = _from_file(path, text)
+    else:
+        folder = Path(root or Path.cwd())
+        with _importable(folder):
+            module = _imported(place, text)
+    found: Any = module
+    for part in function.split("."):
+        if not hasattr(found, part):
+            known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+            raise UnknownModel(f"{place} has no function {function!r}{suggest(function, known)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ModelError(f"{text} is a {type(found).__name__}, wanted a function that returns a torch.nn.Module")
+    source = Path(module.__file__) if module.__file__ else None
+    return Loader(text, found, source, folder, checkpoint)
+
+
+def live(name: str, function: Callable[[], Any]) -> Loader:
+    """A function of this process as a loader; its source counts where it can be found."""
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        file = None
+    source = Path(file) if file and Path(file).is_file() else None
+    return Loader(f"{name}:{getattr(function, '__qualname__', type(function).__name__)}", function, source, None)
+
+
+def identity_of(loader: Loader, pixels: PixelSpec, features_only: bool) -> Built:
+    """The digest and output width of a loader. It is called once a process; the module waits for `module_of`.
+
+    Where `features_only`, the module is not run and its width is 0.
+    """
+    key = _key(loader)
+    if key not in _told:
+        module = _called(loader)
+        width = 0 if features_only else try_out(module, pixels, torch.device("cpu"), loader.text).shape[1]
+        _told[key] = Built(_digest(loader, module), width)
+        _waiting[key] = module
+    return _told[key]
+
+
+def module_of(loader: Loader) -> nn.Module:
+    """The loader's module with its weights, on the CPU, in evaluation mode: the one that was digested, or a new equal one."""
+    key = _key(loader)
+    if key in _waiting:
+        return _waiting.pop(key)
+    module = _called(loader)
+    if key in _told and _digest(loader, module) != _told[key].digest:
+        raise ModelError(
+            f"the loader {loader.text} gives other weights each time it is called: save them and register it with --checkpoint"
+        )
+    return module
+
+
+def _key(loader: Loader) -> tuple[object, ...]:
+    source = file_digest(loader.source) if loader.source else None
+    weights = file_digest(loader.checkpoint) if loader.checkpoint else None
+    return (loader.text, loader.function if loader.folder is None else None, loader.source, source, weights)
+
+
+def _digest(loader: Loader, module: nn.Module) -> str:
+    source = file_digest(loader.source) if loader.source else ""
+    # A function of this process may close over anything: its registered name counts. So does the module's structure.
+    function = loader.text if loader.folder is None else loader.text.rpartition(":")[2]
+    structure = re.sub(r"0x[0-9a-f]+", "", repr(module))  # without addresses
+    about = ["loader", source, function, structure, state_digest(module)]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
+def _called(loader: Loader) -> nn.Module:
+    with _importable(loader.folder):
+        try:
+            module = loader.function()
+        except (Exception, SystemExit) as error:  # a script that reads its own arguments leaves through SystemExit
+            raise ModelError(f"the loader {loader.text} failed ({type(error).__name__}: {error})") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"the loader {loader.text} gives a {type(module).__name__}, wanted a torch.nn.Module")
+    if loader.checkpoint is not None:
+        fit_state(module, read_state(loader.checkpoint), loader.checkpoint, f"what {loader.text} gives")
+    return module.eval().requires_grad_(False)
+
+
+def _from_file(path: Path, text: str) -> ModuleType:
+    which = hashlib.sha256(f"{path} {file_digest(path)}".encode()).hexdigest()
+    name = f"effrob_loader_{path.stem}_{which[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"the loader {text} names a file Python cannot import")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: dataclasses and pickles look their module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ModelError(f"the file of the loader {text} fails to import ({type(error).__name__}: {error})") from error
+    return module
+
+
+def _imported(name: str, text: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise ModelError(f"the module of the loader {text} fails to import ({error})") from error
+        raise UnknownModel(
+            f"the loader {text} names a module that is not installed and not in the current folder: give FILE.py:FUNCTION"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise ModelError(
+            f"the module of the loader {text} fails to import ({type(error).__name__}: {error})"
+        ) from error
+
+
+@contextmanager
+def _importable(folder: Path | None) -> Iterator[None]:
+    """`folder` first on the import path, as it is for a script that lies in it."""
+    if folder is None:
+        yield
+        return
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

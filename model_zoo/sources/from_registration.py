@@ -1,0 +1,118 @@
+"""Registered names as models: a record, or a function registered in this process, turned into an identity and an encoder.
+
+`NAME@FILE` is the registered model with another checkpoint. Knows the other providers only through the registry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from model_zoo import registry
+from model_zoo.encoder import Encoder, Identity
+from model_zoo.errors import ModelError, UnknownModel
+from model_zoo.pixels import PixelSpec, parse_pixels
+from model_zoo.registration import Registration
+from model_zoo.registry import LiveModel
+from model_zoo.sources import from_callable
+from model_zoo.sources.from_checkpoint import existing
+from model_zoo.sources.from_module import at_layer, supervised, try_out
+from model_zoo.spec import ModelSpec, parse
+
+_LAYER_NOTE = "features are taken at the layer {}, so its own classifier or text tower is left aside"
+
+
+class RegisteredProvider:
+    """The models that `register` made, asked for by name alone."""
+
+    def names(self) -> list[str]:
+        return registry.names()
+
+    def identify(self, spec: ModelSpec) -> Identity:
+        return identity_of(registry.registered(spec.name), spec)
+
+    def load(self, spec: ModelSpec, device: torch.device) -> Encoder:
+        model = registry.registered(spec.name)
+        identity = identity_of(model, spec)
+        loader = _loader(model, spec)
+        if loader is not None:
+            return supervised(from_callable.module_of(loader), identity, device)
+        assert isinstance(model, Registration)
+        under = _under(model, spec)
+        provider = registry.provider(under.scheme)
+        if identity.layer != "default":
+            return at_layer(_network(provider, under), identity, device)
+        encoder = provider.load(under, device)
+        if identity.pixels.size != encoder.pixels.size:
+            try_out(encoder.embed, identity.pixels, device, identity.asked)
+        return replace(encoder, identity=identity)
+
+
+def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
+    """The identity of a registered model; `spec.weights` stands in for its checkpoint where given.
+
+    Raises ModelError and UnknownModel where the record no longer holds: a checkpoint that moved, a loader that fails.
+    """
+    layer = model.features or "default"
+    aside = (_LAYER_NOTE.format(layer),) if model.features else ()
+    loader = _loader(model, spec)
+    if loader is not None:
+        pixels = model.pixels if isinstance(model.pixels, PixelSpec) else parse_pixels(str(model.pixels))
+        built = from_callable.identity_of(loader, pixels, features_only=model.features is not None)
+        return Identity(spec, str(spec), built.digest, pixels, layer, n_classes=built.n_outputs or None, notes=aside)
+    assert isinstance(model, Registration)
+    under = _under(model, spec)
+    base = registry.provider(under.scheme).identify(under)
+    return replace(
+        base,
+        spec=spec,
+        asked=str(spec),
+        pixels=parse_pixels(model.pixels, base.pixels) if model.pixels else base.pixels,
+        layer=layer,
+        has_text=base.has_text and not model.features,
+        n_classes=None if model.features else base.n_classes,
+        notes=(f"registered as {base.spec}", *base.notes, *aside),
+    )
+
+
+def _loader(model: LiveModel | Registration, spec: ModelSpec) -> from_callable.Loader | None:
+    """The loader a registered model is made by, or None where it shares a library's architecture."""
+    if isinstance(model, LiveModel):
+        if spec.weights is not None:
+            raise ModelError(
+                f"{spec.name} was registered as a function of this process and takes no weights: write {spec.name}"
+            )
+        return from_callable.live(model.name, model.loader)
+    if model.loader is None:
+        return None
+    checkpoint = spec.weights or model.checkpoint
+    path = existing(checkpoint, f"{model.name} is registered with a checkpoint") if checkpoint else None
+    return from_callable.find(model.loader, model.root, path)
+
+
+def _under(model: Registration, spec: ModelSpec) -> ModelSpec:
+    """The library's spec a record stands for: its architecture with the record's checkpoint."""
+    base = ModelSpec("openclip", model.arch) if model.arch is not None else parse(str(model.like))
+    checkpoint = spec.weights or model.checkpoint
+    if checkpoint is None:
+        return base
+    if not Path(checkpoint).expanduser().is_file():
+        raise UnknownModel(
+            f"the checkpoint {checkpoint} of {model.name} is not there: register it again with --checkpoint FILE --replace"
+        )
+    return replace(base, weights=str(Path(checkpoint).expanduser()))
+
+
+def _network(provider: Any, spec: ModelSpec) -> nn.Module:
+    """The bare network of a provider that offers one."""
+    if not hasattr(provider, "network"):
+        raise ModelError(f"features cannot be taken at a layer of {spec.scheme} models: leave --features out")
+    network: nn.Module = provider.network(spec)
+    return network
+
+
+provider = RegisteredProvider()

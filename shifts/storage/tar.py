@@ -1,0 +1,113 @@
+"""An official archive read in place: an index of offsets over a plain tar, then one pread an image.
+
+The suffix is not trusted (ImageNetV2's `.tar.gz` files are plain tars). Links, devices and paths that leave the archive
+are refused. The index is kept in the user's cache folder under the archive's path, size and time. Knows no classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import zlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from shifts.errors import DataError, DataMissing
+from shifts.storage.spans import Span, below, checked_size, index_folder, indexed, read_span
+from shifts.storage.tree import FileStat, checked_path, is_image
+
+
+class TarTree:
+    """Images of a plain tar, by their path under `inside`.
+
+    inside  folder of the archive that is the set's root: "" for none, "*/" for the one top folder whatever its name.
+            A member that is itself a tar (ILSVRC2012_img_train.tar) stands for a folder of its name.
+    index   folder the offset index is kept in; the user's cache folder by default
+    """
+
+    def __init__(self, path: Path, inside: str = "", index: Path | None = None) -> None:
+        if not path.is_file():
+            raise DataMissing(f"no archive {path}")
+        self.archive = path.resolve()
+        self.inside = inside
+        self.where = str(path)
+        self._index_folder = index if index is not None else index_folder()
+
+    def __repr__(self) -> str:
+        return f"TarTree({self.where!r}, {self.inside!r})"
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Relative paths of the images, sorted; indexed once."""
+        return tuple(path for path in self._spans if is_image(path))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one member; KeyError where there is none."""
+        return read_span(self.archive, self._spans[path], path)
+
+    def stat(self, path: str) -> FileStat:
+        """The member's size, and the archive's time: any change of the archive is a change of each member."""
+        return FileStat(self._spans[path].size, self.archive.stat().st_mtime_ns)
+
+    @cached_property
+    def _spans(self) -> dict[str, Span]:
+        return indexed(self.archive, self._scan, self._index_folder, self.inside)
+
+    def _scan(self) -> Iterator[tuple[str, Span]]:
+        seen: set[str] = set()
+        for name, span in members(self.archive, self.where):
+            inner = below(name, self.inside, self.where)
+            if inner is None:
+                continue
+            path = checked_path(inner, self.where)
+            if path in seen:
+                raise DataError(f"{self.where} holds {path} twice; fetch it anew")
+            seen.add(path)
+            yield path, span
+
+
+def members(path: Path, where: str) -> Iterator[tuple[str, Span]]:
+    """Every regular file of a tar with its place, those of a tar inside it under a folder of its name.
+
+    Raises DataError for a link, a device or a sparse file, and for an archive that is damaged or compressed.
+    """
+    with path.open("rb") as file:
+        for member in _files(file, path, where):
+            span = Span(member.offset_data, member.size)
+            if not member.name.endswith(".tar"):
+                checked_size(member.size, member.name, where)
+                yield member.name, span
+                continue
+            file.seek(span.offset)
+            folder = member.name.removesuffix(".tar")
+            for inner in _files(file, path, where):
+                if inner.offset_data + inner.size > span.offset + span.size:
+                    raise DataError(f"{where}: {member.name} inside it is damaged; fetch it anew")
+                checked_size(inner.size, inner.name, where)
+                yield f"{folder}/{inner.name}", Span(inner.offset_data, inner.size)
+
+
+def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
+    """Regular members from the file's present position on; anything but files and folders is refused."""
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise DataError(f"{where} holds a link or a device, {member.name!r}; nothing was read")
+                position = file.tell()
+                yield member
+                file.seek(position)
+                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: a gigabyte on the training set
+    except tarfile.TarError as error:
+        raise DataError(f"{where} {_why(path, error)}") from None
+
+
+def _why(path: Path, error: tarfile.TarError) -> str:
+    with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error), tarfile.open(path, "r:*") as archive:
+        if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
+            return "is compressed and cannot be read in place; unpack it beside itself with `tar -xf`"
+    return f"is not a readable tar archive ({error}); fetch it anew"
