@@ -10,22 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from effrob.api import evaluate as evaluate
+    from effrob.results.accuracy import Accuracy as Accuracy
+    from effrob.robustness.agreement import agreement_on_the_line as agreement_on_the_line
+    from effrob.robustness.baseline import baseline as baseline
+    from effrob.robustness.effective import assess as assess
+    from effrob.robustness.equivalence import equivalence as equivalence
+    from effrob.robustness.fit import RobustnessFit as RobustnessFit
     from effrob.robustness.fit import fit as fit
+    from effrob.robustness.multi_id import multi_id as multi_id
+    from effrob.robustness.multiverse import multiverse_of as multiverse_of
+    from effrob.robustness.per_class import per_class as per_class
+    from effrob.robustness.rows import LineOptions as LineOptions
+    from effrob.robustness.rows import Row as Row
 
 __version__ = "0.1.0"
 
-_NAMES = {
+_HOME = {
+    "Accuracy": "effrob.results.accuracy",
+    "LineOptions": "effrob.robustness.rows",
+    "RobustnessFit": "effrob.robustness.fit",
+    "Row": "effrob.robustness.rows",
+    "agreement_on_the_line": "effrob.robustness.agreement",
+    "assess": "effrob.robustness.effective",
+    "baseline": "effrob.robustness.baseline",
+    "equivalence": "effrob.robustness.equivalence",
     "evaluate": "effrob.api",
     "fit": "effrob.robustness.fit",
+    "multi_id": "effrob.robustness.multi_id",
+    "multiverse_of": "effrob.robustness.multiverse",
+    "per_class": "effrob.robustness.per_class",
 }
-__all__ = ["__version__", *_NAMES]
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
+    if name not in _HOME:
         raise AttributeError(f"module 'effrob' has no attribute {name!r}")
-    return getattr(importlib.import_module(_NAMES[name]), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})

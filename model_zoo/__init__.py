@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from model_zoo.encoder import Classifier, Encoder, Identity, Provider, TextTower
     from model_zoo.errors import ModelError, UnknownModel
     from model_zoo.pixels import PixelSpec, parse_pixels
+    from model_zoo.published import PublishedAccuracy
+    from model_zoo.published import published as published_rows
     from model_zoo.registration import Registration
     from model_zoo.registry import identify, load, names, register, save_registration, schemes
     from model_zoo.spec import ModelSpec, parse
@@ -24,11 +26,13 @@ _HOME = {
     "encoder": ("Classifier", "Encoder", "Identity", "Provider", "TextTower"),
     "errors": ("ModelError", "UnknownModel"),
     "pixels": ("PixelSpec", "parse_pixels"),
+    "published": ("PublishedAccuracy", "published_rows"),
     "registration": ("Registration",),
     "registry": ("identify", "load", "names", "register", "save_registration", "schemes"),
     "spec": ("ModelSpec", "parse"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_RENAMED = {"published_rows": "published"}  # `model_zoo.published` is the module
 
 __all__ = [
     "Classifier",
@@ -38,6 +42,7 @@ __all__ = [
     "ModelSpec",
     "PixelSpec",
     "Provider",
+    "PublishedAccuracy",
     "Registration",
     "TextTower",
     "UnknownModel",
@@ -47,6 +52,7 @@ __all__ = [
     "names",
     "parse",
     "parse_pixels",
+    "published_rows",
     "register",
     "save_registration",
     "schemes",
@@ -56,7 +62,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'model_zoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"model_zoo.{_MODULE_OF[name]}"), name)
+    value = getattr(importlib.import_module(f"model_zoo.{_MODULE_OF[name]}"), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 
