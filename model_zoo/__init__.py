@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from model_zoo.pixels import PixelSpec, parse_pixels
     from model_zoo.published import PublishedAccuracy
     from model_zoo.published import published as published_rows
+    from model_zoo.providers import schemes
+    from model_zoo.registered import register
     from model_zoo.registration import Registration
-    from model_zoo.registry import identify, load, names, register, save_registration, schemes
+    from model_zoo.registry import identify, load, names, save_registration
     from model_zoo.spec import ModelSpec, parse
 
 _HOME = {
@@ -27,8 +29,10 @@ _HOME = {
     "errors": ("ModelError", "UnknownModel"),
     "pixels": ("PixelSpec", "parse_pixels"),
     "published": ("PublishedAccuracy", "published_rows"),
+    "providers": ("schemes",),
+    "registered": ("register",),
     "registration": ("Registration",),
-    "registry": ("identify", "load", "names", "register", "save_registration", "schemes"),
+    "registry": ("identify", "load", "names", "save_registration"),
     "spec": ("ModelSpec", "parse"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -123,10 +123,10 @@ def _card(model: str, source: str, training: str | None, named_by: str) -> Model
     for pattern, rule in _rules().get(source, []):
         if "when" in rule and training not in rule["when"]:
             continue
-        found = pattern.search(name)
-        if found is None:
+        match = pattern.search(name)
+        if match is None:
             continue
-        for key, value in (*rule.items(), *found.groupdict().items()):
+        for key, value in (*rule.items(), *match.groupdict().items()):
             if value is not None:
                 facts.setdefault(key, value)
         if rule.get("stop"):
@@ -180,8 +180,8 @@ def _drawn(spec: str, facts: Mapping[str, Any]) -> ModelCard:
 
 def _in_order(words: list[str]) -> str | None:
     """`a, then b`; a word that follows itself once; None for none."""
-    kept = [word for i, word in enumerate(words) if i == 0 or words[i - 1] != word]
-    return ", then ".join(kept) or None
+    changes = [word for i, word in enumerate(words) if i == 0 or words[i - 1] != word]
+    return ", then ".join(changes) or None
 
 
 def _number(text: str | None) -> int | None:

@@ -110,9 +110,9 @@ class Provider(Protocol):
 def on_device(device: str | torch.device) -> torch.device:
     """`device` as torch has it. Raises ModelError for a name torch does not know and for a GPU that is not there."""
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except RuntimeError:
         raise ModelError(f"{device!r} is no device: say cpu, cuda or cuda:N") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ModelError("the device cuda was asked for and this machine or this torch has none: say --device cpu")
-    return found
+    return resolved

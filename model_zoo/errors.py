@@ -24,8 +24,8 @@ class UnknownModel(LookupError):
 def suggest(name: str, known: Iterable[str], limit: int = 3) -> str:
     """`; near: a, b` for an error message, or nothing where no known name resembles `name`."""
     by_fold = {candidate.casefold(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
-    return f"; near: {', '.join(by_fold[match] for match in found)}" if found else ""
+    matches = difflib.get_close_matches(name.casefold(), by_fold, n=limit, cutoff=0.5)
+    return f"; near: {', '.join(by_fold[match] for match in matches)}" if matches else ""
 
 
 def listed(names: Sequence[str], limit: int = 8) -> str:

@@ -105,11 +105,11 @@ def sources() -> list[str]:
 def source(name: str) -> Source:
     """The declaration of one table; `-` and `_` are one. Raises UnknownModel."""
     known = _sources()
-    found = known.get(name) or known.get(name.replace("-", "_"))
-    if found is None:
+    match = known.get(name) or known.get(name.replace("-", "_"))
+    if match is None:
         close = difflib.get_close_matches(name, known, n=3) or sorted(known)
         raise UnknownModel(f"no published table is named {name!r}; did you mean {', '.join(close)}?")
-    return found
+    return match
 
 
 @functools.cache
@@ -123,8 +123,8 @@ def largest_sizes(rows: Iterable[PublishedAccuracy]) -> list[PublishedAccuracy]:
     """One row a model, the one at its largest image size, in table order."""
     best: dict[str, PublishedAccuracy] = {}
     for row in rows:
-        kept = best.get(row.model)
-        if kept is None or (row.img_size or 0) > (kept.img_size or 0):
+        largest = best.get(row.model)
+        if largest is None or (row.img_size or 0) > (largest.img_size or 0):
             best[row.model] = row
     return list(best.values())
 
@@ -185,8 +185,8 @@ def read_table(path: Path, layout: Source) -> list[PublishedAccuracy]:
 
 def _row(cells: Mapping[str, str], layout: Source, where: str) -> PublishedAccuracy:
     def read(columns: Mapping[str, str]) -> dict[str, float]:
-        found = {key: _fraction(cells[column], layout.unit, f"{where}, {column}") for key, column in columns.items()}
-        return {key: value for key, value in found.items() if value is not None}
+        values = {key: _fraction(cells[column], layout.unit, f"{where}, {column}") for key, column in columns.items()}
+        return {key: value for key, value in values.items() if value is not None}
 
     model = layout.model.format_map(cells)
     if layout.replace[0]:
@@ -235,11 +235,11 @@ def _fraction(cell: str, unit: str, where: str) -> float | None:
 @functools.cache
 def _sources() -> dict[str, Source]:
     declared: dict[str, Any] = tomllib.loads((DATA / "published" / "sources.toml").read_text(encoding="utf-8"))
-    found = {}
+    tables = {}
     for name, table in declared["sources"].items():
         images = {**declared["images"], **table.pop("images", {})}
         replace = tuple(table.pop("replace", ("", "")))
-        found[name] = Source(
+        tables[name] = Source(
             name=name,
             images=images,
             clean_images=declared["clean_images"],
@@ -247,4 +247,4 @@ def _sources() -> dict[str, Source]:
             replace=(replace[0], replace[1]),
             **table,
         )
-    return found
+    return tables

@@ -47,7 +47,7 @@ KNOWN = {
     "effrob.logistic.solution imports effrob.heads.classifier.LinearClassifier",
     "effrob.robustness.built imports effrob.api.evaluate",
 }
-TANGLED_FOLDERS = ("effrob.heads", "effrob.robustness", "effrob.leaderboard", "effrob.api", "model_zoo")
+TANGLED_FOLDERS = ("effrob.heads", "effrob.robustness", "effrob.leaderboard", "effrob.api")
 TWICE = {"Analysis", "Counts", "Evaluation", "Lines", "Place", "Record"}
 CROWDED = {"effrob/robustness"}
 BY_NAME = (

@@ -192,7 +192,7 @@ SMALL = PixelSpec((32, 32), (32, 32))
 
 
 def test_a_failed_model_does_not_stop_the_rest(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     for what in ("fine", "nan", "fails late"):
         model_zoo.register(f"net-{what.split()[0]}", lambda what=what: Net(what), pixels=SMALL)
     models = ("net-nan", "net-fails", "net-fine")
@@ -297,7 +297,7 @@ def test_what_a_users_code_prints_stays_out_of_the_json(
         print("loading")
         return Net("prints")
 
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     model_zoo.register("talks", loader, pixels=SMALL)
     args = [
         "eval",

@@ -18,7 +18,7 @@ from effrob.evaluation.plan import UNKNOWN, Plan
 from effrob.files import write_json
 from effrob.results.store import slug
 from model_zoo.encoder import Identity
-from model_zoo.registry import registered
+from model_zoo.registered import registered
 from model_zoo.spec import ModelSpec
 from shifts.shift import ImageSource
 

@@ -71,20 +71,20 @@ def find(text: str, root: str | None = None, checkpoint: Path | None = None) -> 
         folder = Path(root or Path.cwd())
         with _importable(folder):
             module = _imported(place, text)
-    found: Any = module
+    target: Any = module
     for part in function.split("."):
-        if not hasattr(found, part):
+        if not hasattr(target, part):
             known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
             raise UnknownModel(f"{place} has no function {function!r}{suggest(function, known)}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise ModelError(f"{text} is a {type(found).__name__}, wanted a function that returns a torch.nn.Module")
+        target = getattr(target, part)
+    if not callable(target):
+        raise ModelError(f"{text} is a {type(target).__name__}, wanted a function that returns a torch.nn.Module")
     source = Path(module.__file__) if module.__file__ else None
-    return Loader(text, found, source, folder, checkpoint)
+    return Loader(text, target, source, folder, checkpoint)
 
 
 def live(name: str, function: Callable[[], Any]) -> Loader:
-    """A function of this process as a loader; its source counts where it can be found."""
+    """A function of this process as a loader; its source counts where it can be target."""
     try:
         file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:

@@ -92,11 +92,11 @@ def read_state(path: Path) -> State:
         or not content
         or not all(isinstance(v, torch.Tensor) for v in content.values())
     ):
-        found = f"a {type(content).__name__}"
+        held = f"a {type(content).__name__}"
         if isinstance(content, Mapping):
-            found = f"a dictionary with {', '.join(repr(str(key)) for key in list(content)[:5]) or 'nothing in it'}"
+            held = f"a dictionary with {', '.join(repr(str(key)) for key in list(content)[:5]) or 'nothing in it'}"
         raise ModelError(
-            f"{path} is no checkpoint: wanted a state dict, or one under {' or '.join(map(repr, _INSIDE))}; found {found}"
+            f"{path} is no checkpoint: wanted a state dict, or one under {' or '.join(map(repr, _INSIDE))}; found {held}"
         )
     return _unwrapped({str(name): tensor for name, tensor in content.items()})
 
@@ -205,9 +205,9 @@ def _unpickle(path: Path) -> Any:
     except (ModelError, MemoryError):
         raise
     except Exception as error:  # damaged bytes can raise anything
-        told = str(error)
-        if found := re.search(r"GLOBAL (\S+)|(?:class|type) (\S+\.\S+)|Unsupported global: \S+ (\S+)", told):
-            name = next(filter(None, found.groups())).rstrip(".,`'")
+        message = str(error)
+        if match := re.search(r"GLOBAL (\S+)|(?:class|type) (\S+\.\S+)|Unsupported global: \S+ (\S+)", message):
+            name = next(filter(None, match.groups())).rstrip(".,`'")
             raise ModelError(
                 f"{path} holds code or objects ({name}), which reading would run, so it is refused: "
                 "save the state_dict() alone, with torch.save or safetensors, and give that"

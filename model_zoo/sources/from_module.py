@@ -33,7 +33,7 @@ def try_out(embed: Embed, pixels: PixelSpec, device: torch.device, what: str) ->
     pictures = torch.randn(2, 3, *pixels.size, generator=generator).to(device)
     try:
         with torch.inference_mode():
-            found = embed(pictures)
+            output = embed(pictures)
     except ModelError:
         raise
     except Exception as error:  # a user's module may raise anything
@@ -42,11 +42,11 @@ def try_out(embed: Embed, pixels: PixelSpec, device: torch.device, what: str) ->
             f"{what} does not take pictures of {pixels.size[0]}x{pixels.size[1]} ({type(error).__name__}: {told}): "
             "register it with the --pixels it was trained for"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 2 or found.is_complex():
-        kind = type(found).__name__
-        shape = f"{found.dtype} of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"a {kind}"
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or output.is_complex():
+        kind = type(output).__name__
+        shape = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else f"a {kind}"
         raise ModelError(f"{what} gives {shape} for two pictures, wanted a tensor (2, classes) or (2, features)")
-    return found.float()
+    return output.float()
 
 
 def supervised(module: nn.Module, identity: Identity, device: torch.device) -> Encoder:
@@ -97,12 +97,12 @@ def linear_over(linear: nn.Linear, features: torch.Tensor, logits: torch.Tensor)
 
 def last_linear(module: nn.Module, n_classes: int) -> tuple[str, nn.Linear] | None:
     """Name and layer of the last nn.Linear with that many outputs."""
-    found = [
+    matches = [
         (name, layer)
         for name, layer in module.named_modules()
         if name and isinstance(layer, nn.Linear) and layer.out_features == n_classes
     ]
-    return found[-1] if found else None
+    return matches[-1] if matches else None
 
 
 def at_layer(module: nn.Module, identity: Identity, device: torch.device) -> Encoder:

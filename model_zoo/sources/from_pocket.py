@@ -34,8 +34,8 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 @cache
 def cards() -> dict[str, dict[str, Any]]:
     """Name -> what is known of the model: family, network, side, training, and whether it is a baseline member."""
-    found: dict[str, dict[str, Any]] = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))["models"]
-    return found
+    described: dict[str, dict[str, Any]] = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))["models"]
+    return described
 
 
 def pixels_of(side: int) -> PixelSpec:

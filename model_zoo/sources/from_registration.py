@@ -1,6 +1,6 @@
 """Registered names as models: a record, or a function registered in this process, turned into an identity and an encoder.
 
-`NAME@FILE` is the registered model with another checkpoint. Knows the other providers only through the registry.
+`NAME@FILE` is the registered model with another checkpoint. Other providers are reached by their scheme alone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from model_zoo import registry
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.pixels import PixelSpec, parse_pixels
+from model_zoo.providers import provider as provider_of
+from model_zoo.registered import LiveModel, registered, registered_names
 from model_zoo.registration import Registration
-from model_zoo.registry import LiveModel
 from model_zoo.sources import from_callable
 from model_zoo.sources.from_checkpoint import existing
 from model_zoo.sources.from_module import at_layer, supervised, try_out
@@ -30,20 +30,20 @@ class RegisteredProvider:
     """The models that `register` made, asked for by name alone."""
 
     def names(self) -> list[str]:
-        return registry.names()
+        return registered_names()
 
     def identify(self, spec: ModelSpec) -> Identity:
-        return identity_of(registry.registered(spec.name), spec)
+        return identity_of(registered(spec.name), spec)
 
     def load(self, spec: ModelSpec, device: torch.device) -> Encoder:
-        model = registry.registered(spec.name)
+        model = registered(spec.name)
         identity = identity_of(model, spec)
         loader = _loader(model, spec)
         if loader is not None:
             return supervised(from_callable.module_of(loader), identity, device)
         assert isinstance(model, Registration)
         under = _under(model, spec)
-        provider = registry.provider(under.scheme)
+        provider = provider_of(under.scheme)
         if identity.layer != "default":
             return at_layer(_network(provider, under), identity, device)
         encoder = provider.load(under, device)
@@ -66,7 +66,7 @@ def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
         return Identity(spec, str(spec), built.digest, pixels, layer, n_classes=built.n_outputs or None, notes=aside)
     assert isinstance(model, Registration)
     under = _under(model, spec)
-    base = registry.provider(under.scheme).identify(under)
+    base = provider_of(under.scheme).identify(under)
     return replace(
         base,
         spec=spec,

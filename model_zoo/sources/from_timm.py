@@ -112,17 +112,17 @@ class TimmProvider:
                 f"timm has no model {spec.name!r}{suggest(spec.name, self.names())}; `effrob models` lists them"
             )
         try:
-            found = get_pretrained_cfg(spec.name)
+            config_of_weights = get_pretrained_cfg(spec.name)
         except RuntimeError:
             tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
             raise UnknownModel(
                 f"timm:{architecture} has no weights tagged {tag!r}{suggest(tag, tags)}; its tags are {listed(tags)}"
             ) from None
-        config = dict(found.to_dict()) if found is not None else {}
+        config = dict(config_of_weights.to_dict()) if config_of_weights is not None else {}
         config.setdefault("architecture", architecture)
         config.setdefault("num_classes", 1000)
         config.setdefault("input_size", (3, 224, 224))
-        if spec.weights is None and not (found is not None and found.has_weights):
+        if spec.weights is None and not (config_of_weights is not None and config_of_weights.has_weights):
             raise ModelError(f"timm publishes no weights for {spec.name}: give a file, timm:{spec.name}@FILE")
         return config
 

@@ -89,7 +89,7 @@ class Remembers(torch.nn.Linear):
 
 @pytest.mark.parametrize("how", ["own layer", "hook", "library"])
 def test_only_layers_that_keep_nothing_are_run_at_once(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     last = Remembers(48, 20) if how == "own layer" else torch.nn.Linear(48, 20)
     net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), last)
     pixels = model_zoo.PixelSpec((32, 32), (36, 36))
@@ -125,7 +125,7 @@ def test_a_network_that_fails_at_once_leaves_and_the_others_go_on(
 
 @pytest.mark.parametrize("how", ["forward", "traced", "compiled"])
 def test_layers_that_run_code_of_a_user_are_not_run_at_once(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     net = torch.nn.Sequential(
         torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(48, 20), torch.nn.Linear(20, 20)
     )

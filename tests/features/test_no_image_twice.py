@@ -24,7 +24,7 @@ PIXELS = PixelSpec((32, 32), (36, 36))
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     yield
     worker.load_shift.cache_clear()
     worker.load_encoder.cache_clear()

@@ -35,7 +35,7 @@ TOWERS: dict[str, dict[str, Any]] = {
 def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "configuration"
     monkeypatch.setenv("EFFROB_CONFIG", str(folder))
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     return folder
 
 

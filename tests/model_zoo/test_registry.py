@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import model_zoo
-from model_zoo import ModelError, UnknownModel, registry
+from model_zoo import ModelError, UnknownModel, providers
 from model_zoo.encoder import Classifier, Encoder, Identity
 from model_zoo.spec import ModelSpec
 
@@ -37,8 +37,8 @@ fake = Fake()
 
 
 def offered(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    point = EntryPoint(name, f"{__name__}:fake", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+    point = EntryPoint(name, f"{__name__}:fake", providers.ENTRY_POINTS)
+    monkeypatch.setattr(providers, "entry_points", lambda group: [point] if group == providers.ENTRY_POINTS else [])
 
 
 def test_a_third_partys_scheme(monkeypatch: pytest.MonkeyPatch) -> None:

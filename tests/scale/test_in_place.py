@@ -92,7 +92,7 @@ class Net(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("model_zoo.registry._live", {})
+    monkeypatch.setattr("model_zoo.registered._live", {})
     model_zoo.register("in-place", Net, pixels=PixelSpec((16, 16), (16, 16)))
     yield
     worker.load_shift.cache_clear()
