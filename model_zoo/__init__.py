@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from model_zoo.encoder import Classifier, Encoder, Identity, Provider, TextTower
     from model_zoo.errors import ModelError, UnknownModel
     from model_zoo.pixels import PixelSpec, parse_pixels
+    from model_zoo.providers import schemes
     from model_zoo.published import PublishedAccuracy
     from model_zoo.published import published as published_rows
-    from model_zoo.providers import schemes
     from model_zoo.registered import register
     from model_zoo.registration import Registration
     from model_zoo.registry import identify, load, names, save_registration
