@@ -241,7 +241,7 @@ def of_network(model: str, work: Path) -> tuple[Floats, Labels]:
     )
     evaluation = Evaluation(request)
     evaluation.run()
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     assert cell.train is not None
     train = evaluation._training(cell, cell.train)
     return np.ascontiguousarray(train.array[train.rows]), train.targets

@@ -17,10 +17,11 @@ import effrob
 import model_zoo
 import shifts
 from effrob.cli import main
-from effrob.evaluation import worker
+from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import clean_view
+from effrob.evaluation.worker import ENCODERS
 from effrob.features import cache as feature_cache
 from effrob.features import extract
 from effrob.heads.probe import Probe
@@ -53,8 +54,8 @@ def request_of(tmp_path: Path, pocket_data: Path, tiny_clip: str):
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 def names_of(stored: list[Stored] | tuple[Stored, ...]) -> list[tuple[str, str, str | None]]:
@@ -66,9 +67,9 @@ def test_scores_equal_open_clips_own_pipeline(request_of, tiny_clip: str) -> Non
     request = request_of(shifts=("pocket",), limit=40, pixels="exact")
     evaluation = Evaluation(request)
     report = evaluation.run()
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
-    ours = evaluation._readout(cell).scores(features)
+    ours = evaluation._classifier(cell).scores(features)
 
     config, _, checkpoint = tiny_clip.removeprefix("openclip:").partition("@")
     name = Path(config).stem
@@ -96,8 +97,8 @@ def test_a_warm_rerun_opens_no_image_and_loads_no_weights(request_of, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a warm rerun must not come here")
 
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
     monkeypatch.setattr(TreeSource, "read", refuse)
     monkeypatch.setattr(model_zoo.registry, "load", refuse)
     monkeypatch.setattr(model_zoo, "load", refuse)
@@ -248,7 +249,7 @@ def test_a_changed_image_makes_a_new_record(request_of, tmp_path: Path, pocket_d
     before = Evaluation(request).run().stored[0]
     files = sorted((data / "pocket-r").rglob("*.jpg"))
     files[0].write_bytes(files[-1].read_bytes())
-    worker.load_shift.cache_clear()
+    load_shift.cache_clear()
     after = Evaluation(request).run().stored[0]
     assert before.folder != after.folder
     assert before.record.asked.clean_source == after.record.asked.clean_source
@@ -257,7 +258,7 @@ def test_a_changed_image_makes_a_new_record(request_of, tmp_path: Path, pocket_d
 def test_the_clean_view_is_rows_and_columns_of_one_pass(request_of) -> None:
     evaluation = Evaluation(request_of(shifts=("pocket-r", "pocket-object"), limit=None))
     report = evaluation.run()
-    for stored, cell in zip(report.stored, evaluation.cells):
+    for stored, cell in zip(report.stored, evaluation.tasks):
         assert cell.clean is not None
         clean = stored.clean_predictions()
         assert clean is not None and stored.record.clean is not None and stored.record.clean_full is not None

@@ -90,9 +90,9 @@ def test_a_clip_on_real_photographs_scores_as_open_clip_does(real: Path, tiny_cl
     }
     evaluation = Evaluation(Request(models=(tiny_clip,), **options, **paths, progress=False))
     assert not evaluation.run().failures
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
-    ours = evaluation._readout(cell).scores(features)
+    ours = evaluation._classifier(cell).scores(features)
     wanted = open_clips_scores(tiny_clip, cell.shift, prompt_set("simple").templates)
     assert torch.allclose(ours, wanted, atol=1e-5)
     assert open_clip.__version__
@@ -142,7 +142,7 @@ def test_vit_b_32_scores_as_open_clip_does(real: Path, tmp_path: Path) -> None:
     }
     evaluation = Evaluation(Request(models=(spec,), **options, **paths, progress=False))
     assert not evaluation.run().failures
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
     wanted = open_clips_scores(spec, cell.shift, prompt_set("simple").templates)
-    assert torch.allclose(evaluation._readout(cell).scores(features), wanted, atol=1e-5)
+    assert torch.allclose(evaluation._classifier(cell).scores(features), wanted, atol=1e-5)

@@ -139,22 +139,22 @@ def _print_plan(request: Any, as_json: bool) -> None:
 
     with redirect_stdout(sys.stderr):
         evaluation = Evaluation(request, read=False)
-    left = pending(evaluation.layout, evaluation.store)
-    needs = needs_of(evaluation.layout, left, evaluation.cache)
+    left = pending(evaluation.resolved, evaluation.store)
+    needs = needs_of(evaluation.resolved, left, evaluation.cache)
     planned = plan(needs)
-    price = cost(evaluation.layout, needs, planned)
-    fresh = unread(evaluation.layout)
+    price = cost(evaluation.resolved, needs, planned)
+    fresh = unread(evaluation.resolved)
     if as_json:
-        counts = {"cells": len(evaluation.cells), "pending": len(left), "unread": fresh}
+        counts = {"cells": len(evaluation.tasks), "pending": len(left), "unread": fresh}
         click.echo(strict_json({**asdict(planned), **counts, "forecast": price.as_json()}), nl=False)
         return
-    for notice in (*evaluation.notices, *evaluation.layout.broken):
+    for notice in (*evaluation.notices, *evaluation.resolved.broken):
         click.echo(notice, err=True)
     if fresh:
         click.echo(f"not read yet, and counted as new: {', '.join(fresh)}", err=True)
     for job in planned.jobs:
         click.echo(f"{job.source} rows {job.start}-{job.stop}: {', '.join(job.models)}")
-    done = len(evaluation.cells) - len(left)
+    done = len(evaluation.tasks) - len(left)
     click.echo(
         f"{len(planned.jobs)} jobs, {planned.decodes} images to decode, {planned.forwards} through networks; "
         f"{done} cells are done"

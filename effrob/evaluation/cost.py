@@ -1,6 +1,6 @@
-"""What a plan will cost before it is run: bytes read and written, and time by passes this cache has timed.
+"""A plan's cost before it is run: bytes read and written, and seconds extrapolated from earlier passes with this cache.
 
-Workers note what a forward pass took; nothing is guessed of a network that was never timed here. Loads no weights.
+Workers record how long each pass took; a network that was never timed here gets no estimate. Loads no weights.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _file_of(spec: ModelSpec) -> Path | None:
 
 @dataclass(frozen=True)
 class Timed:
-    """What a model's last pass here was like: seconds an image with its share of the decoding, features, bytes of weights."""
+    """A model's last pass with this cache: seconds an image, its share of the decoding included; features; bytes of weights."""
 
     seconds: float
     width: int
@@ -67,15 +67,15 @@ class Timings:
         return self.root / "timings" / f"{slug(spec)}-{slug(device)}-{slug(path)}.json"
 
     def note(self, spec: str, device: str, path: str, timed: Timed) -> None:
-        """Keep what a pass took. One that cannot be kept is not missed."""
+        """Record what a pass took; a disk that refuses is ignored, since only forecasts suffer."""
         with contextlib.suppress(OSError):
             write_json(self._file(spec, device, path), asdict(timed))
 
     def find(self, spec: str, device: str, path: str) -> Timed | None:
-        """What was kept, or None."""
+        """The model's last timing, or None."""
         try:
-            kept = json.loads(self._file(spec, device, path).read_text(encoding="utf-8"))
-            timed = Timed(float(kept["seconds"]), int(kept["width"]), int(kept["weights"]))
+            record = json.loads(self._file(spec, device, path).read_text(encoding="utf-8"))
+            timed = Timed(float(record["seconds"]), int(record["width"]), int(record["weights"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return timed if math.isfinite(timed.seconds) and timed.seconds >= 0 else None
@@ -110,9 +110,11 @@ class Forecast:
     def __str__(self) -> str:
         volume = f"{self.read / 1e9:,.2f} GB of images to read, {self.written / 1e9:,.2f} GB of features to keep"
         if self.seconds is None:
-            return f"{volume}; no such model was timed here yet: decoding alone takes {_spoken(self.at_least)} or more"
+            return (
+                f"{volume}; no such model was timed here yet: decoding alone takes {_duration(self.at_least)} or more"
+            )
         known = "" if self.timed == self.models else f", {self.timed} of {self.models} models timed"
-        return f"{volume}; about {_spoken(self.seconds)} by passes timed here{known}"
+        return f"{volume}; about {_duration(self.seconds)} by passes timed here{known}"
 
 
 def forecast(
@@ -134,9 +136,9 @@ def forecast(
     width = round(statistics.median(t.width for t in known)) if known else WIDTH
     written, seconds = 0, 0.0
     for (model, _), rows in missing.items():
-        found = models[model]
-        written += 4 * rows * (found.width if found else width)
-        seconds += rows * (found.seconds if found else usual or 0.0)
+        last = models[model]
+        written += 4 * rows * (last.width if last else width)
+        seconds += rows * (last.seconds if last else usual or 0.0)
     read = round(sum(bytes_each.get(job.source, 0.0) * (job.stop - job.start) for job in plan.jobs))
     at_least = plan.decodes / DECODING / max(1, cores) / workers
     total = None if usual is None else max(seconds / workers, 0.0)
@@ -156,7 +158,7 @@ def _sizes(tree: Any, ids: Iterable[str]) -> list[int]:
     return [tree.stat(path).size for path in ids]
 
 
-def _spoken(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:

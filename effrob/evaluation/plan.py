@@ -1,6 +1,6 @@
-"""What was asked -> jobs. Pure: needs in, jobs out, nothing read or loaded, so that `--dry-run` costs nothing.
+"""Missing features -> jobs. A pure function: nothing is read or loaded, so that `--dry-run` costs nothing.
 
-Work is shared: models that lack features of the same source go through one decode together, as many as memory holds.
+Models that lack features of the same source share one decoding pass, as many as memory holds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNKNOWN = 600 << 20  # bytes of a model's weights where nothing tells: a ViT-L's
 class Need:
     """A model lacks these rows of a source. `size` is how many images the source holds, `weights` the model's bytes.
 
-    learns  the rows train a head, and no cell is scored on them
+    learns  the rows train a head, and no task is scored on them
     """
 
     model: str
@@ -55,7 +55,7 @@ class Plan:
 
 
 def plan(needs: Iterable[Need], group: int = GROUP, weights: int = WEIGHTS, chunk: int | None = None) -> Plan:
-    """Put models into groups, and each group's needs of a source into one job; `chunk` rows a job where an engine spreads them.
+    """Form groups of models, and one job a group and source; `chunk` rows a job where an engine spreads them.
 
     group and weights  models, and bytes of their weights, that are held together at most
     The order is that of the needs, so a plan is the same wherever it is made. Rows nobody lacks are in no job of a chunk.

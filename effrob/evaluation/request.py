@@ -1,4 +1,4 @@
-"""What a user asked for, resolved once: every option of `effrob eval` with its default. Plain data, no torch."""
+"""One evaluation as a user asks for it: every option of `effrob eval` with its default. Plain data; imports no torch."""
 
 from __future__ import annotations
 

@@ -1,21 +1,18 @@
-"""What a request comes to, before anything is computed: sets found, models identified, one cell a result.
+"""What a request resolves to before anything is computed: the data sets, the models' identities, and one task a result.
 
-Loads images' names and models' identities, never weights; a cell's question is its record's key.
+Reads the names of images and the identities of models, never weights.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
-
-import numpy as np
 
 import model_zoo
 import shifts
 from effrob.errors import UsageProblem
+from effrob.evaluation.data import RequestData, load_set
 from effrob.evaluation.request import Request
-from effrob.evaluation.worker import shift_of, source_digest
 from effrob.heads.classifier import LabelView
 from effrob.heads.registry import HeadChoice, choose
 from effrob.heads.shared import PREFIX, Imported
@@ -27,7 +24,11 @@ from shifts.shift import Shift
 
 @dataclass(frozen=True)
 class EvalTask:
-    """One model, one shift, one head: the unit of results. `clean` is the clean set its class-matched view is cut from."""
+    """One model, one shift, one head: the unit of results.
+
+    clean  the clean set that the class-matched view is cut from;  train  the set the head is trained on
+    asked  the key of its record
+    """
 
     identity: Identity
     shift: Shift
@@ -38,31 +39,31 @@ class EvalTask:
 
     @property
     def passes(self) -> list[Shift]:
-        """The sets whose features this cell reads."""
+        """The sets whose features this task reads."""
         return self.scored + [shift for shift in (self.train,) if shift is not None]
 
     @property
     def scored(self) -> list[Shift]:
-        """Those of them that answers are read from."""
+        """The sets that it is scored on."""
         return [shift for shift in (self.shift, self.clean) if shift is not None]
 
 
 class ResolvedRequest:
-    """A request made concrete. `notices` are sentences the user should see."""
+    """A request with its sets, models and tasks.
+
+    notices  sentences the user should see;  broken  a sentence for each model that cannot be used
+    """
 
     def __init__(self, request: Request, read: bool = True) -> None:
-        """`read` False: a set whose content was never digested is not read now; its cells get keys no record has."""
-        self.request, self._read = request, read
-        self.notices: list[str] = []
-        self._sources: dict[int, str] = {}
-        self._questions: dict[int, str] = {}
+        """`read` False: sets that were never digested are not read now; their tasks get keys that no record has."""
+        self.request, self.data = request, RequestData(request, read)
         self.broken: list[str] = []
         identities = self._identities()
-        for identity in identities:
-            self.notices += [f"{identity.spec}: {note}" for note in identity.notes]
-        self.sets = self._sets()
-        self.cells = [cell for identity in identities for cell in self._cells(identity)]
-        if not self.cells:
+        self.notices = [f"{identity.spec}: {note}" for identity in identities for note in identity.notes]
+        self.sets, missing = self.data.evaluated()
+        self.notices += missing
+        self.tasks = [task for identity in identities for task in self._tasks(identity)]
+        if not self.tasks:
             raise UsageProblem("; ".join(self.notices[-len(identities) :]) or "nothing is left to evaluate")
 
     def _identities(self) -> list[Identity]:
@@ -70,45 +71,29 @@ class ResolvedRequest:
 
         Raises UnknownModel for one that does not exist: that is a slip to be mended before hours are spent.
         """
-        found: list[Identity] = []
+        identities: list[Identity] = []
         for spec in dict.fromkeys(self.request.models):
             try:
-                found.append(model_zoo.identify(spec))
+                identities.append(model_zoo.identify(spec))
             except model_zoo.ModelError as error:
                 if len(set(self.request.models)) == 1:
                     raise
                 self.broken.append(f"{spec}: {error}")
-        if not found:
+        if not identities:
             raise model_zoo.ModelError("; ".join(self.broken))
-        return found
-
-    def _sets(self) -> list[Shift]:
-        """The sets asked for, or every set of the suite that is found; what is missing is named."""
-        request = self.request
-        if request.shifts is not None:
-            return [shift_of(request, name) for name in dict.fromkeys(request.shifts)]
-        found = []
-        for name in shifts.suite(request.suite):
-            try:
-                found.append(shift_of(request, name))
-            except shifts.DataMissing as missing:
-                self.notices.append(str(missing))
-        if not found:
-            raise shifts.DataMissing(f"no set of the suite {request.suite} was found: " + " ".join(self.notices[-1:]))
-        return found
+        return identities
 
     def _clean(self, shift: Shift) -> Shift | None:
         if shift.clean is None:
             return None
         try:
-            return shift_of(self.request, shift.clean)
+            return load_set(self.request, shift.clean)
         except shifts.DataMissing as missing:
-            notice = f"{shift.name} has no effective robustness without its clean set: {missing}"
-            self._note(notice)
+            self._note(f"{shift.name} has no effective robustness without its clean set: {missing}")
             return None
 
-    def _cells(self, identity: Identity) -> list[EvalTask]:
-        made = []
+    def _tasks(self, identity: Identity) -> list[EvalTask]:
+        tasks = []
         for shift in self.sets:
             clean = self._clean(shift)
             for head in choose(self.request.heads, self.request.prompts, identity.has_text):
@@ -118,41 +103,10 @@ class ResolvedRequest:
                 if lacking is not None:
                     self._note(f"{identity.spec}: {lacking}")
                     continue
-                train = self._train(shift) if head.trains else None
+                train = self.data.training(shift) if head.trains else None
                 asked = self._asked(identity, shift, clean, head, train)
-                made.append(EvalTask(identity, shift, clean, head, train, asked))
-        return made
-
-    def _train(self, shift: Shift) -> Shift:
-        """The set a head learns from: the one named, or the training set of the shift's suite."""
-        base = shift.clean or shift.name
-        name = self.request.train or (base if base.endswith("-train") else f"{base}-train")
-        if self.request.train is None and name not in shifts.names():
-            raise UsageProblem(
-                f"{shift.name} has no training set of its own, and a head learns from one: name it with --train"
-            )
-        train = shift_of(self.request, name)
-        if not train.labels.is_full:
-            raise UsageProblem(
-                f"{train.name} is labelled among {len(train.labels)} of {len(train.labels.parent_ids)} classes, as test "
-                f"sets are: a head learns from a training set, or from a list made without --second-set"
-            )
-        if train.labels.parent_ids != shift.labels.parent_ids:
-            raise UsageProblem(
-                f"{train.name} and {shift.name} have different classes: a head cannot learn from one for the other"
-            )
-        return train
-
-    def source_of(self, shift: Shift) -> str:
-        """The digest of a set's images, asked for once: 50,000 files are looked at for it."""
-        if id(shift.source) not in self._sources:
-            self._sources[id(shift.source)] = source_digest(shift.source, self.request.cache, self._read)
-        return self._sources[id(shift.source)]
-
-    def _question(self, shift: Shift) -> str:
-        if id(shift) not in self._questions:
-            self._questions[id(shift)] = question_digest(shift)
-        return self._questions[id(shift)]
+                tasks.append(EvalTask(identity, shift, clean, head, train, asked))
+        return tasks
 
     def _note(self, notice: str) -> None:
         if notice not in self.notices:
@@ -161,9 +115,9 @@ class ResolvedRequest:
     def _asked(
         self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice, train: Shift | None
     ) -> EvalSpec:
-        request, head_digest = self.request, head.digest
+        request, data, head_digest = self.request, self.data, head.digest
         if train is not None:
-            head_digest += f":{self.source_of(train)}:{self._question(train)}"
+            head_digest += f":{data.source(train)}:{data.labels(train)}"
         return EvalSpec(
             model=str(identity.spec),
             model_digest=identity.digest,
@@ -177,10 +131,10 @@ class ResolvedRequest:
             protocol=shift.protocol,
             shift=shift.name,
             label_space=shift.labels.name,
-            source=self.source_of(shift),
-            question=self._question(shift),
-            clean_source=None if clean is None else self.source_of(clean),
-            clean_question=None if clean is None else self._question(clean),
+            source=data.source(shift),
+            question=data.labels(shift),
+            clean_source=None if clean is None else data.source(clean),
+            clean_question=None if clean is None else data.labels(clean),
         )
 
 
@@ -195,32 +149,15 @@ def _lacking(identity: Identity, head: HeadChoice, classes: int) -> str | None:
     return None
 
 
-def question_of(shift: Shift) -> LabelView:
+def label_view(shift: Shift) -> LabelView:
+    """A set in its own label space."""
     collapse = protocol(shift.protocol).collapse
     return LabelView(shift.rows, shift.targets, shift.ids, shift.labels, shift.accepted, collapse)
 
 
 def clean_view(shift: Shift, clean: Shift) -> LabelView:
-    """The clean set asked in the shift's label space: rows and columns of the clean pass."""
+    """The clean set in the shift's label space: the images of its classes, scored among those classes."""
     rows, targets = shift.labels.restrict(clean.targets)
     every = clean.ids
     collapse = protocol(shift.protocol).collapse
     return LabelView(clean.rows[rows], targets, tuple(every[int(row)] for row in rows), shift.labels, None, collapse)
-
-
-def question_digest(shift: Shift) -> str:
-    hashed = hashlib.sha256()
-    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
-    labels = shift.labels
-    about = [
-        labels.name,
-        labels.class_ids,
-        labels.groups,
-        labels.own_text,
-        shift.accepted,
-        shift.border,
-        shift.protocol,
-    ]
-    names = labels.class_names if labels.own_text else labels.parent_names
-    hashed.update(json.dumps([*about, names]).encode())
-    return hashed.hexdigest()

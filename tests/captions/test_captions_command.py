@@ -187,8 +187,8 @@ def test_web_images_labelled_by_their_captions_teach_a_head_without_words(
     web: Path, pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import effrob
+    from effrob.evaluation.data import load_set
     from effrob.evaluation.request import Request
-    from effrob.evaluation.worker import shift_of
 
     data = tmp_path / "data"
     shutil.copytree(web, data)
@@ -211,10 +211,10 @@ def test_web_images_labelled_by_their_captions_teach_a_head_without_words(
     tested = effrob.evaluate("pocket:clip", shifts=["web-id"], head="zero-shot", **how)[0].as_json()
     assert tested["n"] == 20 and tested["shift"] == "web-id" and tested["clean_accuracy"] is not None
     request = Request(("pocket:clip",), data=data, train="web-labels", limit=5, train_limit=2, cache=tmp_path / "c")
-    assert max(Counter(shift_of(request, "web-labels").targets.tolist()).values()) == 2, (
+    assert max(Counter(load_set(request, "web-labels").targets.tolist()).values()) == 2, (
         "the other limit is for test sets"
     )
-    assert len(shift_of(request, "web-id")) == 5
+    assert len(load_set(request, "web-id")) == 5
     with pytest.raises(effrob.errors.UsageProblem, match="made without --second-set"):
         effrob.evaluate("pocket:clip", shifts=["pocket"], head="linear-probe", train="web-id", **how)
 

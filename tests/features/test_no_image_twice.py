@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import model_zoo
-from effrob.evaluation import worker
+from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
+from effrob.evaluation.worker import ENCODERS
 from effrob.features import loader as batches
 from effrob.features import pixel_cache
 from model_zoo import PixelSpec
@@ -26,8 +27,8 @@ PIXELS = PixelSpec((32, 32), (36, 36))
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("model_zoo.registered._live", {})
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_second_head_and_a_class_subset_open_no_image(request_of, path: str, m
     report = again.run()
     assert not report.failures
     asked = {(s.record.asked.shift, s.record.asked.head, len(np.unique(s.predictions().target))) for s in report.stored}
-    subset = len(again.cells[-1].shift.labels)
+    subset = len(again.tasks[-1].shift.labels)
     assert subset < 20
     for head in ("ridge", "knn", "native"):  # the full classes, and the subset of them, from one pass over `pocket`
         assert ("pocket", head, 20) in asked and ("pocket-r", head, subset) in asked
@@ -84,7 +85,7 @@ def test_a_second_head_and_a_class_subset_open_no_image(request_of, path: str, m
 def test_that_a_missing_feature_would_open_an_image(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
     model_zoo.register("one", lambda: network(0), pixels=PIXELS)
     blind(monkeypatch)
-    worker.load_shift.cache_clear()
+    load_shift.cache_clear()
     with pytest.raises(AssertionError, match="an image was opened"):
         Evaluation(request_of()).run()
 

@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 import shifts
 from effrob.cli import main
 from effrob.errors import UsageProblem
-from effrob.evaluation import worker
+from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
+from effrob.evaluation.worker import ENCODERS
 from effrob.features.cache import FeatureCache
 from effrob.heads.classifier import Training, load_readout
 from effrob.heads.probe import Probe, features_of
@@ -57,8 +58,8 @@ def request_of(tmp_path_factory: pytest.TempPathFactory, pocket_data: Path):
 def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / "config"))
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 def test_every_head_learns_scores_and_records_from_what(request_of) -> None:
@@ -83,13 +84,13 @@ def test_on_all_six_sets_the_probe_answers_as_a_converged_reference_does(request
     evaluation = Evaluation(request_of(shifts=tuple(shifts.suite("pocket")), limit=None, train_limit=None))
     report = evaluation.run()
     assert not report.failures and len(report.stored) == 6
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     train = evaluation._training(cell, cell.train)
     assert len(train.rows) == 4000
     reference = LogisticRegression(C=report.stored[0].record.resolved["probe"]["C"], tol=1e-8, max_iter=20_000)
     reference.fit(train.array[train.rows].astype(np.float64), train.targets)
     assert reference.n_iter_[0] < 20_000
-    for cell, stored in zip(evaluation.cells, report.stored):
+    for cell, stored in zip(evaluation.tasks, report.stored):
         features = evaluation._features(cell, cell.shift).array[cell.shift.rows].astype(np.float64)
         scores = features @ reference.coef_.T + reference.intercept_
         wanted = (cell.shift.labels.project(scores).argmax(axis=1) == cell.shift.targets).mean()
@@ -194,8 +195,8 @@ def test_what_is_held_out_moves_the_choice_and_never_the_path() -> None:
 
 
 def test_any_labelled_set_trains_a_head_and_is_part_of_the_key(request_of) -> None:
-    first = Evaluation(request_of(shifts=("pocket",))).cells[0]
-    other = Evaluation(request_of(shifts=("pocket",), train="pocket-v2")).cells[0]
+    first = Evaluation(request_of(shifts=("pocket",))).tasks[0]
+    other = Evaluation(request_of(shifts=("pocket",), train="pocket-v2")).tasks[0]
     assert other.train.name == "pocket-v2" and first.asked.key() != other.asked.key()
     assert trained_path(Path(), first.asked) != trained_path(Path(), other.asked)
 

@@ -37,7 +37,7 @@ def test_half_of_the_photographs_teach_what_a_converged_reference_learns(
     )
     evaluation = Evaluation(request)
     assert not evaluation.run().failures
-    cell = evaluation.cells[0]
+    cell = evaluation.tasks[0]
     features = evaluation._features(cell, cell.shift)
     assert features.meta["kind"] == "penultimate"
     x, y = features.array[cell.shift.rows], cell.shift.targets

@@ -332,24 +332,25 @@ def test_what_was_computed_before_stays(tmp_path: Path) -> None:
     kept = {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()}
     assert len(kept) == 2
     plant(tmp_path / "pocket/val" / POCKET[2], {"cut.jpg": b"\xff\xd8"})
-    from effrob.evaluation import worker
+    from effrob.evaluation.data import load_shift
 
-    worker.load_shift.cache_clear()
+    load_shift.cache_clear()
     assert ran(tmp_path, evaluate())[0] == 1
     assert {p: p.read_bytes() for p in (tmp_path / "results").rglob("*") if p.is_file()} == kept
     shutil.rmtree(tmp_path / "pocket/val" / POCKET[2])
-    worker.load_shift.cache_clear()
+    load_shift.cache_clear()
     status, out, _ = ran(tmp_path, evaluate(more="--dry-run --json"))
     assert status == 0 and json.loads(out)["pending"] == 0
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> object:
-    from effrob.evaluation import worker
+    from effrob.evaluation.data import load_shift
+    from effrob.evaluation.worker import ENCODERS
 
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 def test_there_are_forty_kinds() -> None:

@@ -15,16 +15,18 @@ from effrob import files as writing
 from effrob.cli import sentence
 from effrob.errors import describe_error
 from effrob.evaluation import worker
+from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
+from effrob.evaluation.worker import ENCODERS
 from shifts.storage.tree import TreeSource
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from PIL import Image
 
 import model_zoo
 import shifts
-from effrob.evaluation import worker
+from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
+from effrob.evaluation.worker import ENCODERS
 from model_zoo import PixelSpec
 from shifts import classes
 from shifts.errors import DataError
@@ -95,8 +96,8 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("model_zoo.registered._live", {})
     model_zoo.register("in-place", Net, pixels=PixelSpec((16, 16), (16, 16)))
     yield
-    worker.load_shift.cache_clear()
-    worker.load_encoder.cache_clear()
+    load_shift.cache_clear()
+    ENCODERS.clear()
 
 
 def test_all_six_sets_give_the_folders_features(tmp_path: Path) -> None:
@@ -115,9 +116,9 @@ def test_all_six_sets_give_the_folders_features(tmp_path: Path) -> None:
         evaluation = Evaluation(request)
         report = evaluation.run()
         assert [s.record.asked.shift for s in report.stored] == list(SETS) and not report.failures
-        arrays.append({c.shift.name: np.array(evaluation._features(c, c.shift).array) for c in evaluation.cells})
+        arrays.append({c.shift.name: np.array(evaluation._features(c, c.shift).array) for c in evaluation.tasks})
         predictions.append({s.record.asked.shift: (s.folder / "predictions.npz").read_bytes() for s in report.stored})
-        assert [len(c.shift) for c in evaluation.cells] == [len(files) for _, _, files in official().values()]
+        assert [len(c.shift) for c in evaluation.tasks] == [len(files) for _, _, files in official().values()]
     assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in SETS)
     assert predictions[0] == predictions[1]
     there = sorted(p.name for p in (tmp_path / "packed").iterdir())

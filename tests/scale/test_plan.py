@@ -134,6 +134,6 @@ def test_a_plan_looks_at_each_set_once(pocket_data: Path, tmp_path: Path, monkey
     request = Request(
         models, suite="pocket", data=pocket_data, results=tmp_path / "r", cache=tmp_path / "c", device="cpu"
     )
-    layout = ResolvedRequest(request, read=False)
-    assert len(needs_of(layout, pending(layout, ResultStore(request.results)), FeatureCache(request.cache))) == 18
+    resolved = ResolvedRequest(request, read=False)
+    assert len(needs_of(resolved, pending(resolved, ResultStore(request.results)), FeatureCache(request.cache))) == 18
     assert len(looks) == len(set(looks)) == 6

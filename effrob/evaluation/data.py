@@ -1,0 +1,137 @@
+"""The data sets of a request: each loaded and digested once, and the set that a head is trained on.
+
+Loads no model. `load_set` is what a worker in another process calls as well, so it depends on the request alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+import shifts
+from effrob.errors import UsageProblem
+from effrob.evaluation.request import Request
+from effrob.files import write_json
+from shifts.shift import ImageSource, Shift
+
+UNREAD = "unread:"  # begins the digest of a source whose content was not read
+
+
+@lru_cache(maxsize=64)
+def load_shift(
+    name: str, data: Path | None, protocol: str, partial: bool, limit: int | None, train_limit: int | None, pocket: Path
+) -> Shift:
+    """A set within the request's limits; pocket sets are generated into `pocket` where the data folder lacks them."""
+    allowed = partial or limit is not None
+    shift = shifts.load(name, root=data, protocol=protocol, partial=allowed, generate_into=pocket)
+    if name.endswith("-train"):
+        return shift if train_limit is None else shift.limited_per_class(train_limit)
+    return shift if limit is None else shift.limited(limit)
+
+
+def load_set(request: Request, name: str) -> Shift:
+    """The set `name` of this request; loaded once a process."""
+    data, pocket = request.data, request.cache / "pocket"
+    if name == request.train and not name.endswith(
+        "-train"
+    ):  # a labelled list: its limit is `train_limit`, not `limit`
+        shift = load_shift(name, data, request.protocol, request.partial, None, None, pocket)
+        return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
+    return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
+
+
+def source_digest(source: ImageSource, cache: Path, read: bool = True) -> str:
+    """The digest of a source's content, remembered in the cache under its names, sizes and modification times.
+
+    Where it is not remembered the content is read; with `read` False the result is a name that no content has.
+    """
+    stat = source.stat()
+    path = cache / "sources" / f"{stat}.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        if not read:
+            return f"{UNREAD}{stat}"
+        digest = source.digest()
+        write_json(path, {"digest": digest, "images": len(source.ids)})
+        return digest
+
+
+def label_digest(shift: Shift) -> str:
+    """SHA-256 of what is asked about a source: rows, targets, label space, accepted answers, border and protocol."""
+    hashed = hashlib.sha256()
+    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
+    labels = shift.labels
+    about = [
+        labels.name,
+        labels.class_ids,
+        labels.groups,
+        labels.own_text,
+        shift.accepted,
+        shift.border,
+        shift.protocol,
+    ]
+    names = labels.class_names if labels.own_text else labels.parent_names
+    hashed.update(json.dumps([*about, names]).encode())
+    return hashed.hexdigest()
+
+
+class RequestData:
+    """The sets of one request with their digests, each computed once: 50,000 files are looked at for one."""
+
+    def __init__(self, request: Request, read: bool = True) -> None:
+        """`read` False: a set whose content was never digested is not read now; it gets a digest no record has."""
+        self.request, self._read = request, read
+        self._sources: dict[int, str] = {}  # keys are ids of objects that `load_shift` keeps alive
+        self._labels: dict[int, str] = {}
+
+    def source(self, shift: Shift) -> str:
+        """The digest of a set's images."""
+        if id(shift.source) not in self._sources:
+            self._sources[id(shift.source)] = source_digest(shift.source, self.request.cache, self._read)
+        return self._sources[id(shift.source)]
+
+    def labels(self, shift: Shift) -> str:
+        """The digest of what is asked about a set's images."""
+        if id(shift) not in self._labels:
+            self._labels[id(shift)] = label_digest(shift)
+        return self._labels[id(shift)]
+
+    def evaluated(self) -> tuple[list[Shift], list[str]]:
+        """The sets asked for, or every set of the suite that is at hand; and a sentence for each that is missing."""
+        request = self.request
+        if request.shifts is not None:
+            return [load_set(request, name) for name in dict.fromkeys(request.shifts)], []
+        present, missing = [], []
+        for name in shifts.suite(request.suite):
+            try:
+                present.append(load_set(request, name))
+            except shifts.DataMissing as error:
+                missing.append(str(error))
+        if not present:
+            raise shifts.DataMissing(f"no set of the suite {request.suite} was found: " + " ".join(missing[-1:]))
+        return present, missing
+
+    def training(self, shift: Shift) -> Shift:
+        """The set a head is trained on: the one named, or the training set of the shift's suite."""
+        base = shift.clean or shift.name
+        name = self.request.train or (base if base.endswith("-train") else f"{base}-train")
+        if self.request.train is None and name not in shifts.names():
+            raise UsageProblem(
+                f"{shift.name} has no training set of its own, and a head learns from one: name it with --train"
+            )
+        train = load_set(self.request, name)
+        if not train.labels.is_full:
+            raise UsageProblem(
+                f"{train.name} is labelled among {len(train.labels)} of {len(train.labels.parent_ids)} classes, as test "
+                f"sets are: a head learns from a training set, or from a list made without --second-set"
+            )
+        if train.labels.parent_ids != shift.labels.parent_ids:
+            raise UsageProblem(
+                f"{train.name} and {shift.name} have different classes: a head cannot learn from one for the other"
+            )
+        return train
