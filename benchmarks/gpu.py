@@ -60,12 +60,12 @@ def rate(count: int, work: Callable[[], object], device: torch.device) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def decoding(source: Bytes, path: str, size: int, lane: DeviceTransfer) -> Callable[[], object]:
+def decoding(source: Bytes, path: str, size: int, transfer: DeviceTransfer) -> Callable[[], object]:
     ranges = [range(a, min(a + size, len(source))) for a in range(0, len(source), size)]
 
     def run() -> None:
         crops = Crops(source, 0, path, [nothing()])
-        with Batches(crops, ranges, lambda rows: {SPEC.geometry()}, cores(), lane.empty) as batches:
+        with Batches(crops, ranges, lambda rows: {SPEC.geometry()}, cores(), transfer.empty) as batches:
             for _ in batches:
                 pass
 
@@ -115,9 +115,9 @@ def main() -> None:
             "this machine or this torch has no GPU: --device cpu --images 32 --batch-size 8 tries the script out"
         )
     device = torch.device(asked.device)
-    lane, size = DeviceTransfer(device), asked.batch_size
+    transfer, size = DeviceTransfer(device), asked.batch_size
     source = Repeated([encoded(i) for i in range(min(DISTINCT, asked.images))], asked.images)
-    name = torch.cuda.get_device_name(device) if lane.is_gpu else "no GPU"
+    name = torch.cuda.get_device_name(device) if transfer.is_gpu else "no GPU"
     print(f"{name}; {cores()} cores for decoding; {machine()}; batches of {size}, {asked.precision}\n")
     print("| model | pixels | img/s | decode limit | forward limit | share of decode | share of forward | bound by |")
     print("|---|---|---|---|---|---|---|---|")
@@ -128,7 +128,7 @@ def main() -> None:
         rate(size, forward(encoder, size, 1, asked.precision), device)  # kernels are chosen on the first batch
         limit = rate(rounds * size, forward(encoder, size, rounds, asked.precision), device)
         for path in asked.paths:
-            decode = rate(len(source), decoding(source, path, size, lane), device)
+            decode = rate(len(source), decoding(source, path, size, transfer), device)
             reached = rate(len(source), whole(source, encoder, path, size, asked.precision), device)
             bound = "decoding" if decode < limit else "the network"
             cells = [arch, path, f"{reached:.1f}", f"{decode:.1f}", f"{limit:.1f}"]

@@ -1,4 +1,4 @@
-"""What effrob raises, and the exit status each becomes. `shifts` and `model_zoo` have their own few, mapped the same way.
+"""The exceptions of effrob with their exit statuses. `shifts` and `model_zoo` have a few of their own, mapped the same way.
 
 EffrobError
 ├── UsageProblem        2  asked for something that is not there: a head, a prompt set, an option's value
@@ -61,7 +61,7 @@ _DISK = {
 
 
 def describe_error(error: BaseException) -> str:
-    """What a user is told of an error: its own sentence; for one of the system, which file and what mends it."""
+    """An error as one sentence: its own message; for a system error, the file and what to do about it."""
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
     about = _DISK.get(error.errno, error.strerror or "the system refused it")
@@ -69,7 +69,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean a, b?` for near matches of `name`, or the list itself where it is short, else nothing."""
+    """`; did you mean a, b?` for close matches of `name`, or the whole list where it is short, else an empty string."""
     every = list(known)
     close = difflib.get_close_matches(name, every, n=3, cutoff=0.5)
     if close:

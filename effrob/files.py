@@ -1,7 +1,7 @@
-"""Whole or not at all: every file effrob keeps is written to a temporary name, synced and renamed.
+"""Atomic writes: every file that effrob stores is written under a temporary name, synced and renamed.
 
-A killed process leaves only temporary files, which carry their writer's host, process and its start: `sweep` removes those
-of dead writers and never those of a live one.
+A killed process leaves only temporary files, whose names carry the writer's host, process and start time: `sweep` removes
+those of dead writers and never those of a live one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The seam where jobs run: one method. An engine knows nothing of images, models or features; it is handed the work.
+"""The interface of engines: one method that runs jobs. What a job does is passed in as a `Work`.
 
-Work is plain data that can be pickled. Where the workers share the caller's disk it writes its results itself; where they
-do not, `detached` gives a form that carries them home in the outcome, and `absorb` keeps them.
+A `Work` is picklable. Where the workers share the caller's disk it writes its results itself; where they do not, its
+`detached` form returns them in the outcome, and `absorb` stores them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Job:
     """One pass over rows [start, stop) of one source by some models; small, picklable, the same on every machine.
 
     source    the shift whose images are read;  models  resolved specs that share the decode
-    learners  those of them that read it for nothing but to train a head
+    learners  those of them that use its features only to train a head
     """
 
     source: str
@@ -33,7 +33,7 @@ class Job:
 class Outcome:
     """How a job ended: `error` is None, or a sentence; `failed` names the models it concerns (all where empty).
 
-    cargo  what a detached worker brings home, for `absorb` alone to open
+    cargo  the results of a detached worker, for `absorb` only
     """
 
     job: Job
@@ -43,7 +43,7 @@ class Outcome:
 
 
 class Work(Protocol):
-    """What is done for a job, here or elsewhere. Never raises for what can go wrong with data, models or disks."""
+    """What is done for a job, in this process or another. Never raises for what can go wrong with data, models or disks."""
 
     def __call__(self, job: Job) -> Outcome: ...
 
@@ -51,13 +51,13 @@ class Work(Protocol):
         """A picklable form for a worker without the caller's disk: its outcomes carry cargo."""
 
     def absorb(self, outcome: Outcome) -> Outcome:
-        """Keep a detached outcome's cargo, and give the outcome without it."""
+        """Store a detached outcome's cargo, and return the outcome without it."""
 
 
 class Engine(Protocol):
     """Runs every job once and says how each ended, in the order given. A failed job does not stop the others.
 
-    workers  how many run at once; leads: False in a process that only lends a hand and must not write records
+    workers  how many run at once; leads: False in a process that only helps and must not write records
     """
 
     workers: int

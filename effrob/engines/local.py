@@ -8,7 +8,7 @@ from effrob.engines.engine import Job, Outcome, Work
 
 
 class LocalEngine:
-    """Runs jobs where it stands."""
+    """Runs jobs in this process, one after another."""
 
     workers = 1
     leads = True

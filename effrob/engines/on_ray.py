@@ -1,6 +1,6 @@
 """The Ray engine (extra `effrob[ray]`): one task a job on any number of machines, retried where a worker dies.
 
-Features come home through Ray's object store and are kept as each job ends, so the machines need the data sets but no
+Features return through Ray's object store and are stored as each job ends, so the machines need the data sets but no
 shared disk. `address` is a running cluster's (`auto` for the one this machine belongs to); without it Ray starts here.
 """
 
@@ -40,7 +40,7 @@ class RayEngine:
         self.workers = max(1, int(min(have.get("CPU", 1.0) / cpus, by_gpu)))
 
     def run(self, work: Work, jobs: Sequence[Job]) -> list[Outcome]:
-        """Every job's outcome in the order given; each job's features are kept as soon as it ends."""
+        """Every job's outcome in the order given; each job's features are stored as soon as it ends."""
         ray = self.ray
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_do)
         detached = ray.put(work.detached())

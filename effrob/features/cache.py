@@ -2,8 +2,8 @@
 
     CACHE/features/<ab>/<key>/key.json  rows-<start>-<stop>.npy ...  ->  features.npy
 
-Shards are written whole or not at all, so an interrupted pass goes on where it stopped. When every row is there exactly
-once they become one memory-mapped array. Knows no models: it sees digests and arrays.
+Shards are written completely or not at all, so an interrupted pass continues where it stopped. Once every row is present
+exactly once they are merged into one memory-mapped array.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class FeatureCache:
             write_json(path, {"key": dataclasses.asdict(key), "meta": meta})
 
     def write(self, key: FeatureKey, start: int, rows: Floats) -> None:
-        """Keep rows [start, start + len(rows)), whole or not at all."""
+        """Write rows [start, start + len(rows)), completely or not at all."""
         if not np.isfinite(rows).all():
             bad = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
             raise IncompleteFeatures(
@@ -123,8 +123,8 @@ class FeatureCache:
     def filed(self) -> Iterator[tuple[FeatureKey, dict[str, Any]]]:
         """Every key filed here, with its meta."""
         for path in sorted((self.root / "features").glob("*/*/key.json")):
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            yield FeatureKey(**kept["key"]), kept["meta"]
+            about = json.loads(path.read_text(encoding="utf-8"))
+            yield FeatureKey(**about["key"]), about["meta"]
 
     def shards(self, key: FeatureKey) -> Iterator[tuple[int, Floats]]:
         """(first row, rows) of every shard not merged yet."""
@@ -133,23 +133,23 @@ class FeatureCache:
 
     def _shards(self, key: FeatureKey) -> list[tuple[int, int, Path]]:
         folder = self.folder(key)
-        found = [(match, path) for path in folder.glob("rows-*.npy") if (match := _SHARD.fullmatch(path.name))]
-        return sorted((int(match[1]), int(match[2]), path) for match, path in found)
+        named = [(match, path) for path in folder.glob("rows-*.npy") if (match := _SHARD.fullmatch(path.name))]
+        return sorted((int(match[1]), int(match[2]), path) for match, path in named)
 
     def _check(self, key: FeatureKey) -> dict[str, Any]:
         path = self.folder(key) / "key.json"
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["key"] != json.loads(strict_json(dataclasses.asdict(key))):
+            about = json.loads(path.read_text(encoding="utf-8"))
+            if about["key"] != json.loads(strict_json(dataclasses.asdict(key))):
                 raise ValueError("another key is filed there")
-            return dict(kept["meta"])
+            return dict(about["meta"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StaleCache(
                 f"{path.parent} is not the feature set it is filed as ({error}): delete that folder"
             ) from error
 
     def merge(self, key: FeatureKey) -> FeatureSet:
-        """Prove that every row is there exactly once, join the shards, and give the whole set.
+        """Check that every row is present exactly once, merge the shards, and return the complete set.
 
         Raises IncompleteFeatures saying how many rows are missing or double.
         """
@@ -189,7 +189,7 @@ class FeatureCache:
                 file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
 
     def has(self, key: FeatureKey) -> bool:
-        """True where the complete set is at hand."""
+        """True where the complete set is stored."""
         return (self.folder(key) / "features.npy").is_file()
 
 

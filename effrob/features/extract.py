@@ -1,7 +1,7 @@
-"""The worker: one pass over a source's images feeds any number of encoders, into the feature cache.
+"""Feature extraction: one pass over a source's images feeds any number of encoders and fills the feature cache.
 
 Decoding, copying, the networks and writing overlap. Each image is decoded once whatever the number of models; models whose
-PixelSpecs share a geometry share the crop as well. Knows no labels and no heads.
+PixelSpecs have the same geometry share the crop as well.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
 from effrob.features.loader import Batch, Batches, Crops, Geometry
 from effrob.features.pixel_cache import PixelCache, PixelKey, shard_of
 from effrob.features.runner import Network
-from effrob.features.threads import alone, cores, divide, torch_threads_kept
-from effrob.features.transfer import Arrival, DeviceTransfer, Promised
+from effrob.features.threads import cores, divide, torch_threads_restored, use_one_thread
+from effrob.features.transfer import DeviceTransfer, PendingFeatures
 from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
@@ -68,14 +68,14 @@ class EncoderJob:
 
 @dataclass
 class _Rows:
-    """Collects one stream's features in order, a shard at a time; a shard never crosses a multiple of SHARD_ROWS."""
+    """Collects one job's features in order; a shard ends at a multiple of SHARD_ROWS or with the last row."""
 
     n: int
     parts: list[NDArray[np.float32]] = field(default_factory=list)
     start: int = 0
 
     def add(self, start: int, features: NDArray[np.float32]) -> tuple[int, NDArray[np.float32]] | None:
-        """Rows that follow the ones before; gives a shard's first row and its rows once it is full."""
+        """Append the next rows; returns a shard's first row and its rows once it is full."""
         if not self.parts:
             self.start = start
         self.parts.append(features)
@@ -87,64 +87,64 @@ class _Rows:
 
 
 def extract(
-    source: ImageSource, border: int, streams: Sequence[EncoderJob], cache: FeatureCache, how: Pass, label: str
+    source: ImageSource, border: int, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, label: str
 ) -> dict[str, str]:
-    """Fill every stream's missing rows from one pass over `source`; returns {model digest: what its network raised}.
+    """Compute every job's missing rows in one pass over `source`; returns {model digest: what its network raised}.
 
-    Rows are placed by index; a shard is written as soon as it is full, so a kill loses what is under way, a shard an encoder. A
-    network that fails leaves the pass and the others go on. Raises ImageBroken where a file cannot be decoded, and OSError
+    A shard is written as soon as it is full, so a killed process loses at most one shard an encoder. A network that fails is
+    left out from then on, and the others continue. Raises ImageBroken where a file cannot be decoded, and OSError
     where a shard cannot be written; what was written stays.
     """
-    shards = sorted({(part.start, part.stop) for stream in streams for part in stream.missing})
+    shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
     ranges = list(_cut([range(a, b) for a, b in shards], how.batch_size))
-    crops = Crops(source, border, how.path, [stream.encoder for stream in streams])
+    crops = Crops(source, border, how.path, [job.encoder for job in jobs])
     needed: dict[int, list[EncoderJob]] = {}
-    for stream in streams:
-        for part in stream.missing:
-            needed.setdefault(part.start // SHARD_ROWS, []).append(stream)
+    for job in jobs:
+        for part in job.missing:
+            needed.setdefault(part.start // SHARD_ROWS, []).append(job)
 
     def wanted(rows: range) -> set[Geometry]:
-        return {stream.geometry for stream in needed[rows.start // SHARD_ROWS]}
+        return {job.geometry for job in needed[rows.start // SHARD_ROWS]}
 
-    lane = DeviceTransfer(streams[0].encoder.device)
-    kept, keys = _pixel_cache(how, streams, border, shards)
+    transfer = DeviceTransfer(jobs[0].encoder.device)
+    pixel_cache, keys = _pixel_cache(how, jobs, border, shards)
     threads = how.decode_threads or cores()
     with contextlib.ExitStack() as stack:
-        most = stack.enter_context(torch_threads_kept())
+        user_threads = stack.enter_context(torch_threads_restored())
         torch.set_num_threads(1)
         bar = stack.enter_context(
             tqdm(total=sum(map(len, ranges)), unit="img", desc=label, disable=not how.progress, mininterval=0.5)
         )
-        run = stack.enter_context(_Run(streams, cache, how, lane))
-        batches = stack.enter_context(Batches(crops, ranges, wanted, threads, lane.empty, kept, keys))
+        run = stack.enter_context(_Run(jobs, cache, how, transfer))
+        batches = stack.enter_context(Batches(crops, ranges, wanted, threads, transfer.empty, pixel_cache, keys))
         for number, batch in enumerate(batches, 1):
             begun = time.perf_counter()
-            run.step(batch, needed[batch.rows.start // SHARD_ROWS])
-            if number == TRIAL and not lane.is_gpu:
+            run.submit(batch, needed[batch.rows.start // SHARD_ROWS])
+            if number == TRIAL and not transfer.is_gpu:
                 spent = (time.perf_counter() - begun) / len(batch.rows)
-                division = divide(cores(), most, crops.seconds, spent)
+                division = divide(cores(), user_threads, crops.seconds, spent)
                 torch.set_num_threads(division.torch)
                 batches.resize(how.decode_threads or division.decode)
-                run.widen(division.batches if lane.device.type == "cpu" else 1)
+                run.widen(division.batches if transfer.device.type == "cpu" else 1)
             bar.update(len(batch.rows))
-            if len(run.failed) == len({stream.name for stream in streams}):
+            if len(run.failed) == len({job.name for job in jobs}):
                 break
         run.drain(0, whole=True)
     return run.failed
 
 
 class _Run:
-    """The networks of a pass, what of theirs is under way, and the thread that writes their shards."""
+    """The networks of a pass, the batches in flight, and the thread that writes shards."""
 
-    def __init__(self, streams: Sequence[EncoderJob], cache: FeatureCache, how: Pass, lane: DeviceTransfer) -> None:
+    def __init__(self, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, transfer: DeviceTransfer) -> None:
         self.failed: dict[str, str] = {}
-        self._cache, self._lane = cache, lane
-        self._networks = {id(stream): Network(stream.encoder, how.precision, how.compiled) for stream in streams}
-        self._rows = {id(stream): _Rows(stream.key.n) for stream in streams}
-        self._coming: deque[list[tuple[EncoderJob, range, Arrival]]] = deque()
+        self._cache, self._transfer = cache, transfer
+        self._networks = {id(job): Network(job.encoder, how.precision, how.compiled) for job in jobs}
+        self._rows = {id(job): _Rows(job.key.n) for job in jobs}
+        self._pending: deque[list[tuple[EncoderJob, range, PendingFeatures]]] = deque()
         self._writing: deque[tuple[EncoderJob, Future[None]]] = deque()
-        self._beside: ThreadPoolExecutor | None = None
-        self._depth = lane.depth
+        self._threads: ThreadPoolExecutor | None = None
+        self._depth = transfer.depth
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> _Run:
@@ -154,76 +154,78 @@ class _Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *about: object) -> None:
-        """Ends the threads. What is still under way when a pass breaks off is waited for by that, so it is kept as well."""
+        """End the threads. Batches in flight when a pass breaks off are waited for and written as well."""
         try:
-            if kind is not None and self._beside is not None:
-                if not issubclass(kind, Exception):  # an interrupt: nothing more is begun
-                    self._beside.shutdown(wait=False, cancel_futures=True)
-                with contextlib.suppress(Exception):  # what broke the pass off is what is told
+            if kind is not None and self._threads is not None:
+                if not issubclass(kind, Exception):  # an interrupt: start nothing more
+                    self._threads.shutdown(wait=False, cancel_futures=True)
+                with contextlib.suppress(Exception):  # the first error is the one to report
                     self.drain(0, whole=True)
         finally:
             self._open.close()
 
     def widen(self, batches: int) -> None:
-        """From now on so many batches go through the networks at once, in threads of their own, where all bear it."""
+        """Run so many batches at once from now on, each in a thread, where every network is reentrant."""
         if batches > 1 and all(network.reentrant for network in self._networks.values()):
-            threads = ThreadPoolExecutor(batches, thread_name_prefix="network", initializer=alone)
-            self._beside, self._depth = self._open.enter_context(threads), batches
+            threads = ThreadPoolExecutor(batches, thread_name_prefix="network", initializer=use_one_thread)
+            self._threads, self._depth = self._open.enter_context(threads), batches
 
-    def step(self, batch: Batch, streams: Sequence[EncoderJob]) -> None:
-        """One batch through every network that wants it; takes in what has come home meanwhile."""
-        there = {}
-        under_way: list[tuple[EncoderJob, range, Arrival]] = []
-        for stream in streams:
-            if stream.name in self.failed:
+    def submit(self, batch: Batch, jobs: Sequence[EncoderJob]) -> None:
+        """Start one batch on every network that needs it, and collect what has finished meanwhile."""
+        on_device = {}
+        started: list[tuple[EncoderJob, range, PendingFeatures]] = []
+        for job in jobs:
+            if job.name in self.failed:
                 continue
-            if stream.geometry not in there:
-                there[stream.geometry] = self._lane.send(batch.pixels[stream.geometry])
+            if job.geometry not in on_device:
+                on_device[job.geometry] = self._transfer.send(batch.pixels[job.geometry])
             try:
-                under_way.append((stream, batch.rows, self._begin(stream, there[stream.geometry])))
+                started.append((job, batch.rows, self._start(job, on_device[job.geometry])))
             except Exception as error:
-                self._fail(stream, batch.rows, error)
-        self._coming.append(under_way)
+                self._fail(job, batch.rows, error)
+        self._pending.append(started)
         self.drain(self._depth)
 
-    def _begin(self, stream: EncoderJob, pixels: torch.Tensor) -> Arrival:
-        """A batch on its way through one network."""
-        if self._beside is None:
-            return self._lane.fetch(self._through(stream, pixels))
-        return Promised(self._beside.submit(self._through, stream, pixels))
+    def _start(self, job: EncoderJob, pixels: torch.Tensor) -> PendingFeatures:
+        """Start one batch on one network."""
+        if self._threads is None:
+            return self._transfer.fetch(self._embed(job, pixels))
+        return self._threads.submit(lambda: self._embed(job, pixels).numpy())
 
-    def _through(self, stream: EncoderJob, pixels: torch.Tensor) -> torch.Tensor:
-        features = self._networks[id(stream)](pixels)
-        if features.shape != (len(pixels), stream.encoder.dim):
-            wanted = (len(pixels), stream.encoder.dim)
+    def _embed(self, job: EncoderJob, pixels: torch.Tensor) -> torch.Tensor:
+        features = self._networks[id(job)](pixels)
+        if features.shape != (len(pixels), job.encoder.dim):
+            wanted = (len(pixels), job.encoder.dim)
             raise ValueError(f"it gave numbers of shape {tuple(features.shape)}, wanted {wanted}")
         return features
 
     def drain(self, behind: int, whole: bool = False) -> None:
-        """Take in features until at most `behind` batches are under way; `whole`: wait for the disk too."""
-        while self._coming and (len(self._coming) > behind or all(arrival.here for *_, arrival in self._coming[0])):
-            for stream, rows, arrival in self._coming.popleft():
-                if stream.name in self.failed:
+        """Collect features until at most `behind` batches are in flight; `whole`: wait for the disk too."""
+        while self._pending and (
+            len(self._pending) > behind or all(features.done() for *_, features in self._pending[0])
+        ):
+            for job, rows, features in self._pending.popleft():
+                if job.name in self.failed:
                     continue
                 try:
-                    full = self._rows[id(stream)].add(rows.start, arrival.wait())
+                    full = self._rows[id(job)].add(rows.start, features.result())
                 except Exception as error:
-                    self._fail(stream, rows, error)
+                    self._fail(job, rows, error)
                     continue
                 if full is not None:
-                    self._writing.append((stream, self._writer.submit(self._cache.write, stream.key, *full)))
+                    self._writing.append((job, self._writer.submit(self._cache.write, job.key, *full)))
         while self._writing and (whole or self._writing[0][1].done()):
-            stream, written = self._writing.popleft()
+            job, written = self._writing.popleft()
             try:
                 written.result()
             except IncompleteFeatures as error:
-                self.failed.setdefault(stream.name, str(error))
+                self.failed.setdefault(job.name, str(error))
 
-    def _fail(self, stream: EncoderJob, rows: range, error: Exception) -> None:
-        told = (str(error).strip().splitlines() or [""])[0]
-        if not told or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
-            told = f"{type(error).__name__}: {told}".rstrip(": ")
-        self.failed[stream.name] = f"the network failed on images {rows.start} to {rows.stop - 1}: {told}"
+    def _fail(self, job: EncoderJob, rows: range, error: Exception) -> None:
+        message = (str(error).strip().splitlines() or [""])[0]
+        if not message or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
+            message = f"{type(error).__name__}: {message}".rstrip(": ")
+        self.failed[job.name] = f"the network failed on images {rows.start} to {rows.stop - 1}: {message}"
 
 
 def _cut(missing: Iterable[range], size: int) -> Iterator[range]:
@@ -237,21 +239,21 @@ def _cut(missing: Iterable[range], size: int) -> Iterator[range]:
 
 
 def _pixel_cache(
-    how: Pass, streams: Sequence[EncoderJob], border: int, shards: Sequence[tuple[int, int]]
+    how: Pass, jobs: Sequence[EncoderJob], border: int, shards: Sequence[tuple[int, int]]
 ) -> tuple[PixelCache | None, dict[Geometry, PixelKey]]:
-    """The cache of crops, if one was asked for and what is missing from it fits on its disk; its size is told beforehand."""
+    """The cache of crops, if one was asked for and its missing shards fit on the disk; prints their size beforehand."""
     if how.pixel_cache is None:
         return None, {}
     cache, keys = PixelCache(how.pixel_cache), {}
     missing: dict[PixelKey, list[range]] = {}
-    for stream in streams:
-        if stream.encoder.transform is None:  # what a user's own transform gives are floats
-            key = PixelKey.of(stream.key.source, stream.key.n, stream.encoder.pixels, border, how.path)
-            keys[stream.geometry] = key
+    for job in jobs:
+        if job.encoder.transform is None:  # a user's own transform gives floats, which are not cached
+            key = PixelKey.of(job.key.source, job.key.n, job.encoder.pixels, border, how.path)
+            keys[job.geometry] = key
             missing[key] = cache.missing(key, {shard_of(start, key.n) for start, _ in shards})
     if any(missing.values()):
-        fits, told = cache.room_for(missing)
-        print(told, file=sys.stderr)
-        if not fits:  # what is whole there serves; nothing is begun
+        fits, sentence = cache.room_for(missing)
+        print(sentence, file=sys.stderr)
+        if not fits:  # complete crops are still read; none is written
             keys = {geometry: key for geometry, key in keys.items() if not missing[key]}
     return cache, keys

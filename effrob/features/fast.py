@@ -2,7 +2,7 @@
 
 It takes what it can do well, which is 8-bit grey and RGB JPEGs under the bicubic and bilinear filters, and declines the
 rest: that goes to Pillow, the exact path. Its pixels may differ from the exact ones by a level or so; never PNG, for
-torchvision's PNG reader ends the whole process on some broken files. Knows no models.
+torchvision's PNG reader ends the whole process on some broken files.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def decode_fast(data: bytes, border: int = 0) -> torch.Tensor | None:
 
     Equal to Pillow's decoding bit for bit: both are libjpeg-turbo's accurate transform. Broken bytes give None.
     """
-    found = frame(data)
-    if found is None or found[2] not in (1, 3) or found[0] * found[1] > MAX_PIXELS or min(found[:2]) <= 2 * border:
+    header = frame(data)
+    if header is None or header[2] not in (1, 3) or header[0] * header[1] > MAX_PIXELS or min(header[:2]) <= 2 * border:
         return None
     try:
         planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)

@@ -1,6 +1,6 @@
-"""Rows of a source as uint8 batches, one a geometry: decoded once by a pool of threads, or mapped from the pixel cache.
+"""Rows of a source as uint8 batches, one for each geometry: decoded once by a pool of threads, or mapped from the pixel cache.
 
-Batches are asked for a few ahead of their use and come in order. Knows geometries, and nothing of what is done with them.
+Batches are prefetched and come in order.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from torch import Tensor
 
 from effrob.features.fast import crop_fast, decode_fast, takes
 from effrob.features.pixel_cache import Draft, PixelCache, PixelKey, shard_of
-from effrob.features.threads import alone
+from effrob.features.threads import use_one_thread
 from effrob.features.transforms import decode, exact_crop
 from model_zoo.encoder import Encoder
 from model_zoo.pixels import PixelSpec
 from shifts.shift import ImageSource
 
-AHEAD_EACH = 8  # images asked for ahead of their use, a decoding thread
+AHEAD_EACH = 8  # images prefetched for each decoding thread
 Geometry = tuple[object, ...]
 Transform = Callable[[object], Tensor]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """(B, H, W, 3) uint8 a geometry, on the host; (B, 3, H, W) float32 for a user's own transform."""
+    """For each geometry (B, H, W, 3) uint8 on the host; (B, 3, H, W) float32 for a user's own transform."""
 
     rows: range
     pixels: dict[Geometry, Tensor]
@@ -85,8 +85,8 @@ class Crops:
 class Batches:
     """The batches of one pass, in order: `for batch in Batches(...)`, inside `with`.
 
-    `empty` gives host memory for a batch: pinned where a GPU will copy from it. `wanted` says which geometries a range of
-    rows is wanted in. With a pixel cache, crops found there are mapped, and missing ones kept once their shard is full.
+    `empty` allocates host memory for a batch: pinned where a GPU will copy from it. `wanted` gives the geometries that a range
+    of rows is needed in. With a pixel cache, crops in it are mapped, and missing ones are added once their shard is full.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Batches:
         wanted: Callable[[range], set[Geometry]],
         threads: int,
         empty: Callable[[tuple[int, ...], torch.dtype], Tensor] = lambda shape, dtype: torch.empty(shape, dtype=dtype),
-        kept: PixelCache | None = None,
+        cache: PixelCache | None = None,
         keys: dict[Geometry, PixelKey] | None = None,
     ) -> None:
         self.crops, self._wanted, self._empty = crops, wanted, empty
-        self._kept, self._keys = kept, keys or {}
-        self._coming = iter(ranges)
+        self._cache, self._keys = cache, keys or {}
+        self._ranges = iter(ranges)
         self._largest = max((len(rows) for rows in ranges), default=1)
         self._shards: dict[tuple[Geometry, int], np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | Draft] = {}
         self._queue: deque[tuple[Batch, list[Future[None]]]] = deque()
@@ -109,12 +109,12 @@ class Batches:
         self._pools = [self._new_pool()]
 
     def _new_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.threads, thread_name_prefix="decode", initializer=alone)
+        return ThreadPoolExecutor(self.threads, thread_name_prefix="decode", initializer=use_one_thread)
 
     def resize(self, threads: int) -> None:
-        """Decode what is asked for from now on with so many threads."""
+        """Use this many decoding threads for what is prefetched from now on."""
         if threads != self.threads:
-            self._pools[-1].shutdown(wait=False)  # it ends once what it was given is done
+            self._pools[-1].shutdown(wait=False)  # it ends after its remaining images
             self.threads = threads
             self._pools.append(self._new_pool())
 
@@ -124,9 +124,9 @@ class Batches:
     def __exit__(self, *_: object) -> None:
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
-        for held in self._shards.values():
-            if isinstance(held, Draft):
-                held.close()
+        for opened in self._shards.values():
+            if isinstance(opened, Draft):
+                opened.close()
 
     def __iter__(self) -> Iterator[Batch]:
         self._prefetch()
@@ -140,7 +140,7 @@ class Batches:
 
     def _prefetch(self) -> None:
         ahead = 1 + -(-AHEAD_EACH * self.threads // self._largest)
-        while len(self._queue) < ahead and (rows := next(self._coming, None)) is not None:
+        while len(self._queue) < ahead and (rows := next(self._ranges, None)) is not None:
             pixels: dict[Geometry, Tensor] = {}
             unfilled: dict[Geometry, Tensor] = {}
             for geometry in self._wanted(rows):
@@ -155,28 +155,30 @@ class Batches:
             self._queue.append((Batch(rows, pixels), futures))
 
     def _memory(self, geometry: Geometry, rows: range) -> tuple[Tensor, bool]:
-        """Where a batch's crops lie, and whether they are there already."""
+        """The memory of a batch's crops, and whether it holds them already."""
         size = self.crops.specs[geometry].size
         if geometry in self.crops.own:
             return self._empty((len(rows), 3, *size), torch.float32), False
-        if self._kept is None or geometry not in self._keys:
+        if self._cache is None or geometry not in self._keys:
             return self._empty((len(rows), *size, 3), torch.uint8), False
         key = self._keys[geometry]
         shard = shard_of(rows.start, key.n)
         if (geometry, shard.start) not in self._shards:
-            found = self._kept.read(key, shard)
-            self._shards[geometry, shard.start] = self._kept.begin(key, shard) if found is None else found
-        held = self._shards[geometry, shard.start]
-        crops = held.crops if isinstance(held, Draft) else held
-        return torch.from_numpy(crops[rows.start - shard.start : rows.stop - shard.start]), not isinstance(held, Draft)
+            cached = self._cache.read(key, shard)
+            self._shards[geometry, shard.start] = self._cache.begin(key, shard) if cached is None else cached
+        opened = self._shards[geometry, shard.start]
+        crops = opened.crops if isinstance(opened, Draft) else opened
+        return torch.from_numpy(crops[rows.start - shard.start : rows.stop - shard.start]), not isinstance(
+            opened, Draft
+        )
 
     def _filled(self, batch: Batch) -> None:
-        """Count a batch towards the shards it lies in, and close those it ends."""
+        """Count a batch's rows in the shards being written, and close the shards it completes."""
         for geometry, start in list(self._shards):
-            shard, held = shard_of(start, self._keys[geometry].n), self._shards[geometry, start]
-            if isinstance(held, Draft) and geometry in batch.pixels and batch.rows.start in shard:
-                held.filled += len(batch.rows)
+            shard, opened = shard_of(start, self._keys[geometry].n), self._shards[geometry, start]
+            if isinstance(opened, Draft) and geometry in batch.pixels and batch.rows.start in shard:
+                opened.filled += len(batch.rows)
             if shard.stop <= batch.rows.stop:
                 del self._shards[geometry, start]
-                if isinstance(held, Draft):
-                    held.close()
+                if isinstance(opened, Draft):
+                    opened.close()

@@ -2,8 +2,8 @@
 
     DIR/<ab>/<key>/key.json  rows-<start>-<stop>.npy ...
 
-A shard is written in place by the decoding threads, under a temporary name, and renamed once it is full: it is there whole
-or not at all, and an interrupted pass goes on where it stopped. Knows no models: it sees digests and arrays.
+A shard is written in place by the decoding threads, under a temporary name, and renamed once it is full: it exists complete
+or not at all, and an interrupted pass continues where it stopped.
 """
 
 from __future__ import annotations
@@ -105,10 +105,12 @@ class PixelCache:
         crops = sum(len(shard) for shards in missing.values() for shard in shards)
         self.root.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.root).free
-        told = f"pixel cache: {crops:,} crops are {size / 1e9:,.2f} GB, and {self.root} has {free / 1e9:,.1f} GB free"
+        sentence = (
+            f"pixel cache: {crops:,} crops are {size / 1e9:,.2f} GB, and {self.root} has {free / 1e9:,.1f} GB free"
+        )
         if size > free:
-            return False, f"{told}: they are not kept; name a larger disk with --pixel-cache"
-        return True, f"{told}: they are kept there"
+            return False, f"{sentence}: they are not kept; name a larger disk with --pixel-cache"
+        return True, f"{sentence}: they are kept there"
 
     def begin(self, key: PixelKey, shard: range) -> Draft:
         """A shard to fill. Raises OSError where the disk has no room for it."""
@@ -136,7 +138,7 @@ class Draft:
         self.crops: np.memmap[tuple[int, ...], np.dtype[np.uint8]] = crops
 
     def close(self) -> None:
-        """Keep the shard if all of it was filled: sync and rename. Remove it otherwise."""
+        """Sync and rename the shard if it is complete; remove it otherwise."""
         if self.filled == len(self.crops):
             self.crops.flush()
             self._path.replace(self._final)

@@ -1,7 +1,7 @@
-"""One encoder made ready for a pass: its weights in the precision and layout that pay, batches in, float32 features out.
+"""One encoder prepared for a pass: weights in the precision and memory layout that are fastest, float32 features out.
 
-The only place where precision is decided. Weights are cast for the pass and put back after it, so that a text tower, or a
-later pass in float32, finds them as they were. Knows no images and no caches.
+The only place where precision is decided. Weights are cast for the pass and restored after it, so that a text tower, or a
+later pass in float32, finds them unchanged.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from effrob.features.transforms import normalise
 from model_zoo.encoder import Encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-ROOM = (
-    28 << 20
-)  # bytes a tensor may have on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed
+# Bytes of a tensor on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed.
+ROOM = 28 << 20
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
 OF_A_USER = ("torch.fx.", "torch.jit.", "torch._dynamo.")  # these run what was traced, scripted or compiled
@@ -29,14 +28,14 @@ CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third fa
 class Network:
     """`with Network(encoder, precision) as network: features = network(batch)`.
 
-    road says how the precision was had: `fp32`, `bf16 weights`, or `bf16 autocast` where the module is not known or does
-    not run with cast weights; then `, compiled`.
+    precision_path says how the precision was reached: `fp32`, `bf16 weights`, or `bf16 autocast` where the module is unknown
+    or does not run with cast weights; then `, compiled`.
     """
 
     def __init__(self, encoder: Encoder, precision: str = "fp32", compiled: bool = False) -> None:
         self.encoder = encoder
         self.dtype = PRECISIONS[precision]
-        self.road = precision
+        self.precision_path = precision
         self._precision, self._compiled = precision, compiled
         self._embed: Callable[[torch.Tensor], torch.Tensor] = encoder.embed
         self._autocast = False
@@ -51,13 +50,13 @@ class Network:
             module.to(memory_format=torch.channels_last)
         if self.dtype != torch.float32:
             self._autocast = not self._cast()
-            self.road = f"{self._precision} {'autocast' if self._autocast else 'weights'}"
+            self.precision_path = f"{self._precision} {'autocast' if self._autocast else 'weights'}"
         if encoder.device.type == "cpu" and module is not None:
-            with contextlib.suppress(Exception):  # told by its batch
+            with contextlib.suppress(Exception):  # reported by its first batch
                 self._piece = max(1, ROOM // self._largest(module))
         if self._compiled:
             self._embed = torch.compile(encoder.embed)
-            self.road += ", compiled"
+            self.precision_path += ", compiled"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -87,18 +86,18 @@ class Network:
         return sound
 
     def _largest(self, module: nn.Module) -> int:
-        """Bytes of the largest tensor that is made of one picture: its floats, or what a layer gives at the pass's precision.
+        """Bytes of the largest tensor made from one image: its floats, or a layer's output at the pass's precision.
 
-        Read off the layers and not timed, so that the same pictures always go through in the same pieces.
+        Measured from shapes and not timed, so that the same images are always split in the same way.
         """
         largest = 12 * self.encoder.pixels.size[0] * self.encoder.pixels.size[1]
 
-        def look(layer: nn.Module, given: object, output: object) -> None:
+        def measure(layer: nn.Module, given: object, output: object) -> None:
             nonlocal largest
             if isinstance(output, torch.Tensor):
                 largest = max(largest, output.numel() * output.element_size())
 
-        hooks = [layer.register_forward_hook(look) for layer in module.modules()]
+        hooks = [layer.register_forward_hook(measure) for layer in module.modules()]
         try:
             with torch.inference_mode():
                 self._run(torch.zeros(1, 3, *self.encoder.pixels.size))

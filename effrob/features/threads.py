@@ -1,7 +1,7 @@
 """How a machine's cores are shared between decoding and torch: decided once a pass, from what each was seen to cost.
 
 Decoding runs in threads of its own; torch's threads meet at a barrier after every operation, so a core they share with a
-decoder holds all of them up. Knows no images and no models.
+decoder holds all of them up.
 """
 
 from __future__ import annotations
@@ -30,24 +30,19 @@ class Division:
 
 def cores() -> int:
     """Cores this process may use: its affinity and its container's quota, shared among the ranks of one machine."""
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = _QUOTA.read_text(encoding="utf-8").split()
-        found = min(found, math.ceil(int(quota) / int(period)))
-    return max(1, found // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def start(available: int) -> Division:
-    """Before anything was measured: every core decodes and torch has one thread, which suits a GPU for good."""
-    return Division(available, 1)
+        available = min(available, math.ceil(int(quota) / int(period)))
+    return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def divide(available: int, most: int, decode: float, forward: float) -> Division:
     """Cores in proportion to the seconds an image costs in decoding and in the network, on one thread each.
 
-    `most` caps torch's threads (the user's OMP_NUM_THREADS). With a single torch thread there is no barrier to hold up, so
-    decoders may take every core and wait whenever they are far enough ahead, and a network's share of the cores that one
-    thread cannot fill takes more batches at once.
+    `most` caps torch's threads (the user's OMP_NUM_THREADS). A single torch thread has no barrier, so decoders may use every
+    core and wait whenever they are far enough ahead; the network's share of the cores beyond one thread runs more batches at
+    once.
     """
     share = forward / (forward + decode) if forward + decode > 0 else 0.0
     torch_threads = min(most, max(1, round(available * share)))
@@ -57,8 +52,8 @@ def divide(available: int, most: int, decode: float, forward: float) -> Division
 
 
 @contextlib.contextmanager
-def torch_threads_kept() -> Iterator[int]:
-    """Gives torch's number of threads as the user set it, and puts it back at the end."""
+def torch_threads_restored() -> Iterator[int]:
+    """Yields torch's number of threads as the user set it, and restores it at the end."""
     before = torch.get_num_threads()
     try:
         yield before
@@ -66,6 +61,6 @@ def torch_threads_kept() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def alone() -> None:
-    """For a decoding thread: torch operations in it stay in it. The number is a thread's own."""
+def use_one_thread() -> None:
+    """Initialise a thread so that torch operations in it use no other; torch keeps this number for each thread."""
     torch.set_num_threads(1)

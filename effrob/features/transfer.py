@@ -1,12 +1,11 @@
-"""The way to a device and back: batches out, features home, without the host waiting for either.
+"""Copies between the host and a device that neither waits for: batches out, features back.
 
-On a GPU copies run on a stream of their own beside the network's, and features arrive in pinned memory behind an event; on
-a CPU the same calls hand the tensors through. Knows no encoders and no files.
+On a GPU copies run on a CUDA stream of their own beside the network's, and features arrive in pinned memory behind an event;
+on a CPU the same calls pass the tensors through.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,55 +16,37 @@ from numpy.typing import NDArray
 DEPTH = 4  # batches a GPU may be behind the host before the host waits for the oldest
 
 
-class Arrival(Protocol):
-    """Features on their way to the host."""
+class PendingFeatures(Protocol):
+    """Features that are still being computed or copied: a `Future` of them, or a `PendingTransfer`."""
 
-    @property
-    def here(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
 
-    def wait(self) -> NDArray[np.float32]:
+    def result(self) -> NDArray[np.float32]:
         """(B, D) float32 on the host. Raises what the device, or the network, raised meanwhile."""
 
 
 @dataclass(frozen=True)
-class Promised:
-    """Features that another thread computes."""
-
-    features: Future[torch.Tensor]
-
-    @property
-    def here(self) -> bool:
-        """See `Arrival`."""
-        return self.features.done()
-
-    def wait(self) -> NDArray[np.float32]:
-        """See `Arrival`."""
-        array: NDArray[np.float32] = self.features.result().numpy()
-        return array
-
-
-@dataclass(frozen=True)
 class PendingTransfer:
-    """Features a device has sent, behind an event; or that are here, where there is none."""
+    """Features on their way from a device; complete once `event` has happened, or already where it is None."""
 
     features: torch.Tensor
-    landed: torch.cuda.Event | None
+    event: torch.cuda.Event | None
 
-    @property
-    def here(self) -> bool:
-        """See `Arrival`."""
-        return self.landed is None or bool(self.landed.query())  # type: ignore[no-untyped-call]
+    def done(self) -> bool:
+        """See `PendingFeatures`."""
+        return self.event is None or bool(self.event.query())  # type: ignore[no-untyped-call]
 
-    def wait(self) -> NDArray[np.float32]:
-        """See `Arrival`."""
-        if self.landed is not None:
-            self.landed.synchronize()
+    def result(self) -> NDArray[np.float32]:
+        """See `PendingFeatures`."""
+        if self.event is not None:
+            self.event.synchronize()
         array: NDArray[np.float32] = self.features.numpy()
         return array
 
 
 class DeviceTransfer:
-    """One device's copies."""
+    """The copies to and from one device; `depth` is how many batches it may be behind."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -74,7 +55,7 @@ class DeviceTransfer:
         self._copies = torch.cuda.Stream(device) if self.is_gpu else None  # type: ignore[no-untyped-call]
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Host memory the device can copy from by itself. torch keeps freed pinned blocks, and waits for copies from them."""
+        """Host memory that the device can copy from; torch reuses pinned blocks once copies from them have ended."""
         return torch.empty(shape, dtype=dtype, pin_memory=self.is_gpu)
 
     def send(self, batch: torch.Tensor) -> torch.Tensor:
@@ -84,18 +65,18 @@ class DeviceTransfer:
         if not batch.is_pinned():
             batch = batch.pin_memory()
         with torch.cuda.stream(self._copies):
-            there = batch.to(self.device, non_blocking=True)
+            copied = batch.to(self.device, non_blocking=True)
         current = torch.cuda.current_stream(self.device)
         current.wait_stream(self._copies)
-        there.record_stream(current)
-        return there
+        copied.record_stream(current)
+        return copied
 
     def fetch(self, features: torch.Tensor) -> PendingTransfer:
-        """Start the way home of (B, D) features."""
+        """Start copying (B, D) features to the host."""
         if not self.is_gpu:
             return PendingTransfer(features, None)
-        home = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
-        home.copy_(features, non_blocking=True)
-        landed = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        landed.record(torch.cuda.current_stream(self.device))
-        return PendingTransfer(home, landed)
+        received = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
+        received.copy_(features, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self.device))
+        return PendingTransfer(received, event)

@@ -1,7 +1,7 @@
 """Bytes to the uint8 crop a network sees, by a PixelSpec; and crops to normalised floats.
 
 The exact path is Pillow's arithmetic and the reference transforms' rounding, so its pixels equal open_clip's, timm's and
-torchvision's bit for bit. EXIF orientation is ignored, as it is by every published evaluation. Knows no models.
+torchvision's bit for bit. EXIF orientation is ignored, as it is by every published evaluation.
 """
 
 from __future__ import annotations
