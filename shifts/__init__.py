@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from shifts.facts import describe
     from shifts.labels import LabelSpace, duplicate_names
     from shifts.protocol import PROTOCOLS, Protocol
-    from shifts.registry import names, register, suite
+    from shifts.registry import names, register, suite_of, teaches
     from shifts.shift import Example, ImageSource, Shift
+    from shifts.suites import Suite, SuiteSet, TrainingSplit, suite, suite_names
 
 _HOMES = {
     "DataError": "errors",
@@ -29,6 +30,9 @@ _HOMES = {
     "PROTOCOLS": "protocol",
     "Protocol": "protocol",
     "Shift": "shift",
+    "Suite": "suites",
+    "SuiteSet": "suites",
+    "TrainingSplit": "suites",
     "check_shift": "check",
     "describe": "facts",
     "duplicate_names": "labels",
@@ -36,7 +40,10 @@ _HOMES = {
     "load": "catalogue",
     "names": "registry",
     "register": "registry",
-    "suite": "registry",
+    "suite": "suites",
+    "suite_names": "suites",
+    "suite_of": "registry",
+    "teaches": "registry",
 }
 
 __all__ = [
@@ -49,6 +56,9 @@ __all__ = [
     "LabelSpace",
     "Protocol",
     "Shift",
+    "Suite",
+    "SuiteSet",
+    "TrainingSplit",
     "check_shift",
     "describe",
     "duplicate_names",
@@ -57,6 +67,9 @@ __all__ = [
     "names",
     "register",
     "suite",
+    "suite_names",
+    "suite_of",
+    "teaches",
 ]
 
 

@@ -137,3 +137,11 @@ def pocket() -> ClassTable:
         object_others=frozenset(set(stored["object_names"]) - set(groups)),
         expected=expected,
     )
+
+
+def class_table(name: str) -> ClassTable:
+    """The class table of that name, `imagenet` or `pocket`; DataMissing for another name."""
+    tables = {"imagenet": imagenet, "pocket": pocket}
+    if name not in tables:
+        raise DataMissing(f"there is no class table {name!r}; the tables are {' and '.join(tables)}")
+    return tables[name]()

@@ -9,7 +9,7 @@ import inspect
 import sys
 from typing import Any
 
-from shifts import classes, registry
+from shifts import classes, registry, suites
 from shifts.layout import LAYOUTS, SAME_FILES, get_command
 
 _SUBSETS = {"imagenet-r": "r", "imagenet-a": "a", "pocket-r": "r", "pocket-a": "a"}
@@ -30,8 +30,8 @@ def describe(name: str) -> dict[str, Any]:
         "about": (inspect.getdoc(loader) or "").partition("\n")[0],
         "images": images,
         "classes": asked,
-        "suites": [suite for suite, names in registry.SUITES.items() if name in names],
-        "trains_heads": name in registry.TRAINING,
+        "suites": [each for each in suites.suite_names() if name in suites.suite(each).tests],
+        "trains_heads": registry.teaches(name),
         "folders": [] if layout is None else list(layout.folders),
         "archives": [] if layout is None else [archive for archive, _ in layout.archives],
         "get": get_command(name),
@@ -47,7 +47,7 @@ def _counts(name: str) -> tuple[int | None, int | None]:
         from shifts.imagenet import real_labels
 
         return sum(map(bool, real_labels())), len(classes.imagenet().ids)
-    table = classes.pocket() if name.startswith("pocket") else classes.imagenet()
+    table = classes.class_table(str(registry.suite_of(name).classes))
     held = table.expected.get(name)
     if name in _SUBSETS:
         return (None if held is None else held.total), len(table.subsets[_SUBSETS[name]])

@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from shifts import suites
 from shifts.errors import DataError, DataMissing
 from shifts.protocol import Protocol
 from shifts.shift import Shift
+from shifts.suites import Suite
 
 Loader = Callable[[Path, Protocol, bool], Shift]
 
@@ -37,19 +39,21 @@ TABLE: Mapping[str, str] = {
     "imagenet-train": "shifts.imagenet:load_imagenet_train",
     "pocket-train": "shifts.synthetic.pocket:load_pocket_train",
 }
-TRAINING = frozenset({"imagenet-train", "pocket-train"})
-SUITES: Mapping[str, tuple[str, ...]] = {
-    "imagenet": ("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
-    "pocket": ("pocket", "pocket-v2", "pocket-r", "pocket-sketch", "pocket-object", "pocket-a"),
-}
 _registered: dict[str, Loader] = {}
+_declared: dict[str, tuple[str, bool]] = {}  # of the registered: the suite, and whether heads are trained on the set
 
 
-def register(name: str, loader: Loader) -> None:
-    """Add a loader for this process. DataError where the name is taken by another one."""
-    if name in _entries() or _registered.get(name, loader) is not loader:
+def register(name: str, loader: Loader, suite: str = "imagenet", teaches: bool = False) -> None:
+    """Add a loader for this process. DataError where the name is taken by another one.
+
+    suite    the shipped suite whose classes the set is labelled in
+    teaches  True for a set that heads are trained on
+    """
+    declared = suites.suite(suite).name, teaches
+    known = _registered.get(name, loader), _declared.get(name, declared)
+    if name in _entries() or known != (loader, declared):
         raise DataError(f"there is a shift {name!r} already; register yours under another name")
-    _registered[name] = loader
+    _registered[name], _declared[name] = loader, declared
 
 
 def names() -> tuple[str, ...]:
@@ -57,11 +61,15 @@ def names() -> tuple[str, ...]:
     return (*_entries(), *_registered)
 
 
-def suite(name: str) -> tuple[str, ...]:
-    """The test sets of a suite, the clean one first; DataMissing names the near matches."""
-    if name not in SUITES:
-        raise DataMissing(f"there is no suite {name!r}; the suites are {' and '.join(SUITES)}")
-    return SUITES[name]
+def suite_of(name: str) -> Suite:
+    """The suite a set belongs to; `imagenet` for a set of another package and for a labelled list."""
+    declared = _declared[name][0] if name in _declared else "imagenet"
+    return suites.known_suite(name) or suites.suite(declared)
+
+
+def teaches(name: str) -> bool:
+    """True for a set that heads are trained on, as its suite or its registration says."""
+    return _declared[name][1] if name in _declared else name in suite_of(name).training
 
 
 def loader(name: str) -> Loader:
@@ -74,10 +82,10 @@ def loader(name: str) -> Loader:
         hint = f"did you mean {' or '.join(near)}?" if near else "`effrob shifts` lists them"
         raise DataMissing(f"there is no shift {name!r}; {hint}")
     try:
-        found: Loader = entry.load()
+        loaded: Loader = entry.load()
     except (ImportError, AttributeError) as error:
         raise DataError(f"the loader of shift {name!r}, {entry.value}, cannot be imported ({error}); mend it") from None
-    return found
+    return loaded
 
 
 @functools.cache  # looking through every installed package takes 30 ms

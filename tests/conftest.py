@@ -40,7 +40,7 @@ def pocket_data(shared: Path) -> Path:
     from shifts.synthetic.pocket import ensure
 
     root = shared / "pocket-data"
-    for name in suite("pocket"):
+    for name in suite("pocket").tests:
         ensure(name, None, root)
     return root
 

@@ -183,7 +183,7 @@ def main() -> None:
         from shifts import suite
         from shifts.synthetic.pocket import ensure
 
-        for name in (*suite("pocket"), "pocket-train"):
+        for name in (*suite("pocket").tests, "pocket-train"):
             ensure(name, None, data)
         environment = {"OMP_NUM_THREADS": asked.threads} if asked.threads else {}
         setting = Setting(MODELS, HEADS, data, environment=environment)

@@ -133,7 +133,7 @@ def test_six_sets_cost_one_text_pass_and_one_probe(request_of, monkeypatch: pyte
 
     counted(ZeroShot, "words")
     counted(Probe, "probe")
-    six = tuple(shifts.suite("pocket"))
+    six = tuple(shifts.suite("pocket").tests)
     request = request_of(shifts=six, heads=("zero-shot", "linear-probe@1"), limit=20, train="pocket", train_limit=3)
     report = Evaluation(request).run()
     assert not report.failures and len(report.stored) == 12
@@ -280,7 +280,7 @@ def test_the_command_prints_strict_json_and_only_that(pocket_data: Path, tiny_cl
     result = CliRunner().invoke(main, args, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     rows = json.loads(result.stdout)
-    assert [row["shift"] for row in rows] == list(shifts.suite("pocket"))
+    assert [row["shift"] for row in rows] == list(shifts.suite("pocket").tests)
     for row in rows:
         assert row["partial"] and row["n"] == 40 < row["n_expected"]
         assert row["accuracy"] == row["n_correct"] / row["n"] and row["accuracy_ci95"][0] <= row["accuracy"]

@@ -51,13 +51,14 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
 
     Size and checksum are verified before it is put in place; it is read there, without being unpacked. Pocket sets are drawn.
     """
+    import shifts
     from shifts.layout import locate
 
     root = _folder(data)
     there = locate(name, root) if _known(name) else None
     if there is not None:
         click.echo(f"{name} is there already: {there}; `effrob data check {name}` counts its images")
-    elif name.startswith("pocket"):
+    elif shifts.suite_of(name).generated:
         from shifts.synthetic.draw import generate
 
         generate(root, [name])

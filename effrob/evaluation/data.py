@@ -107,7 +107,7 @@ class RequestData:
         if request.shifts is not None:
             return [load_set(request, name) for name in dict.fromkeys(request.shifts)], []
         present, missing = [], []
-        for name in shifts.suite(request.suite):
+        for name in shifts.suite(request.suite).tests:
             try:
                 present.append(load_set(request, name))
             except shifts.DataMissing as error:

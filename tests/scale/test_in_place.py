@@ -29,7 +29,7 @@ from tests.scale import hostile
 
 TABLE = classes.imagenet()
 V2 = "imagenetv2-matched-frequency"
-SETS = shifts.suite("imagenet")
+SETS = shifts.suite("imagenet").tests
 
 
 def pictures(suffix: str, names: list[str], seed: int) -> dict[str, bytes]:

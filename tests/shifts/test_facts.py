@@ -32,7 +32,7 @@ def test_official_counts_and_terms_are_told_without_any_data(name: str) -> None:
     assert facts["about"] and facts["licence"] and facts["citation"] and facts["folders"]
 
 
-@pytest.mark.parametrize("name", shifts.suite("pocket"))
+@pytest.mark.parametrize("name", shifts.suite("pocket").tests)
 def test_of_a_set_that_can_be_loaded_the_facts_are_the_sets_own(name: str, pocket_data: object) -> None:
     shift = shifts.load(name, root=str(pocket_data))
     facts = shifts.describe(name)

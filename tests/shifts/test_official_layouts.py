@@ -39,8 +39,8 @@ def test_a_complete_set_loads_whole(official: Path, name: str, n: int, ways: int
 
 def test_the_suite_is_found_and_the_rest_is_named(official: Path) -> None:
     found = {row.name: row for row in shifts.find(official)}
-    assert all(found[name].path is not None for name in shifts.suite("imagenet"))
-    assert shifts.suite("imagenet") == SUITE
+    assert all(found[name].path is not None for name in shifts.suite("imagenet").tests)
+    assert shifts.suite("imagenet").tests == SUITE
     assert found["imagenet-v2-threshold-0.7"].path is None
     assert found["imagenet-v2-threshold-0.7"].command == "effrob data get imagenet-v2-threshold-0.7"
 

@@ -39,7 +39,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", shifts.suite("pocket"))
+@pytest.mark.parametrize("name", shifts.suite("pocket").tests)
 def test_a_pocket_set_keeps_the_contract_and_is_drawn_once(drawn: Path, name: str) -> None:
     shift = shifts.load(name, generate_into=drawn)
     assert shifts.check_shift(shift, images=4) == ()
@@ -50,7 +50,7 @@ def test_a_pocket_set_keeps_the_contract_and_is_drawn_once(drawn: Path, name: st
 
 
 def test_the_structure_is_that_of_the_real_sets(drawn: Path) -> None:
-    by_name = {name: shifts.load(name, generate_into=drawn) for name in shifts.suite("pocket")}
+    by_name = {name: shifts.load(name, generate_into=drawn) for name in shifts.suite("pocket").tests}
     assert by_name["pocket"].labels.is_full and by_name["pocket-v2"].labels.is_full
     assert len(by_name["pocket-r"].labels) == len(TABLE.subsets["r"]) < len(TABLE.ids)
     objects = by_name["pocket-object"]

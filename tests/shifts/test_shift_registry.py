@@ -16,6 +16,7 @@ from shifts import registry
 @pytest.fixture
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry, "_declared", {})
 
 
 def own_loader(root, protocol, partial):
@@ -34,8 +35,8 @@ def test_every_name_in_the_table_has_a_loader(name: str) -> None:
 
 def test_suites_name_known_sets() -> None:
     for name in ("imagenet", "pocket"):
-        assert set(shifts.suite(name)) <= set(shifts.names())
-        assert len(shifts.suite(name)) == 6
+        assert set(shifts.suite(name).tests) <= set(shifts.names())
+        assert len(shifts.suite(name).tests) == 6
     with pytest.raises(shifts.DataMissing, match="imagenet and pocket"):
         shifts.suite("imagenets")
 
