@@ -50,15 +50,7 @@ KNOWN = {
 TANGLED_FOLDERS = ("effrob.heads", "effrob.robustness", "effrob.leaderboard", "effrob.api")
 TWICE = {"Analysis", "Counts", "Evaluation", "Lines", "Place", "Record"}
 CROWDED = {"effrob/robustness"}
-BY_NAME = (
-    "effrob.cli",
-    "effrob.evaluation",
-    "effrob.heads",
-    "effrob.robustness",
-    "effrob.leaderboard",
-    "shifts",
-    "model_zoo",
-)
+BY_NAME = ("effrob.robustness", "effrob.leaderboard", "shifts.storage.shards")
 LINES, FILES, LOOSE = 300, 18, 5  # a file's, a folder's, and modules at effrob's root beside __init__ and __main__
 
 

@@ -58,7 +58,7 @@ def line_options(command: F) -> F:
             "--baseline",
             metavar="NAME",
             callback=_baseline,
-            help="Models the line is fitted to; `effrob baseline list`. [default: testbed; pocket for pocket sets]",
+            help="Models the line is fitted to; `effrob baseline list`. [default: the suite's own]",
         ),
     ):
         command = decorate(command)

@@ -28,7 +28,7 @@ def load_shift(
     """A set within the request's limits; pocket sets are generated into `pocket` where the data folder lacks them."""
     allowed = partial or limit is not None
     shift = shifts.load(name, root=data, protocol=protocol, partial=allowed, generate_into=pocket)
-    if name.endswith("-train"):
+    if shifts.teaches(name):
         return shift if train_limit is None else shift.limited_per_class(train_limit)
     return shift if limit is None else shift.limited(limit)
 
@@ -36,9 +36,7 @@ def load_shift(
 def load_set(request: Request, name: str) -> Shift:
     """The set `name` of this request; loaded once a process."""
     data, pocket = request.data, request.cache / "pocket"
-    if name == request.train and not name.endswith(
-        "-train"
-    ):  # a labelled list: its limit is `train_limit`, not `limit`
+    if name == request.train and not shifts.teaches(name):  # a labelled list: its limit is `train_limit`, not `limit`
         shift = load_shift(name, data, request.protocol, request.partial, None, None, pocket)
         return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
     return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
@@ -118,9 +116,10 @@ class RequestData:
 
     def training(self, shift: Shift) -> Shift:
         """The set a head is trained on: the one named, or the training set of the shift's suite."""
-        base = shift.clean or shift.name
-        name = self.request.train or (base if base.endswith("-train") else f"{base}-train")
-        if self.request.train is None and name not in shifts.names():
+        suite = shifts.suite_of(shift.name)
+        belongs = shift.name in suite.sets or shift.clean == suite.clean
+        name = self.request.train or (suite.train if belongs else None)
+        if not isinstance(name, str):
             raise UsageProblem(
                 f"{shift.name} has no training set of its own, and a head learns from one: name it with --train"
             )

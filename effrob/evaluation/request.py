@@ -9,12 +9,12 @@ from typing import Literal
 
 import platformdirs
 
+import shifts
 from effrob.errors import UsageProblem, suggest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 PIXEL_PATHS = ("exact", "fast")
 ENGINES = ("local", "torchrun", "ray")
-SUITES = ("imagenet", "pocket")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -56,7 +56,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for what, value, known in (
-            ("suite", self.suite, SUITES),
+            ("suite", self.suite, shifts.suite_names()),
             ("device", self.device.split(":")[0], DEVICES),
             ("precision", self.precision, PRECISIONS),
             ("pixel path", self.pixels, PIXEL_PATHS),
