@@ -1,7 +1,4 @@
-"""The front door: a set by name, and what lies where under a data folder.
-
-Knows names, folders and protocols; reading is the loaders' work.
-"""
+"""Sets by name: loading one, and finding which of them lie under a data folder."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shifts import registry
-from shifts.captions.lists import find_list, load_list
+from shifts.captions.labelled_lists import find_list, load_list
 from shifts.errors import DataError
 from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, data_root, get_command, locate
 from shifts.protocol import protocol as named_protocol
@@ -33,7 +30,7 @@ def load(
     partial: bool = False,
     generate_into: str | Path | None = None,
 ) -> Shift:
-    """A set of images as the protocol asks it; a labelled list by its folder's name under `root`, or by its path.
+    """A set of images under a protocol; a labelled list by its folder's name under `root`, or by its path.
 
     root           the data folder; $EFFROB_DATA by default
     protocol       a name in PROTOCOLS
@@ -61,13 +58,13 @@ def load(
 def find(root: str | Path | None = None, generate_into: str | Path | None = None) -> tuple[Found, ...]:
     """Every known set with the path it was found at, under the data folder or, for pocket sets, the generated one."""
     held = _optional_root(root)
-    found = []
+    located = []
     for name in dict.fromkeys((*registry.TABLE, *LAYOUTS)):
         path = None if held is None else locate(SAME_FILES.get(name, name), held)
         if path is None and name in pocket.SETS and generate_into is not None:
             path = locate(name, Path(generate_into))
-        found.append(Found(name, path, get_command(name)))
-    return tuple(found)
+        located.append(Found(name, path, get_command(name)))
+    return tuple(located)
 
 
 def _optional_root(root: str | Path | None) -> Path | None:

@@ -1,6 +1,6 @@
-"""A contract suite for shifts: what effrob relies on, checked on any Shift, built in or a third party's.
+"""The contract of a Shift, checked on any of them, built in or a third party's.
 
-Returns what is wrong as sentences, so that a command can print them and a test can assert there are none.
+Problems are returned as sentences: a command prints them, a test asserts that there are none.
 """
 
 from __future__ import annotations

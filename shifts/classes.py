@@ -1,6 +1,6 @@
-"""Class tables: the 1000 ImageNet classes with their subsets, and the small generated family of the same structure.
+"""Class tables: the 1000 ImageNet classes with their subsets, and the generated pocket classes of the same structure.
 
-A loader takes a table, never a global, so one code path reads both families. Knows no images and no protocol's crop.
+Loaders take the table as an argument, so that one code path reads both families.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from shifts.errors import DataMissing
 from shifts.labels import LabelSpace
 from shifts.protocol import Protocol
+from shifts.suites import SuiteSet, known_suite
 
 DATA = Path(str(files("shifts") / "data"))
 
@@ -30,10 +31,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """P classes in index order, and how the subset and many-to-one sets hang on them.
+    """P classes in index order, and how the subset and many-to-one sets map into them.
 
     ids            P WordNet ids, ascending: index = rank
-    names          P names a zero-shot head speaks
+    names          P names that a zero-shot head puts into its prompts
     subsets        letter of a subset set ("r", "a") -> its ids, ascending
     object_groups  ObjectNet folder -> indices, folders ascending
     object_names   folder -> the set's own name of it
@@ -61,14 +62,14 @@ class ClassTable:
         return LabelSpace(f"{self.name}-{len(self.ids)}", self.ids, self.names, groups, self.ids, self.names)
 
     def subset(self, letter: str) -> LabelSpace:
-        """The classes of a subset set, ascending: a mask over the full scores."""
+        """The classes of a subset set, ascending: their scores are columns of the full ones."""
         ids = self.subsets[letter]
         groups = tuple((self.index[id],) for id in ids)
         names = tuple(self.names[i] for (i,) in groups)
         return LabelSpace(f"{self.name}-{letter}-{len(ids)}", ids, names, groups, self.ids, self.names)
 
     def objects(self, protocol: Protocol) -> LabelSpace:
-        """The overlapping object folders, ascending, over the full scores or asked by their own names."""
+        """The overlapping object folders, ascending: projected from the full scores, or with class names of their own."""
         folders = tuple(self.object_groups)
         own = protocol.object_text == "own"
         names = tuple(self.object_names[f].lower() if own else self.object_names[f] for f in folders)
@@ -113,7 +114,7 @@ def imagenet() -> ClassTable:
 
 @cache
 def pocket() -> ClassTable:
-    """The generated family: about 20 classes with a rendition half, an adversarial subset and object folders."""
+    """The 20 classes of the pocket sets, with a rendition subset, an adversarial subset and object folders."""
     file = DATA / "pocket_classes.json"
     if not file.is_file():
         raise DataMissing(f"the pocket class table {file} is not installed; reinstall effrob")
@@ -139,9 +140,24 @@ def pocket() -> ClassTable:
     )
 
 
+def folder_order(of: SuiteSet, table: ClassTable) -> tuple[str, ...]:
+    """A set's class folders in the order that its labels 0, 1, ... count: class ids by rank, V2's indices, ObjectNet's 113."""
+    if of.folder_names == "indices":
+        return tuple(str(index) for index in range(len(table.ids)))
+    return tuple(table.object_groups) if of.folder_names == "objects" else table.subsets.get(of.subset or "", table.ids)
+
+
 def class_table(name: str) -> ClassTable:
     """The class table of that name, `imagenet` or `pocket`; DataMissing for another name."""
     tables = {"imagenet": imagenet, "pocket": pocket}
     if name not in tables:
         raise DataMissing(f"there is no class table {name!r}; the tables are {' and '.join(tables)}")
     return tables[name]()
+
+
+def labels_of(name: str) -> tuple[str, ...]:
+    """The class folders of a set of a shipped suite, in the order that its labels count."""
+    suite = known_suite(name)
+    if suite is None:
+        raise DataMissing(f"{name} is of no shipped suite, so the order of its classes is not known")
+    return folder_order(suite.sets[name], class_table(str(suite.classes)))

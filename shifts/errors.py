@@ -1,4 +1,4 @@
-"""What can go wrong with test data. The CLI turns each into one sentence and an exit status.
+"""Errors about data sets. The command line prints each as one sentence, with an exit status.
 
 DataError (ValueError)      2  a set is there but is not what it should be
 DataMissing (LookupError)   2  a set, or a name, is not there

@@ -1,6 +1,6 @@
-"""What is known of a set before anything of it is read: images, classes, terms, and where it is looked for.
+"""Facts about a set that need no data: number of images and classes, licence, citation, and where it is looked for.
 
-Reads the class tables, the layouts and the loader's own docstring and terms; opens no data folder.
+They come from the class tables, the layouts, and the docstring and TERMS of the loader's module.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import sys
 from typing import Any
 
 from shifts import classes, registry, suites
+from shifts.classes import folder_order
 from shifts.layout import LAYOUTS, SAME_FILES, get_command
-
-_SUBSETS = {"imagenet-r": "r", "imagenet-a": "a", "pocket-r": "r", "pocket-a": "a"}
-_OBJECTS = ("objectnet", "pocket-object")
 
 
 def describe(name: str) -> dict[str, Any]:
-    """JSON-ready facts of one set; `images` and `classes` are None where a third party's loader does not declare them.
+    """Facts about one set, as strict JSON; `images` and `classes` are None where a third party's loader does not declare them.
 
     DataMissing for a name nobody knows.
     """
@@ -47,10 +45,8 @@ def _counts(name: str) -> tuple[int | None, int | None]:
         from shifts.imagenet import real_labels
 
         return sum(map(bool, real_labels())), len(classes.imagenet().ids)
-    table = classes.class_table(str(registry.suite_of(name).classes))
-    held = table.expected.get(name)
-    if name in _SUBSETS:
-        return (None if held is None else held.total), len(table.subsets[_SUBSETS[name]])
-    if name in _OBJECTS:
-        return (None if held is None else held.total), len(table.object_groups)
-    return (None, None) if held is None else (held.total, len(table.ids))
+    suite = registry.suite_of(name)
+    table = classes.class_table(str(suite.classes))
+    if name not in table.expected:
+        return None, None
+    return table.expected[name].total, len(folder_order(suite.sets[name], table))

@@ -21,8 +21,8 @@ from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import (
     VAL_NAME,
-    Labelled,
-    RequestedClasses,
+    LabelledImages,
+    SetRequest,
     Terms,
     assemble,
     full_folders,
@@ -56,22 +56,22 @@ def real_labels() -> tuple[tuple[int, ...], ...]:
 
 def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 50,000 validation images, 50 a class: flat, or in wnid folders."""
-    asked = RequestedClasses("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
-    flat = bool(asked.tree.paths) and all("/" not in path for path in asked.tree.paths)
-    read = _flat(asked) if flat else _sorted_into_folders(asked)
-    return labelled_shift(asked, read, asked.table.full(), clean=None)
+    request = SetRequest("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
+    flat = bool(request.tree.paths) and all("/" not in path for path in request.tree.paths)
+    read = _flat(request) if flat else _sorted_into_folders(request)
+    return labelled_shift(request, read, request.table.full(), clean=None)
 
 
 def load_imagenet_train(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 1,281,167 training images, in wnid folders."""
     tree = open_set("imagenet-train", root)
-    return full_folders(RequestedClasses("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
+    return full_folders(SetRequest("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
 
 
 def load_imagenet_real(root: Path, protocol: Protocol, partial: bool) -> Shift:
-    """The validation images under ReaL labels: any of several answers is right, images without one are not asked.
+    """The validation images under ReaL labels: any of several answers is right, images without one are left out.
 
-    The source is the one `imagenet` has, so one pass over the images serves both.
+    The source is that of `imagenet`, so one pass over the images serves both.
     """
     clean = load_imagenet(root, protocol, partial)
     real = real_labels()
@@ -100,28 +100,28 @@ def _number(path: str, name: str) -> int:
     return int(match[1])
 
 
-def _flat(asked: RequestedClasses) -> Labelled:
+def _flat(request: SetRequest) -> LabelledImages:
     folders: dict[str, list[str]] = defaultdict(list)
     labels = val_labels()
     seen: dict[int, str] = {}
-    for path in asked.tree.paths:
-        number = _number(path, asked.name)
+    for path in request.tree.paths:
+        number = _number(path, request.name)
         if seen.setdefault(number, path) != path:
-            raise DataError(f"{asked.tree.where} holds one image twice, {seen[number]} and {path}; remove one")
-        folders[asked.table.ids[labels[number - 1]]].append(path)
-    return assemble(asked, asked.table.ids, folders)
+            raise DataError(f"{request.tree.where} holds one image twice, {seen[number]} and {path}; remove one")
+        folders[request.table.ids[labels[number - 1]]].append(path)
+    return assemble(request, request.table.ids, folders)
 
 
-def _sorted_into_folders(asked: RequestedClasses) -> Labelled:
+def _sorted_into_folders(request: SetRequest) -> LabelledImages:
     """Wnid folders; an image under an official name must lie in the folder of its official class."""
-    read = read_folders(asked, asked.table.ids)
+    read = read_folders(request, request.table.ids)
     labels = val_labels()
     for path, target in zip(read.source.ids, read.targets.tolist(), strict=True):
         if VAL_NAME.fullmatch(path.rpartition("/")[2]):
-            right = int(labels[_number(path, asked.name) - 1])
+            right = int(labels[_number(path, request.name) - 1])
             if right != target:
                 raise DataError(
-                    f"{asked.tree.where}/{path} lies in the wrong folder, its official class is "
-                    f"{asked.table.ids[right]}; sort the validation images anew"
+                    f"{request.tree.where}/{path} lies in the wrong folder, its official class is "
+                    f"{request.table.ids[right]}; sort the validation images anew"
                 )
     return read

@@ -11,7 +11,7 @@ from shifts.classes import imagenet
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, subset_folders
+from shifts.storage.class_folders import SetRequest, Terms, subset_folders
 
 TERMS = Terms(
     "code MIT; images under their own terms",
@@ -23,4 +23,4 @@ TERMS = Terms(
 def load_imagenet_a(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 7,500 photographs."""
     tree = open_set("imagenet-a", root)
-    return subset_folders(RequestedClasses("imagenet-a", tree, imagenet(), protocol, partial, TERMS), "a")
+    return subset_folders(SetRequest("imagenet-a", tree, imagenet(), protocol, partial, TERMS), "a")

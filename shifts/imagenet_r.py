@@ -11,7 +11,7 @@ from shifts.classes import imagenet
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, subset_folders
+from shifts.storage.class_folders import SetRequest, Terms, subset_folders
 
 TERMS = Terms("code MIT; images under their own terms", "Hendrycks et al., The Many Faces of Robustness, ICCV 2021")
 
@@ -19,4 +19,4 @@ TERMS = Terms("code MIT; images under their own terms", "Hendrycks et al., The M
 def load_imagenet_r(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 30,000 renditions."""
     tree = open_set("imagenet-r", root)
-    return subset_folders(RequestedClasses("imagenet-r", tree, imagenet(), protocol, partial, TERMS), "r")
+    return subset_folders(SetRequest("imagenet-r", tree, imagenet(), protocol, partial, TERMS), "r")

@@ -11,7 +11,7 @@ from shifts.classes import imagenet
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, full_folders
+from shifts.storage.class_folders import SetRequest, Terms, full_folders
 
 TERMS = Terms(
     "code MIT; images under their own terms",
@@ -23,6 +23,4 @@ TERMS = Terms(
 def load_imagenet_sketch(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 50,889 sketches."""
     tree = open_set("imagenet-sketch", root)
-    return full_folders(
-        RequestedClasses("imagenet-sketch", tree, imagenet(), protocol, partial, TERMS), clean="imagenet"
-    )
+    return full_folders(SetRequest("imagenet-sketch", tree, imagenet(), protocol, partial, TERMS), clean="imagenet")

@@ -13,7 +13,7 @@ from shifts.errors import DataError
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, assemble, by_folder, labelled_shift, recognise
+from shifts.storage.class_folders import SetRequest, Terms, assemble, by_folder, labelled_shift, recognise
 
 TERMS = Terms(
     "code MIT; images under their Flickr licences, as ImageNet",
@@ -37,24 +37,26 @@ def load_top_images(root: Path, protocol: Protocol, partial: bool) -> Shift:
 
 
 def _load(name: str, root: Path, protocol: Protocol, partial: bool) -> Shift:
-    return integer_folders(RequestedClasses(name, open_set(name, root), imagenet(), protocol, partial, TERMS))
+    return integer_folders(SetRequest(name, open_set(name, root), imagenet(), protocol, partial, TERMS))
 
 
-def integer_folders(asked: RequestedClasses) -> Shift:
+def integer_folders(request: SetRequest) -> Shift:
     """A set over every class of the table, whose folders are class indices 0 to P-1."""
-    ids = asked.table.ids
-    found = by_folder(asked)
+    ids = request.table.ids
+    held = by_folder(request)
     folders: dict[str, list[str]] = {}
-    for folder, paths in found.items():
+    for folder, paths in held.items():
         number = int(folder) if folder.isascii() and folder.isdigit() else -1
         if not 0 <= number < len(ids):
-            seen = recognise(found, asked.table)
-            other = f"; this is {seen}" if seen and seen != f"{asked.table.name}-v2" else ""
+            seen = recognise(held, request.table)
+            other = f"; this is {seen}" if seen and seen != f"{request.table.name}-v2" else ""
             raise DataError(
-                f"the folders of {asked.name} are the integers 0 to {len(ids) - 1}, and {asked.tree.where} holds "
-                f"{folder}{other}; put {asked.name} there, or move what does not belong to it away"
+                f"the folders of {request.name} are the integers 0 to {len(ids) - 1}, and {request.tree.where} holds "
+                f"{folder}{other}; put {request.name} there, or move what does not belong to it away"
             )
         if ids[number] in folders:
-            raise DataError(f"{asked.tree.where} holds two folders for class {number}, {folder} among them; remove one")
+            raise DataError(
+                f"{request.tree.where} holds two folders for class {number}, {folder} among them; remove one"
+            )
         folders[ids[number]] = paths
-    return labelled_shift(asked, assemble(asked, ids, folders), asked.table.full(), clean=asked.table.name)
+    return labelled_shift(request, assemble(request, ids, folders), request.table.full(), clean=request.table.name)

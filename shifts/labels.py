@@ -1,7 +1,7 @@
-"""Label spaces: which classes a shift asks about, as index arrays into its parent's classes.
+"""Label spaces: the classes of a shift, as index arrays into the classes of its parent.
 
 A space is a subset (ImageNet-R: 200 of 1000) or many-to-one (ObjectNet: 113 folders over 125 ImageNet classes).
-`project` is the only way scores of the parent become scores of the space. Knows no images and no files.
+`project` is the only way scores of the parent become scores of the space.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LabelSpace:
     class_names  K display names
     groups       per class, the parent indices it is made of; disjoint, each non-empty
     parent_ids   P identifiers of the parent's classes, in index order
-    parent_names P names a zero-shot head speaks of (they depend on the protocol)
+    parent_names P names that a zero-shot head uses (they depend on the protocol)
     own_text     True: a zero-shot head names the K classes themselves (`class_names`) and nothing is projected
     """
 
@@ -62,7 +62,7 @@ class LabelSpace:
 
     @cached_property
     def owner(self) -> Ints:
-        """(P,) class of each parent index, or -1 where the space does not ask about it."""
+        """(P,) class of each parent index, or -1 for one outside the space."""
         owner = np.full(len(self.parent_ids), -1, dtype=np.int64)
         for k, group in enumerate(self.groups):
             owner[list(group)] = k
@@ -76,7 +76,7 @@ class LabelSpace:
         return projected
 
     def restrict(self, parent_targets: Ints) -> tuple[Ints, Ints]:
-        """(N,) parent targets -> (rows, targets): the rows this space asks about and their class in it.
+        """(N,) parent targets -> (rows, targets): the rows whose class is in this space, and that class.
 
         Rows and columns of one pass over the clean set: the class-matched clean view.
         """
@@ -95,7 +95,7 @@ class LabelSpace:
 
 
 def duplicate_names(space: LabelSpace) -> dict[str, tuple[int, ...]]:
-    """Text -> the classes a zero-shot head cannot tell apart, because it speaks the same text for each of them.
+    """Text -> the classes that share it as their name: a zero-shot head cannot tell them apart.
 
     Equal text gives equal scores, so the argmax takes the first and the others score near 0 per class by construction.
     OpenAI's ImageNet names hold two: missile (657, 744) and sunglasses (836, 837).

@@ -1,6 +1,6 @@
-"""Where each set lies under the data folder, unpacked, as its official archive or in shards, and how to name what is missing.
+"""Where each set lies under the data folder: unpacked, as its official archive, or in shards.
 
-The first candidate that exists is taken. Knows no classes and reads no image.
+The first candidate that exists is taken.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shifts.classes import labels_of
 from shifts.errors import DataMissing
 from shifts.storage.folder import FolderTree
-from shifts.storage.shards import SUFFIX, ShardTree, class_folders
+from shifts.storage.shards import SUFFIX, ShardTree
 from shifts.storage.tar import TarTree
 from shifts.storage.tree import Tree
 from shifts.storage.zip import ZipTree
@@ -97,7 +98,7 @@ def open_set(name: str, root: Path) -> Tree:
         places = ", ".join(candidates(name))
         raise DataMissing(f"{name} was not found under {root} (looked for {places}); `{get_command(name)}` gets it")
     if path.name.endswith(SUFFIX):
-        return ShardTree(path, class_folders(SAME_FILES.get(name, name)))
+        return ShardTree(path, labels_of(SAME_FILES.get(name, name)))
     if path.is_dir():
         return FolderTree(path)
     inside = dict(LAYOUTS[SAME_FILES.get(name, name)].archives)[path.relative_to(root).as_posix()]

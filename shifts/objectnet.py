@@ -15,7 +15,7 @@ from shifts.errors import DataError
 from shifts.layout import open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, assemble, by_folder, labelled_shift, recognise
+from shifts.storage.class_folders import SetRequest, Terms, assemble, by_folder, labelled_shift, recognise
 from shifts.storage.tree import Tree
 
 TERMS = Terms(
@@ -30,26 +30,26 @@ LABELS = "imagenet_to_label_2012_v2"
 
 def load_objectnet(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 18,574 images in the 113 overlapping folders."""
-    asked = RequestedClasses("objectnet", open_set("objectnet", root), imagenet(), protocol, partial, TERMS)
-    _check_mappings(asked.tree, asked.table)
-    return object_folders(asked)
+    request = SetRequest("objectnet", open_set("objectnet", root), imagenet(), protocol, partial, TERMS)
+    _check_mappings(request.tree, request.table)
+    return object_folders(request)
 
 
-def object_folders(asked: RequestedClasses) -> Shift:
-    """A many-to-one set: the mapped folders under `images/`, with the protocol's border and label space."""
-    table = asked.table
-    found = by_folder(asked, IMAGES) or by_folder(asked)
-    foreign = sorted(set(found) - set(table.object_groups) - table.object_others)
+def object_folders(request: SetRequest) -> Shift:
+    """A set whose folders map to one or more classes, under `images/`, with the protocol's border and label space."""
+    table = request.table
+    folders = by_folder(request, IMAGES) or by_folder(request)
+    foreign = sorted(set(folders) - set(table.object_groups) - table.object_others)
     if foreign:
-        seen = recognise(found, table)
+        seen = recognise(folders, table)
         raise DataError(
-            f"{asked.tree.where} holds the folder {foreign[0]}, none of the "
-            f"{len(table.object_groups) + len(table.object_others)} of {asked.name}{f'; this is {seen}' if seen else ''}; "
-            f"put {asked.name} there, or move what does not belong to it away"
+            f"{request.tree.where} holds the folder {foreign[0]}, none of the "
+            f"{len(table.object_groups) + len(table.object_others)} of {request.name}{f'; this is {seen}' if seen else ''}; "
+            f"put {request.name} there, or move what does not belong to it away"
         )
-    mapped = {folder: paths for folder, paths in found.items() if folder in table.object_groups}
-    read = assemble(asked, tuple(table.object_groups), mapped)
-    return labelled_shift(asked, read, table.objects(asked.protocol), table.name, asked.protocol.object_border)
+    mapped = {folder: paths for folder, paths in folders.items() if folder in table.object_groups}
+    read = assemble(request, tuple(table.object_groups), mapped)
+    return labelled_shift(request, read, table.objects(request.protocol), table.name, request.protocol.object_border)
 
 
 def _check_mappings(tree: Tree, table: ClassTable) -> None:

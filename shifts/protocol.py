@@ -1,7 +1,7 @@
 """Named protocols: what has to be fixed before two accuracies of the same model can be compared.
 
-A protocol says which words a zero-shot head uses, how ObjectNet is cropped and asked, and how many ImageNet classes
-become one. It is recorded with every number. Knows no images and no files.
+A protocol says which words a zero-shot head uses, how ObjectNet is cropped and scored, and how many ImageNet classes
+become one. It is recorded with every result.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shifts.errors import DataMissing
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the test sets are asked.
+    """How the test sets are scored.
 
-    names          list of ImageNet class names a zero-shot head speaks
+    names          list of ImageNet class names that a zero-shot head uses
     prompts        templates the protocol's published figures were made with
-    object_text    "parent": ObjectNet is asked with ImageNet's names and the scores are projected;
+    object_text    "parent": ObjectNet is scored with ImageNet's names and the scores are projected;
                    "own": with the 113 ObjectNet names, nothing is projected
     object_border  pixels cropped from each side of an ObjectNet image before anything else (its red frame)
     collapse       "max": a class scores the best of its ImageNet classes; "membership": an answer is right when the

@@ -1,4 +1,4 @@
-"""Shift names -> loaders: a table anyone can read, entry points of third parties, and names registered at run time.
+"""Shift names -> loaders: a table of our own, entry points of third parties, and names registered at run time.
 
 A loader is `loader(root: Path, protocol: Protocol, partial: bool) -> Shift` and is imported on first use.
 """

@@ -1,7 +1,4 @@
-"""What a test set is: images that can be read, the class each shows, and the label space it is asked in.
-
-Imports no torch and nothing of effrob: usable alone in a notebook.
-"""
+"""Shift: images that can be read, the class of each, and the label space they are scored in."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from shifts.labels import Ints, LabelSpace
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Encoded images by number. Holds no labels, so that one pass serves every label view of the same files."""
+    """Encoded images by index, without labels: one pass over them serves every set of labels of the same files."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -61,13 +58,13 @@ def rgb(opened: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Shift:
-    """A test set as it is asked: `rows` of `source`, with a target each.
+    """A labelled set of images: `rows` of `source`, with a target each.
 
     rows        (n,) int64 into the source
     targets     (n,) int64 in `labels`; for several right answers, the first of `accepted`
     accepted    per row, every right answer (ReaL), or None where the target is the only one
-    labels      the label space of the question
-    clean       name of the clean set its class-matched view is cut from; None for a clean set
+    labels      the label space of the targets
+    clean       name of the clean set that its class-matched accuracy is taken from; None for a clean set
     protocol    name of the protocol that fixed names, masks and crop
     border      pixels cropped from each side before anything else (ObjectNet's red frame)
     n_expected  images the official set holds under this protocol

@@ -19,7 +19,8 @@ from shifts.errors import DataError, DataMissing
 
 SHIPPED = Path(str(files("shifts") / "data" / "suites"))
 FORMS = ("folder", "list", "shards", "parquet", "labels")
-_SET_TEXTS = ("title", "map", "licence", "citation")
+FOLDER_NAMES = ("classes", "indices", "objects")
+_SET_TEXTS = ("title", "subset", "folder_names", "map", "licence", "citation")
 _SUITE_TEXTS = ("name", "title", "axis", "clean", "templates", "reference", "baseline")
 _SUITE_KEYS = {*_SUITE_TEXTS, "shifts", "diagnostic", "train", "classes", "names", "generated"}
 
@@ -30,6 +31,9 @@ class SuiteSet:
 
     title    heading of its column
     teaches  True for a set that heads are trained on
+    subset   key of the subset of the class table that the set is scored in, None for all classes
+    folder_names  what a class folder is called: `classes` by its class id, `indices` by the class index, `objects` as in
+             ObjectNet, whose folders map to one or more classes
     form     how its files are kept, one of FORMS, and `place`, where: a path under the data folder. Both are None for a
              set whose loader knows where it lies
     map      CSV file of (folder, class) that maps its folders into the suite's classes
@@ -38,6 +42,8 @@ class SuiteSet:
     name: str
     title: str
     teaches: bool = False
+    subset: str | None = None
+    folder_names: str = "classes"
     form: str | None = None
     place: str | None = None
     map: str | None = None
@@ -202,10 +208,14 @@ class _Reader:
         forms = [key for key in FORMS if texts[key]]
         if len(forms) > 1:
             raise self._error(f"sets.{name} has {' and '.join(forms)}; keep one")
+        if texts["folder_names"] not in (None, *FOLDER_NAMES):
+            raise self._error(f"sets.{name}.folder_names is one of {', '.join(FOLDER_NAMES)}")
         return SuiteSet(
             name=name,
             title=texts["title"] or name,
             teaches=self._flag(table, "teaches", prefix),
+            subset=texts["subset"],
+            folder_names=texts["folder_names"] or "classes",
             form=forms[0] if forms else None,
             place=texts[forms[0]] if forms else None,
             map=texts["map"],

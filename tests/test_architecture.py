@@ -48,9 +48,9 @@ KNOWN = {
     "effrob.robustness.built imports effrob.api.evaluate",
 }
 TANGLED_FOLDERS = ("effrob.heads", "effrob.robustness", "effrob.leaderboard", "effrob.api")
-TWICE = {"Analysis", "Counts", "Evaluation", "Lines", "Place", "Record"}
+TWICE = {"Analysis", "Counts", "Evaluation", "Lines", "Place"}
 CROWDED = {"effrob/robustness"}
-BY_NAME = ("effrob.robustness", "effrob.leaderboard", "shifts.storage.shards")
+BY_NAME = ("effrob.robustness", "effrob.leaderboard")
 LINES, FILES, LOOSE = 300, 18, 5  # a file's, a folder's, and modules at effrob's root beside __init__ and __main__
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shifts.captions.dataset import Captions
+    from shifts.captions.imagenet_captions import Captions
     from shifts.captions.variants import Variant
     from shifts.classes import ClassTable
     from shifts.storage.tree import Tree
@@ -64,8 +64,8 @@ def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
 def classes_of(named: str | None, drawn: int | None, table: ClassTable, seed: int) -> tuple[str, ...] | None:
     """The class ids asked for, or None for every class."""
     from effrob.errors import UsageProblem
-    from shifts.captions.dataset import random_classes
     from shifts.captions.export import class_file
+    from shifts.captions.imagenet_captions import random_classes
 
     if named is not None and drawn is not None:
         raise UsageProblem("--classes and --random-classes each choose the classes; give one of them")
@@ -98,7 +98,7 @@ def image_prefix(captions: Captions, data: Path | None, suite: str, out: Path, p
     """What a CSV's paths begin with; the images themselves where they must be copied out of an archive."""
     from effrob.errors import UsageProblem
     from shifts.captions.export import copy_images
-    from shifts.captions.files import new_folder
+    from shifts.captions.manifests import new_folder
     from shifts.storage.folder import FolderTree
 
     if copy:

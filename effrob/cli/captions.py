@@ -20,7 +20,7 @@ from effrob.cli.caption_places import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shifts.captions.dataset import CaptionReport
+    from shifts.captions.imagenet_captions import CaptionReport
     from shifts.classes import ClassTable
 
 
@@ -59,7 +59,7 @@ def stats(file: Path | None, data: Path | None, suite: str, wnid: Literal["recor
     """
     import shifts
     from effrob.files import strict_json
-    from shifts.captions.dataset import read_captions, statistics
+    from shifts.captions.imagenet_captions import read_captions, statistics
 
     found = captions_file(file, data, suite)
     images, notice = None, None
@@ -113,8 +113,8 @@ def build(
     Every arm exported from the build has exactly these images.
     """
     from effrob.files import strict_json
-    from shifts.captions.dataset import read_captions, select, statistics
     from shifts.captions.export import build_variants, with_text, write_build
+    from shifts.captions.imagenet_captions import read_captions, select, statistics
     from shifts.captions.variants import PAPER
 
     asked = build_variants(variants or PAPER)
@@ -226,8 +226,8 @@ def match(source: str, out: Path | None, rule: str, several: str, data: Path | N
     learned from, with `--train DIR`, and a second set tested on, with `--shift DIR`, of `effrob eval`.
     """
     from effrob.files import strict_json
-    from shifts.captions.matched_lists import match as matched_by
-    from shifts.captions.matched_lists import second_set, write_list
+    from shifts.captions.labelling import match as matched_by
+    from shifts.captions.labelling import second_set, write_list
     from shifts.captions.sources import captioned
 
     root = pocket_root(data, "pocket-web") if source == "pocket-web" else None
@@ -269,7 +269,7 @@ def _matched(counts: Mapping[str, Any], table: ClassTable) -> list[str]:
 
 def _report(report: CaptionReport, facts: Mapping[str, Any], suite: str) -> list[str]:
     """What `stats` says to a person."""
-    from shifts.captions.dataset import OFFICIAL
+    from shifts.captions.imagenet_captions import OFFICIAL
 
     official = f", {OFFICIAL:,} in the published file" if suite == "imagenet" else ""
     lines = [

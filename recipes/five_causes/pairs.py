@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.five_causes.grid import Run
-from shifts.captions.dataset import draw, read_captions
 from shifts.captions.export import pairs
+from shifts.captions.imagenet_captions import draw, read_captions
 from shifts.captions.matching import labels, matcher
 from shifts.captions.variants import variant
 from shifts.classes import pocket

@@ -16,10 +16,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from shifts import classes
-from shifts.captions.dataset import CaptionReport, Captions, draw, statistics
-from shifts.captions.files import MANIFEST, Pair, digest_ids, digest_pairs, new_folder, read_manifest, write_manifest
+from shifts.captions.imagenet_captions import CaptionReport, Captions, draw, statistics
+from shifts.captions.manifests import (
+    MANIFEST,
+    Pair,
+    digest_ids,
+    digest_pairs,
+    new_folder,
+    read_manifest,
+    write_manifest,
+)
 from shifts.captions.oddities import safe_filename
-from shifts.captions.records import Record, RecordFile
+from shifts.captions.records import CaptionRecord, RecordFile
 from shifts.captions.variants import Variant, variant
 from shifts.errors import DataError
 from shifts.storage.tree import Tree
@@ -75,7 +83,7 @@ def read_build(folder: Path) -> tuple[Captions, dict[str, Any]]:
         or CAPTIONS not in manifest["files"]
     ):
         raise DataError(f"{folder / MANIFEST} is of no build that `effrob captions build` makes; build it anew")
-    records: list[Record] = []
+    records: list[CaptionRecord] = []
     for number, record, _ in RecordFile(folder / CAPTIONS):
         after = not records or record.id > records[-1].id
         if record.wnid not in table.index or not safe_filename(record.filename) or not after:

@@ -1,7 +1,7 @@
 """Labels out of captions: which classes a text names, by two rules, and what is done where it names several.
 
 `substring` is the published one: a class's name as it is written, anywhere, case and all. `words` looks for any of the
-class's WordNet lemmas as whole words in any case. Knows no files and no images.
+class's WordNet lemmas as whole words in any case.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class SubstringMatcher:
 
     def find(self, text: str) -> list[Hit]:
         """Hits in order of their start."""
-        found, table = [], self._by_key
+        hits, table = [], self._by_key
         for length in self._lengths:
             for start in range(len(text) - length + 1):
                 for name, label in table.get(text[start : start + length], ()):
                     if text.startswith(name, start):
-                        found.append(Hit(label, start, start + len(name)))
-        return sorted(found, key=lambda hit: (hit.start, hit.label))
+                        hits.append(Hit(label, start, start + len(name)))
+        return sorted(hits, key=lambda hit: (hit.start, hit.label))
 
 
 class WordMatcher:
@@ -80,17 +80,17 @@ class WordMatcher:
     def find(self, text: str) -> list[Hit]:
         """Hits in order of their start, a class once at each."""
         places = _words(text)
-        found: set[Hit] = set()
+        hits: set[Hit] = set()
         for at, (word, start, _) in enumerate(places):
             for words, joints, label in self._by_first.get(word, ()):
                 here = places[at : at + len(words)]
                 if len(words) == 1:
-                    found.add(Hit(label, start, here[0][2]))
+                    hits.add(Hit(label, start, here[0][2]))
                     continue
                 said, between = _parted(here, text)
                 if said == words and all(j in _JOINTS or j == own for j, own in zip(between, joints, strict=True)):
-                    found.add(Hit(label, start, here[-1][2]))
-        return sorted(found, key=lambda hit: (hit.start, hit.label, hit.end))
+                    hits.add(Hit(label, start, here[-1][2]))
+        return sorted(hits, key=lambda hit: (hit.start, hit.label, hit.end))
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:

@@ -1,6 +1,6 @@
-"""What can be odd about a captioned record, each kind with a name and a meaning, counted and shown by example.
+"""Irregularities of caption records: each kind has a name and a meaning, and is counted and shown by example.
 
-Nothing is mended here and nothing dropped: readers decide with the counts before them. Knows no images.
+Records are neither changed nor dropped here; the reader of captions decides that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shifts.captions.records import Record
+from shifts.captions.records import CaptionRecord
 
 ABOUT: Mapping[str, str] = {
     "unknown-key": "the record has keys beside the five of the format",
@@ -72,7 +72,7 @@ def safe_filename(filename: str) -> bool:
     return bare and not any(c < " " or "\ud800" <= c <= "\udfff" for c in filename)
 
 
-def of_texts(record: Record) -> list[str]:
+def of_texts(record: CaptionRecord) -> list[str]:
     """The oddities of a record's texts."""
     title, description, tags = record.title.strip(), record.description.strip(), "".join(record.tags).strip()
     odd = []

@@ -1,7 +1,7 @@
-"""Records of an ImageNet-Captions file, one after the other: half a million of them never lie in memory as JSON.
+"""Records of an ImageNet-Captions file, streamed: its half million records are never in memory at once as JSON.
 
-Reads `imagenet_captions.json`, or the zip it is distributed in. A record that is not one ends in a sentence with its
-number. Knows no classes and no images.
+Reads `imagenet_captions.json`, or the zip it is distributed in. A malformed record is refused with its
+number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST = 8 << 20  # characters of one record; beyond, a quote or a bracket is m
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-class Record(NamedTuple):
+class CaptionRecord(NamedTuple):
     """What Flickr's users wrote under one ImageNet training image; empty where they wrote nothing."""
 
     filename: str
@@ -42,11 +42,11 @@ class Record(NamedTuple):
         return f"{self.wnid}/{self.filename}"
 
 
-class Read(NamedTuple):
+class NumberedRecord(NamedTuple):
     """A record, its number in the file (from 1), and what was odd about its JSON: `unknown-key`, `null-text`."""
 
     number: int
-    record: Record
+    record: CaptionRecord
     oddities: tuple[str, ...]
 
 
@@ -69,7 +69,7 @@ class RecordFile:
         """SHA-256 of the bytes read so far."""
         return self._hash.hexdigest()
 
-    def __iter__(self) -> Iterator[Read]:
+    def __iter__(self) -> Iterator[NumberedRecord]:
         shared: dict[str, str] = {}  # tags repeat by the million: one object each
         for number, value in enumerate(self._values(), 1):
             yield self._checked(number, value, shared)
@@ -90,17 +90,17 @@ class RecordFile:
             at += 1
             while True:
                 at = _skip(buffer, at)
-                found = buffer[at : at + 1]
-                if found == "]":
+                next_character = buffer[at : at + 1]
+                if next_character == "]":
                     rest = buffer[at + 1 :] + "".join(chunks)
                     if rest.strip():
                         raise DataError(f"{self.path} goes on after the list of {number:,} records; fetch it anew")
                     return
                 start = at
-                if number and found == ",":
+                if number and next_character == ",":
                     start = _skip(buffer, at + 1)
-                elif number and found:
-                    raise self._broken(number + 1, f"a comma was wanted before it, found {found!r}")
+                elif number and next_character:
+                    raise self._broken(number + 1, f"a comma was wanted before it, found {next_character!r}")
                 try:
                     value, at = decode(buffer, start)
                 except (ValueError, RecursionError) as error:
@@ -141,7 +141,7 @@ class RecordFile:
             if not chunk:
                 return
 
-    def _checked(self, number: int, value: object, shared: dict[str, str]) -> Read:
+    def _checked(self, number: int, value: object, shared: dict[str, str]) -> NumberedRecord:
         if not isinstance(value, dict):
             raise self._broken(number, f"an object was wanted, found {_kind(value)}")
         odd = () if len(value) <= len(KEYS) else ("unknown-key",)
@@ -151,8 +151,8 @@ class RecordFile:
             if text is None and key in ("title", "description"):
                 text, odd = "", ("null-text", *odd)
             if not isinstance(text, str):
-                found = f"has no {key!r}" if text is value else f"holds {_kind(text)} as {key!r}, a text was wanted"
-                raise self._broken(number, f"it {found}")
+                problem = f"has no {key!r}" if text is value else f"holds {_kind(text)} as {key!r}, a text was wanted"
+                raise self._broken(number, f"it {problem}")
             texts.append(text)
         tags = value.get("tags", value)
         if tags is None:
@@ -163,7 +163,9 @@ class RecordFile:
         if not filename or not wnid:
             raise self._broken(number, "its 'filename' or 'wnid' is empty")
         held = tuple([shared.setdefault(tag, tag) for tag in tags])
-        return Read(number, Record(filename, sys.intern(wnid), title, description, held), tuple(dict.fromkeys(odd)))
+        return NumberedRecord(
+            number, CaptionRecord(filename, sys.intern(wnid), title, description, held), tuple(dict.fromkeys(odd))
+        )
 
     def _broken(self, number: int, why: str) -> DataError:
         return DataError(

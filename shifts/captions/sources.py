@@ -1,6 +1,6 @@
 """Captioned images as (id, caption), from what contrastive trainers read: an open_clip CSV, WebDataset shards, pocket-web.
 
-Each also says where its images lie, so that a labelled list made of it can be read again. Knows no classes.
+Each also says where its images lie, so that a labelled list made of it can be read again.
 """
 
 from __future__ import annotations

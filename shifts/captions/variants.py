@@ -1,6 +1,6 @@
-"""What a model is told about an image: the words of a record in some combination, or its class's name, plain or in a template.
+"""Caption variants: title, description and tags of a record in some combination, or the class name, plain or in a template.
 
-The published recipe joins any of title, description and tags with single spaces. Knows no file.
+The published recipe joins any of title, description and tags with single spaces.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shifts.captions.dataset import draw
-from shifts.captions.records import Record
+from shifts.captions.imagenet_captions import draw
+from shifts.captions.records import CaptionRecord
 from shifts.errors import DataError
 
 FIELDS = ("title", "description", "tags")
@@ -35,7 +35,7 @@ class Variant:
         name = "+".join(self.fields)
         return f"{name}@{self.prompts}" if self.templates else name
 
-    def text(self, record: Record, class_name: str) -> str:
+    def text(self, record: CaptionRecord, class_name: str) -> str:
         """The caption, in one line; empty where the record has none of the words asked for."""
         text = class_name if self.fields == (CLASS_NAME,) else words(record, self.fields)
         if not text or not self.templates:
@@ -55,7 +55,7 @@ def variant(name: str, templates: Sequence[str] = (), prompts: str | None = None
     return Variant(fields, tuple(templates), prompts if templates else None, seed)
 
 
-def words(record: Record, fields: Sequence[str]) -> str:
+def words(record: CaptionRecord, fields: Sequence[str]) -> str:
     """Fields joined by single spaces; line breaks, tabs and control characters become a space each, half surrogates U+FFFD."""
     parts = [" ".join(record.tags) if field == "tags" else str(getattr(record, field)) for field in fields]
     clean = (_HALF.sub("\ufffd", _NO_TEXT.sub(" ", part)).strip() for part in parts)

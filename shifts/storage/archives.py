@@ -1,4 +1,4 @@
-"""The official archives: addresses, sizes and checksums, and what has to be done by hand.
+"""The official archives: addresses, sizes, checksums, and the steps that are left to the user.
 
 Addresses are the authors' own. Checksums of ImageNetV2 and ImageNet-Sketch are those of the TensorFlow Datasets catalogue,
 ImageNet's are torchvision's; where no checksum is published the size alone is known, or nothing. Downloads nothing.
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from shifts.errors import DataMissing
 from shifts.layout import LAYOUTS, SAME_FILES
-from shifts.storage.fetch import Wanted
+from shifts.storage.fetch import RemoteFile
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Archive:
     md5: str | None = None
     by_hand: str | None = None
 
-    def wanted(self, mirror: str | None) -> Wanted:
+    def wanted(self, mirror: str | None) -> RemoteFile:
         """The file as it is fetched from the official address, or from a mirror: an address, a folder, or the file itself."""
         url = self.url
         if mirror is not None:
@@ -42,7 +42,7 @@ class Archive:
             url = whole if urlsplit(mirror).scheme in ("http", "https") else str(Path(whole).expanduser().absolute())
         if url is None:
             raise DataMissing(f"{self.by_hand}, or name a --mirror that holds {Path(self.file).name}")
-        return Wanted(url, self.size, self.sha256, self.md5)
+        return RemoteFile(url, self.size, self.sha256, self.md5)
 
 
 _V2 = "https://s3-us-west-2.amazonaws.com/imagenetv2public/"

@@ -1,6 +1,6 @@
-"""Sets with a folder a class: from a tree to a Shift, with every way to mistake one set for another refused.
+"""Sets with a folder a class: from a tree to a Shift. Foreign folders, another set's images and wrong counts are refused.
 
-The class is the folder's name, never its rank. One code path for every family: the classes come in a table.
+The class is the folder's name, never its rank among the folders.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shifts.classes import ClassTable
-from shifts.counts import check_counts
+from shifts.classes import ClassTable, Expected
 from shifts.errors import DataError
 from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
@@ -22,6 +21,7 @@ from shifts.shift import Shift
 from shifts.storage.tree import Tree, TreeSource
 
 VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
+SHOWN = 3  # classes that a refusal names
 SKETCH_NAME = re.compile(r"sketch_\d+\.JPEG", re.IGNORECASE)
 
 
@@ -34,8 +34,8 @@ class Terms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RequestedClasses:
-    """One set as a loader was asked for it: which, from what files, over which classes, under which protocol."""
+class SetRequest:
+    """What a loader was asked for: a set, its files, its class table, the protocol, and whether a part of it will do."""
 
     name: str
     tree: Tree
@@ -45,7 +45,7 @@ class RequestedClasses:
     terms: Terms
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images in row order; targets are indices into the classes that were asked for; partial: counts differ."""
 
     source: TreeSource
@@ -53,49 +53,49 @@ class Labelled(NamedTuple):
     partial: bool
 
 
-def full_folders(asked: RequestedClasses, clean: str | None) -> Shift:
+def full_folders(request: SetRequest, clean: str | None) -> Shift:
     """A set over every class of the table, in class-id folders."""
-    return labelled_shift(asked, read_folders(asked, asked.table.ids), asked.table.full(), clean)
+    return labelled_shift(request, read_folders(request, request.table.ids), request.table.full(), clean)
 
 
-def subset_folders(asked: RequestedClasses, letter: str) -> Shift:
-    """A set over a subset of the table's classes, in class-id folders: its scores are masked, never re-ranked."""
-    read = read_folders(asked, asked.table.subsets[letter])
-    return labelled_shift(asked, read, asked.table.subset(letter), asked.table.name)
+def subset_folders(request: SetRequest, letter: str) -> Shift:
+    """A set over a subset of the table's classes, in class-id folders; scores are masked to the subset."""
+    read = read_folders(request, request.table.subsets[letter])
+    return labelled_shift(request, read, request.table.subset(letter), request.table.name)
 
 
 def labelled_shift(
-    asked: RequestedClasses, read: Labelled, labels: LabelSpace, clean: str | None, border: int = 0
+    request: SetRequest, read: LabelledImages, labels: LabelSpace, clean: str | None, border: int = 0
 ) -> Shift:
     """The Shift of every image that was read."""
     return Shift(
-        name=asked.name,
+        name=request.name,
         source=read.source,
         rows=np.arange(len(read.source), dtype=np.int64),
         targets=read.targets,
         labels=labels,
         clean=clean,
-        protocol=asked.protocol.name,
-        n_expected=asked.table.expected[asked.name].total,
+        protocol=request.protocol.name,
+        n_expected=request.table.expected[request.name].total,
         partial=read.partial,
         border=border,
-        licence=asked.terms.licence,
-        citation=asked.terms.citation,
-        notes=asked.terms.notes,
+        licence=request.terms.licence,
+        citation=request.terms.citation,
+        notes=request.terms.notes,
     )
 
 
-def read_folders(asked: RequestedClasses, classes: Sequence[str]) -> Labelled:
+def read_folders(request: SetRequest, classes: Sequence[str]) -> LabelledImages:
     """Images in class-id folders. DataError for foreign folders, another set, or wrong counts."""
-    name, where = asked.name, asked.tree.where
-    folders = by_folder(asked)
-    seen = recognise(folders, asked.table, classes)
+    name, where = request.name, request.tree.where
+    folders = by_folder(request)
+    seen = recognise(folders, request.table, classes)
     other = seen if seen != name else None
     known = set(classes)
     foreign = sorted(folder for folder in folders if folder not in known)
     if foreign:
         elsewhere = (
-            f"which is of {asked.table.name} but not one of" if foreign[0] in asked.table.index else "not one of"
+            f"which is of {request.table.name} but not one of" if foreign[0] in request.table.index else "not one of"
         )
         near = get_close_matches(foreign[0], classes, n=1, cutoff=0.85)
         raise DataError(
@@ -105,26 +105,26 @@ def read_folders(asked: RequestedClasses, classes: Sequence[str]) -> Labelled:
         )
     if other:
         raise DataError(f"{where} should hold {name}, and what lies there is {other}; put {name} there")
-    return assemble(asked, classes, folders)
+    return assemble(request, classes, folders)
 
 
-def by_folder(asked: RequestedClasses, under: str = "") -> dict[str, list[str]]:
+def by_folder(request: SetRequest, under: str = "") -> dict[str, list[str]]:
     """Folder name -> its images, both in string order; an image that lies in no class folder is refused."""
     folders: dict[str, list[str]] = {}
-    for path in asked.tree.paths:
+    for path in request.tree.paths:
         if not path.startswith(under):
             continue
         folder, slash, file = path.removeprefix(under).partition("/")
         if not slash or "/" in file:
             raise DataError(
-                f"{asked.name} holds its images as {under}CLASS/IMAGE, and {asked.tree.where} holds {path}; move it away"
+                f"{request.name} holds its images as {under}CLASS/IMAGE, and {request.tree.where} holds {path}; move it away"
             )
         folders.setdefault(folder, []).append(path)
     return folders
 
 
 def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: Sequence[str] = ()) -> str | None:
-    """The set these class folders surely are, by their names and file names; None where that cannot be told.
+    """The set that these class folders hold, by folder and file names; None where that is not certain.
 
     `classes` are those that were asked for: folders that hold exactly them say nothing.
     """
@@ -143,12 +143,44 @@ def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: 
     return None
 
 
-def assemble(asked: RequestedClasses, classes: Sequence[str], folders: Mapping[str, Sequence[str]]) -> Labelled:
+def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, Sequence[str]]) -> LabelledImages:
     """Images by class -> a source in string order of paths, with counts checked against the official ones."""
     counts = {c: len(paths) for c, paths in folders.items()}
-    expected = asked.table.expected[asked.name]
-    differs = check_counts(asked.name, asked.tree.where, classes, counts, expected, asked.partial)
+    expected = request.table.expected[request.name]
+    differs = check_counts(request.name, request.tree.where, classes, counts, expected, request.partial)
     rank = {c: k for k, c in enumerate(classes)}
     rows = sorted((path, rank[c]) for c, paths in folders.items() for path in paths)
     targets = np.array([target for _, target in rows], dtype=np.int64)
-    return Labelled(TreeSource(asked.tree, tuple(path for path, _ in rows)), targets, differs)
+    return LabelledImages(TreeSource(request.tree, tuple(path for path, _ in rows)), targets, differs)
+
+
+def check_counts(
+    name: str, where: str, classes: Sequence[str], counts: Mapping[str, int], expected: Expected, partial: bool
+) -> bool:
+    """True where the set is incomplete or overfull and `partial` allows it; False where the counts are official.
+
+    Raises DataError naming the first differing classes where `partial` is False. Where only the total is published,
+    the total is compared and every class must be present. A set without any image is refused in either case.
+    """
+    total = sum(counts.values())
+    if not total:
+        raise DataError(
+            f"{name} should hold {expected.total:,} images and {where} holds none; `effrob data get {name}` gets it"
+        )
+    if expected.each is None:
+        differing = [(c, "at least 1", counts.get(c, 0)) for c in classes if not counts.get(c)]
+    else:
+        differing = [
+            (c, str(expected.each[c]), counts.get(c, 0)) for c in classes if counts.get(c, 0) != expected.each[c]
+        ]
+    if total == expected.total and not differing:
+        return False
+    if partial:
+        return True
+    first = ", ".join(f"{c}: {wanted} wanted, {have} found" for c, wanted, have in differing[:SHOWN])
+    rest = f" and {len(differing) - SHOWN:,} more classes" if len(differing) > SHOWN else ""
+    detail = f" ({first}{rest})" if differing else ""
+    raise DataError(
+        f"{name} should hold {expected.total:,} images and {where} holds {total:,}{detail}; "
+        f"complete it, or give --partial to evaluate what is there"
+    )

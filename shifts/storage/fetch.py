@@ -1,7 +1,7 @@
-"""Downloads that resume, and install nothing but what was wanted: size and checksum decide, a server's word does not.
+"""Downloads that resume; a file is installed only where its size and checksum are the official ones.
 
 A file grows beside its place as `.NAME.part` and is renamed once it is whole, checked and on the disk. One process at a time
-fetches a file. Knows no sets.
+fetches a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RemoteFile:
     """A file by its address (http, https, or a path on this machine), and what is known of its content beforehand."""
 
     url: str
@@ -40,7 +40,7 @@ class Wanted:
 
 
 def download(
-    wanted: Wanted,
+    wanted: RemoteFile,
     target: Path,
     progress: Progress | None = None,
     keep: bool = False,
@@ -61,7 +61,7 @@ def download(
         raise FetchFailed(f"another process is fetching {target}; wait for it, then run this again") from None
 
 
-def check_file(path: Path, wanted: Wanted) -> str | None:
+def check_file(path: Path, wanted: RemoteFile) -> str | None:
     """Why a file is not the wanted one, or None where it is, as far as size and checksum are known."""
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
@@ -69,15 +69,17 @@ def check_file(path: Path, wanted: Wanted) -> str | None:
     for kind, right in (("sha256", wanted.sha256), ("md5", wanted.md5)):
         if right is not None:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, kind).hexdigest()
-            return None if found == right else f"its {kind} is {found} and {right} was wanted"
+                digest = hashlib.file_digest(file, kind).hexdigest()
+            return None if digest == right else f"its {kind} is {digest} and {right} was wanted"
     return None
 
 
 class _Fetch:
     """One download under way."""
 
-    def __init__(self, wanted: Wanted, target: Path, progress: Progress | None, patience: float, pause: float) -> None:
+    def __init__(
+        self, wanted: RemoteFile, target: Path, progress: Progress | None, patience: float, pause: float
+    ) -> None:
         self.wanted, self.target, self.progress = wanted, target, progress
         self.patience, self.pause = patience, pause
         self.part = target.with_name(f".{target.name}.part")
@@ -289,7 +291,7 @@ def _strong(etag: str | None) -> str | None:
 def _kept(path: Path) -> dict[str, Any] | None:
     """What was noted of a download; None where nothing was, or what is there was not written by us."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: found[name] for name in ("url", "etag", "modified", "size")}
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return {name: noted[name] for name in ("url", "etag", "modified", "size")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,6 +1,6 @@
-"""An unpacked folder as a tree of images: what is in it is read once, in string order of the relative POSIX paths.
+"""An unpacked folder as a tree of images, listed once, in string order of the relative POSIX paths.
 
-Follows no link out of the folder. Knows no classes and no set names.
+Links that leave the folder are refused.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class FolderTree:
 
     def stat(self, path: str) -> FileStat:
         """Size and time of one file, asked anew."""
-        found = os.stat(f"{self.root}/{path}")  # noqa: PTH116  pathlib is nine tenths of 50,000 of them
-        return FileStat(found.st_size, found.st_mtime_ns)
+        status = os.stat(f"{self.root}/{path}")  # noqa: PTH116  pathlib is nine tenths of 50,000 of them
+        return FileStat(status.st_size, status.st_mtime_ns)
 
 
 class FolderSource(TreeSource):

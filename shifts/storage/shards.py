@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shifts import classes
 from shifts.errors import DataError, DataMissing
 from shifts.storage.spans import Span, index_folder, indexed, read_span
 from shifts.storage.tar import members
@@ -21,17 +20,6 @@ from shifts.storage.tree import FileStat, checked_path, is_image
 
 SUFFIX = ".wds"
 MAX_LABEL = 4096  # bytes of a .cls file
-
-
-def class_folders(name: str) -> tuple[str, ...]:
-    """The class folders of a set in the order a shard's numbers count: wnids by rank, V2's integers, ObjectNet's 113 sorted."""
-    table = classes.pocket() if name.startswith("pocket") else classes.imagenet()
-    kind = name.removeprefix(table.name).removeprefix("-")
-    if kind.startswith("v2"):
-        return tuple(str(k) for k in range(len(table.ids)))
-    if name in ("objectnet", "pocket-object"):
-        return tuple(sorted(table.object_groups))
-    return tuple(table.subsets.get(kind, table.ids))
 
 
 class ShardTree:
@@ -54,12 +42,12 @@ class ShardTree:
     def shards(self) -> tuple[Path, ...]:
         """The shards as files on this machine; remote ones are fetched now."""
         if self._path.is_dir():
-            found = tuple(sorted(self._path.glob("*.tar")))
+            shards = tuple(sorted(self._path.glob("*.tar")))
         else:
-            found = tuple(self._at_hand(line) for line in self._lines())
-        if not found:
+            shards = tuple(self._at_hand(line) for line in self._lines())
+        if not shards:
             raise DataError(f"{self.where} names no shard; put the set's .tar shards there")
-        return found
+        return shards
 
     def _lines(self) -> Iterator[str]:
         try:
@@ -72,10 +60,10 @@ class ShardTree:
 
     def _at_hand(self, shard: str) -> Path:
         if urlsplit(shard).scheme in ("http", "https"):
-            from shifts.storage.fetch import Wanted, download
+            from shifts.storage.fetch import RemoteFile, download
 
             folder = self._index_folder.parent / "shards" / hashlib.sha256(shard.encode()).hexdigest()[:16]
-            return download(Wanted(shard), folder / (Path(urlsplit(shard).path).name or "shard.tar"), keep=True)
+            return download(RemoteFile(shard), folder / (Path(urlsplit(shard).path).name or "shard.tar"), keep=True)
         path = self._path.parent / shard
         if not path.is_file():
             raise DataMissing(f"{self.where} names the shard {shard}, and {path} is not there")
@@ -98,14 +86,14 @@ class ShardTree:
 
     @cached_property
     def _spans(self) -> dict[str, tuple[Path, Span]]:
-        found: dict[str, tuple[Path, Span]] = {}
+        spans: dict[str, tuple[Path, Span]] = {}
         for shard in map(Path.resolve, self.shards):
             files = indexed(shard, lambda shard=shard: members(shard, str(shard)), self._index_folder, "shard")  # type: ignore[misc]
             for path, span in self._samples(shard, files):
-                if path in found:
-                    raise DataError(f"{shard} and {found[path][0]} both hold {path}; fetch the set anew")
-                found[path] = shard, span
-        return found
+                if path in spans:
+                    raise DataError(f"{shard} and {spans[path][0]} both hold {path}; fetch the set anew")
+                spans[path] = shard, span
+        return spans
 
     def _samples(self, shard: Path, files: dict[str, Span]) -> Iterator[tuple[str, Span]]:
         pictures: dict[str, tuple[str, Span]] = {}

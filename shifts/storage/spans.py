@@ -1,7 +1,6 @@
 """Where each file's bytes lie in an archive, kept between runs; and what a member of any archive may be called.
 
-An index is filed under the archive's path, size and modification time, so that a changed archive is read anew. Knows no
-archive format and no classes.
+An index is filed under the archive's path, size and modification time, so that a changed archive is read anew.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ def indexed(archive: Path, scan: Callable[[], Iterable[tuple[str, Span]]], folde
 
     `about` is whatever else changes the names. Raises DataError where the archive changes while it is scanned.
     """
-    found = archive.stat()
-    key = f"{INDEX_VERSION}\0{archive}\0{about}\0{found.st_size}\0{found.st_mtime_ns}"
+    before = archive.stat()
+    key = f"{INDEX_VERSION}\0{archive}\0{about}\0{before.st_size}\0{before.st_mtime_ns}"
     file = folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
-    spans = _load(file, found.st_size)
+    spans = _load(file, before.st_size)
     if spans is None:
         spans = dict(sorted(scan()))
         after = archive.stat()
-        if (after.st_size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise DataError(f"{archive} changed while it was read; wait until it is complete")
         _save(file, spans)
     return spans

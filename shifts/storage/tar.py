@@ -1,7 +1,7 @@
 """An official archive read in place: an index of offsets over a plain tar, then one pread an image.
 
 The suffix is not trusted (ImageNetV2's `.tar.gz` files are plain tars). Links, devices and paths that leave the archive
-are refused. The index is kept in the user's cache folder under the archive's path, size and time. Knows no classes.
+are refused. The index is kept in the user's cache folder under the archive's path, size and time.
 """
 
 from __future__ import annotations

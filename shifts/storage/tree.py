@@ -1,7 +1,7 @@
-"""Files by relative path, wherever they are held: what a loader reads, and the image source made of it.
+"""Tree: files by relative path, in a folder or an archive, and the image source made of it.
 
-A folder and an archive both stand behind `Tree`, so that loaders never ask which it is, and equal data has equal ids
-and an equal digest in either. Knows no classes.
+Every form of storage implements `Tree`: loaders treat them alike, and equal data has equal ids and an equal digest in
+each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """An official zip archive read in place, by its own directory: one pread and one inflation an image.
 
 Encrypted archives (ObjectNet's), links, paths that leave the archive and members that inflate without measure are refused.
-Knows no classes.
 """
 
 from __future__ import annotations
@@ -72,16 +71,16 @@ class ZipTree:
                 listed = opened.infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
             raise DataError(f"{self.where} is not a readable zip archive ({error}); fetch it anew") from None
-        found: dict[str, zipfile.ZipInfo] = {}
+        members: dict[str, zipfile.ZipInfo] = {}
         for member in listed:
             if member.is_dir() or (inner := below(member.filename, self.inside, self.where)) is None:
                 continue
             path = checked_path(inner, self.where)
-            if path in found:
+            if path in members:
                 raise DataError(f"{self.where} holds {path} twice; fetch it anew")
             self._check(member)
-            found[path] = member
-        return found
+            members[path] = member
+        return members
 
     def _check(self, member: zipfile.ZipInfo) -> None:
         if member.flag_bits & 1:

@@ -1,7 +1,7 @@
 """Draws the pocket sets into a data folder, in the official sets' layouts; the same bytes in one environment every time.
 
-Each picture has a generator of its own, seeded by (set, class, number). A set appears whole or not at all. Knows no
-loader and no model: the draws of `pocket-a` were chosen beforehand and are read from a list of numbers.
+Each picture has a generator of its own, seeded by (set, class, number). A set is written atomically. The draws
+of `pocket-a` were chosen with a reference classifier beforehand and are read from a list of numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shifts.classes import DATA, pocket
 from shifts.errors import DataMissing
 from shifts.synthetic.scenes import Rng
 from shifts.synthetic.styles import RENDITIONS, Manner, photograph, sketch
-from shifts.synthetic.words import CaptionRecord, caption_record, web_text
+from shifts.synthetic.words import PocketCaption, caption_record, web_text
 
 TEST_SETS = ("pocket", "pocket-v2", "pocket-r", "pocket-sketch", "pocket-object", "pocket-a")
 TRAINING_SETS = ("pocket-train", "pocket-web")
@@ -51,7 +51,7 @@ _ABROAD = Manner(tilt=30, drift=0.25, slant=0.25, odd=0.25, clutter=1.2)  # phot
 Progress = Callable[[str, int, int], None]
 
 
-class DrawnSets(NamedTuple):
+class PlannedPicture(NamedTuple):
     """One picture: where it goes inside its set, the class's index (-1: none of the classes), and how it is drawn."""
 
     path: str
@@ -86,7 +86,7 @@ def generate(root: Path, names: Sequence[str], progress: Progress | None = None)
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def pictures(name: str) -> list[DrawnSets]:
+def pictures(name: str) -> list[PlannedPicture]:
     """Every picture of a set, in a fixed order, not yet drawn."""
     return list(_PLANS[name]())
 
@@ -154,18 +154,18 @@ def _sides(rng: Rng) -> tuple[int, int]:
     return int(w), int(h)
 
 
-def _styled(name: str, index: int, number: int, draw: Callable[[Rng, str, int, int], Image.Image]) -> DrawnSets:
-    """A DrawnSets without a path yet."""
+def _styled(name: str, index: int, number: int, draw: Callable[[Rng, str, int, int], Image.Image]) -> PlannedPicture:
+    """A picture whose path is still to be set."""
     thing = pocket().names[index]
 
     def drawn() -> Image.Image:
         rng = _rng(name, index, number)
         return draw(rng, thing, *_sides(rng))
 
-    return DrawnSets("", index, drawn)
+    return PlannedPicture("", index, drawn)
 
 
-def _photographs(name: str, manner: Manner, path: Callable[[int, int], str]) -> Iterator[DrawnSets]:
+def _photographs(name: str, manner: Manner, path: Callable[[int, int], str]) -> Iterator[PlannedPicture]:
     each = pocket().expected[name].each or {}
     for index, id in enumerate(pocket().ids):
         for number in range(each[id]):
@@ -173,7 +173,7 @@ def _photographs(name: str, manner: Manner, path: Callable[[int, int], str]) -> 
             yield drawn._replace(path=path(index, number))
 
 
-def _val() -> Iterator[DrawnSets]:
+def _val() -> Iterator[PlannedPicture]:
     ids, each = pocket().ids, (pocket().expected["pocket"].each or {})
     per = each[ids[0]]
     return _photographs(
@@ -181,16 +181,16 @@ def _val() -> Iterator[DrawnSets]:
     )
 
 
-def _train() -> Iterator[DrawnSets]:
+def _train() -> Iterator[PlannedPicture]:
     ids = pocket().ids
     return _photographs("pocket-train", _PLAIN, lambda i, n: f"{ids[i]}/{ids[i]}_{n}.JPEG")
 
 
-def _v2() -> Iterator[DrawnSets]:
+def _v2() -> Iterator[PlannedPicture]:
     return _photographs("pocket-v2", _FRESH, lambda i, n: f"{i}/{zlib.crc32(f'{i}/{n}'.encode()):08x}.jpeg")
 
 
-def _renditions() -> Iterator[DrawnSets]:
+def _renditions() -> Iterator[PlannedPicture]:
     table = pocket()
     for id in table.subsets["r"]:
         for number in range((table.expected["pocket-r"].each or {})[id]):
@@ -199,14 +199,14 @@ def _renditions() -> Iterator[DrawnSets]:
             yield drawn._replace(path=f"{id}/{style}_{number // len(RENDITIONS)}.jpg")
 
 
-def _sketches() -> Iterator[DrawnSets]:
+def _sketches() -> Iterator[PlannedPicture]:
     table = pocket()
     for id in table.ids:
         for number in range((table.expected["pocket-sketch"].each or {})[id]):
             yield _styled("pocket-sketch", table.index[id], number, sketch)._replace(path=f"{id}/sketch_{number}.JPEG")
 
 
-def _objects() -> Iterator[DrawnSets]:
+def _objects() -> Iterator[PlannedPicture]:
     """Mapped folders take turns among their classes; the others show things no class names."""
     table = pocket()
     each = table.expected["pocket-object"].each or {}
@@ -216,7 +216,7 @@ def _objects() -> Iterator[DrawnSets]:
             index = group[number % len(group)] if group else -1
             thing = table.names[index] if group else folder
             key = zlib.crc32(f"{folder}/{number}".encode())
-            yield DrawnSets(f"images/{folder}/{key:08x}.png", index, _framed(thing, key))
+            yield PlannedPicture(f"images/{folder}/{key:08x}.png", index, _framed(thing, key))
 
 
 def _framed(thing: str, key: int) -> Callable[[], Image.Image]:
@@ -230,13 +230,13 @@ def _framed(thing: str, key: int) -> Callable[[], Image.Image]:
     return drawn
 
 
-def _adversarial() -> Iterator[DrawnSets]:
+def _adversarial() -> Iterator[PlannedPicture]:
     table = pocket()
     chosen: dict[str, list[int]] = json.loads((DATA / "pocket_a.json").read_text(encoding="utf-8"))["draws"]
     for id in table.subsets["a"]:
         index = table.index[id]
         for number in chosen[id]:
-            yield DrawnSets(f"{id}/{number:06d}.jpg", index, partial(draw_photograph, "pocket-a", index, number))
+            yield PlannedPicture(f"{id}/{number:06d}.jpg", index, partial(draw_photograph, "pocket-a", index, number))
 
 
 def web_picture(number: int) -> tuple[int, str]:
@@ -249,7 +249,7 @@ def web_picture(number: int) -> tuple[int, str]:
     return index, style
 
 
-def _web() -> Iterator[DrawnSets]:
+def _web() -> Iterator[PlannedPicture]:
     def drawing(style: str) -> Callable[[Rng, str, int, int], Image.Image]:
         if style in ("photo", "odd"):
             manner = _ABROAD if style == "photo" else _ANYHOW
@@ -266,7 +266,7 @@ def _web_caption(number: int) -> str:
     return web_text(_rng("pocket-web/words", 0, number), pocket().names[index], style, pocket().names)
 
 
-def _record(name: str, picture: DrawnSets) -> CaptionRecord:
+def _record(name: str, picture: PlannedPicture) -> PocketCaption:
     wnid, _, filename = picture.path.partition("/")
     rng = _rng(f"{name}/words", picture.label, int(filename.rpartition("_")[2].partition(".")[0]))
     return caption_record(rng, pocket().names[picture.label], filename, wnid)
@@ -289,7 +289,7 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-_PLANS: dict[str, Callable[[], Iterable[DrawnSets]]] = {
+_PLANS: dict[str, Callable[[], Iterable[PlannedPicture]]] = {
     "pocket": _val, "pocket-train": _train, "pocket-v2": _v2, "pocket-r": _renditions, "pocket-sketch": _sketches,
     "pocket-object": _objects, "pocket-a": _adversarial, "pocket-web": _web,
 }  # fmt: skip

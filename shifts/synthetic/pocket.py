@@ -1,7 +1,4 @@
-"""The pocket family: six small generated test sets and two training sets, read by the loaders of the real ones.
-
-Only what is generated where and which class table is used differ. Nothing here draws a picture.
-"""
+"""The pocket sets: six small generated test sets and two training sets, read by the code of the real ones."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from shifts.layout import get_command, locate, open_set
 from shifts.objectnet import object_folders
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, full_folders, subset_folders
+from shifts.storage.class_folders import SetRequest, Terms, full_folders, subset_folders
 from shifts.storage.tree import TreeSource
 
 SETS = (
@@ -119,5 +116,5 @@ def load_web(root: Path) -> Captioned:
     return Captioned("pocket-web", TreeSource(tree, tuple(tree.paths)), tuple(captions[path] for path in tree.paths))
 
 
-def _asked(name: str, root: Path, protocol: Protocol, partial: bool) -> RequestedClasses:
-    return RequestedClasses(name, open_set(name, root), classes.pocket(), protocol, partial, TERMS)
+def _asked(name: str, root: Path, protocol: Protocol, partial: bool) -> SetRequest:
+    return SetRequest(name, open_set(name, root), classes.pocket(), protocol, partial, TERMS)

@@ -1,6 +1,6 @@
-"""Where the things of the pocket sets are seen and in what colours: usual places, odd places, usual and odd palettes.
+"""Backgrounds and colours of the pocket pictures: usual and unusual places, usual and unusual palettes.
 
-Backgrounds are float arrays (h, w, 3) in [0, 255]. Knows no shape, no pose, no set and no file.
+Backgrounds are float arrays (h, w, 3) in [0, 255].
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Palette = tuple[Colour, Colour, Colour, Colour]  # main, second, dark, light
 
 
 class Habit(NamedTuple):
-    """How things of a class usually look: the colours of their main and second parts, and the places they are seen in."""
+    """Usual look of a class: colours of its main and second parts, and the places it is seen in."""
 
     mains: tuple[Colour, ...]
     seconds: tuple[Colour, ...]

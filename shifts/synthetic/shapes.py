@@ -1,7 +1,7 @@
-"""The things the pocket sets show: each class as a few filled polygons in a square from -1 to 1, y downwards.
+"""Shapes of the pocket classes: each class as a few filled polygons in a square from -1 to 1, y downwards.
 
-A drawing is geometry and palette roles alone, varied by a random generator as things of one kind vary; pose, colour,
-light and style are `pocket_styles`' matter. Knows no set and no file.
+A drawing is geometry and palette roles alone, varied by a random generator; pose, colour,
+light and style are added in `styles`.
 """
 
 from __future__ import annotations

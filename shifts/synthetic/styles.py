@@ -1,6 +1,6 @@
-"""From a thing's polygons to a picture in some style: photograph, rendition or sketch.
+"""From the polygons of an object to a picture in some style: photograph, rendition or sketch.
 
-A style is a function (rng, thing, side lengths) to an RGB picture. Knows no set, no class list and no file.
+A style is a function (rng, thing, side lengths) to an RGB picture.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What people would write under the pocket pictures: alternative texts of the web, and titles, tags and descriptions.
+"""Captions of the pocket pictures: alternative texts as on the web, and titles, tags and descriptions as on a photo site.
 
-Noisy on purpose: some texts name nothing, a few name another thing. Knows no image and no file.
+They are noisy on purpose: some name no class, a few name another class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Rng = np.random.Generator
 NAMELESS, WRONG = 0.12, 0.04  # shares of texts that do not name the thing, and that name another
 
 
-class CaptionRecord(TypedDict):
+class PocketCaption(TypedDict):
     """One record of the ImageNet-Captions format."""
 
     filename: str
@@ -26,33 +26,11 @@ class CaptionRecord(TypedDict):
 
 
 _ADJECTIVES = (
-    "old",
-    "new",
-    "beautiful",
-    "little",
-    "big",
-    "nice",
-    "broken",
-    "favourite",
-    "vintage",
-    "lovely",
-    "my",
-    "the",
-    "some",
-)
+    "old", "new", "beautiful", "little", "big", "nice", "broken", "favourite", "vintage", "lovely", "my", "the", "some",
+)  # fmt: skip
 _TAILS = (
-    "",
-    "",
-    "",
-    " for sale",
-    " in the morning",
-    " on holiday",
-    " - stock photo",
-    " | free download",
-    " #2",
-    " (detail)",
-    " 2009",
-)
+    "", "", "", " for sale", " in the morning", " on holiday", " - stock photo", " | free download", " #2", " (detail)", " 2009"
+)  # fmt: skip
 _STYLED: Mapping[str, Sequence[str]] = {
     "photo": (
         "a photo of {a}",
@@ -79,30 +57,11 @@ _STYLED: Mapping[str, Sequence[str]] = {
     "odd": ("{a} on the floor", "{n} seen from above", "{a} lying around", "{n} upside down", "{adj} {n} on a carpet"),
 }
 _NAMELESS = (
-    "IMG_{k:04d}",
-    "DSC{k:05d}",
-    "untitled",
-    "look what I found",
-    "click to enlarge",
-    "my holiday",
-    "image {k}",
-    "new arrival",
-)
+    "IMG_{k:04d}", "DSC{k:05d}", "untitled", "look what I found", "click to enlarge", "my holiday", "image {k}", "new arrival",
+)  # fmt: skip
 _TAGS = (
-    "nikon",
-    "canon",
-    "2008",
-    "summer",
-    "home",
-    "travel",
-    "macro",
-    "nofilter",
-    "family",
-    "garden",
-    "foto",
-    "colour",
-    "d80",
-)
+    "nikon", "canon", "2008", "summer", "home", "travel", "macro", "nofilter", "family", "garden", "foto", "colour", "d80",
+)  # fmt: skip
 _DESCRIPTIONS = (
     "Taken last weekend.",
     "I saw this {n} on my way home.",
@@ -123,7 +82,7 @@ def web_text(rng: Rng, thing: str, style: str, others: Sequence[str]) -> str:
     return text.title() if rng.random() < 0.15 else text
 
 
-def caption_record(rng: Rng, thing: str, filename: str, wnid: str) -> CaptionRecord:
+def caption_record(rng: Rng, thing: str, filename: str, wnid: str) -> PocketCaption:
     """Title, tags and description as a photo site has them; each may leave the thing unnamed."""
     k = int(rng.integers(10_000))
     named = rng.random() >= NAMELESS
@@ -132,7 +91,7 @@ def caption_record(rng: Rng, thing: str, filename: str, wnid: str) -> CaptionRec
     if rng.random() < 0.7:
         tags.insert(int(rng.integers(len(tags) + 1)), thing.replace(" ", ""))
     description = _filled(_pick(rng, _DESCRIPTIONS), rng, thing, k) if rng.random() < 0.45 else ""
-    return CaptionRecord(filename=filename, title=title, tags=tags, description=description, wnid=wnid)
+    return PocketCaption(filename=filename, title=title, tags=tags, description=description, wnid=wnid)
 
 
 def with_article(name: str) -> str:

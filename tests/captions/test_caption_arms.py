@@ -18,8 +18,8 @@ from PIL import Image
 import shifts
 from shifts import classes
 from shifts.captions import export as caption_export
-from shifts.captions import files as caption_files
-from shifts.captions.dataset import read_captions
+from shifts.captions import manifests as caption_files
+from shifts.captions.imagenet_captions import read_captions
 from shifts.captions.variants import PAPER, variant
 from shifts.layout import open_set
 from shifts.storage.tree import Tree

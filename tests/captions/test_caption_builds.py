@@ -14,7 +14,7 @@ from test_caption_arms import NAME, build, content
 
 import shifts
 from shifts.captions import export as caption_export
-from shifts.captions import files as caption_files
+from shifts.captions import manifests as caption_files
 from shifts.layout import open_set
 
 

@@ -16,7 +16,7 @@ from odd_records import FOREIGN, LEFT_OUT, NAMES, ODD, WNIDS, World, record
 import shifts
 from shifts import classes
 from shifts.captions import oddities as caption_oddities
-from shifts.captions.dataset import Captions, random_classes, read_captions, select, statistics
+from shifts.captions.imagenet_captions import Captions, random_classes, read_captions, select, statistics
 from shifts.captions.variants import PAPER, variant, words
 from shifts.layout import open_set
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_chosen_is_refused(captions: Captions) -> None:
 
 
 def test_variants_join_words_with_single_spaces() -> None:
-    r = caption_oddities.Record("f", WNIDS[0], "A\ttitle ", "two\r\nlines", ("one", "", "t\x00wo"))
+    r = caption_oddities.CaptionRecord("f", WNIDS[0], "A\ttitle ", "two\r\nlines", ("one", "", "t\x00wo"))
     assert [variant(name).text(r, "tench") for name in (*PAPER, "tags+title", "class-name")] == [
         "A title", "A title two  lines", "A title two  lines one  t wo", "one  t wo A title", "tench",
     ]  # fmt: skip
@@ -142,7 +142,7 @@ def test_a_template_is_drawn_by_image_and_stays_when_others_go() -> None:
     templates = tuple(f"{n} {{}}" for n in range(10))
     of = variant("class-name", templates, "mine", seed=5)
     assert of.name == "class-name@mine"
-    records = [caption_oddities.Record(f"{n}.JPEG", WNIDS[0], "", "", ()) for n in range(400)]
+    records = [caption_oddities.CaptionRecord(f"{n}.JPEG", WNIDS[0], "", "", ()) for n in range(400)]
     drawn = [of.text(r, "tench") for r in records]
     assert set(drawn) == {f"{n} tench" for n in range(10)} and max(Counter(drawn).values()) < 70
     assert [of.text(r, "tench") for r in records[::7]] == drawn[::7]
@@ -153,7 +153,7 @@ def test_a_template_is_drawn_by_image_and_stays_when_others_go() -> None:
 
 @given(st.text())
 def test_no_caption_breaks_a_line_or_a_cell(text: str) -> None:
-    made = words(caption_oddities.Record("f", WNIDS[0], text, "", ()), ["title"])
+    made = words(caption_oddities.CaptionRecord("f", WNIDS[0], text, "", ()), ["title"])
     assert len(made.splitlines()) <= 1 and "\t" not in made and made == made.strip()
     made.encode()
 

@@ -17,8 +17,8 @@ import shifts
 from shifts import classes
 from shifts.captions import export as caption_export
 from shifts.captions import matching as text_match
-from shifts.captions.dataset import read_captions
-from shifts.captions.matched_lists import match, second_set, write_list
+from shifts.captions.imagenet_captions import read_captions
+from shifts.captions.labelling import match, second_set, write_list
 from shifts.captions.matching import Hit, SubstringMatcher, WordMatcher, labels, lemmas, matcher
 from shifts.captions.sources import captioned
 from shifts.captions.variants import variant

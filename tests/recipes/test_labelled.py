@@ -19,8 +19,8 @@ from recipes.five_causes.tower import clip_config
 from recipes.five_causes.training import write_config
 from recipes.frozen import NEVER, WithoutWords, rn50
 from recipes.labelled import Listed, main
-from shifts.captions.dataset import read_captions
 from shifts.captions.export import export_labels, read_build, write_build
+from shifts.captions.imagenet_captions import read_captions
 from shifts.catalogue import load
 from shifts.classes import pocket
 from shifts.synthetic.draw import CAPTIONS

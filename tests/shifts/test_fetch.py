@@ -17,7 +17,7 @@ from effrob.cli import main
 from shifts.errors import DataError, FetchFailed
 from shifts.storage import archives, fetch
 from shifts.storage.archives import ARCHIVES, Archive
-from shifts.storage.fetch import Wanted, download
+from shifts.storage.fetch import RemoteFile, download
 
 CONTENT = bytes(range(256)) * 800  # 204,800 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -116,7 +116,7 @@ def served() -> Iterator[Callable[..., tuple[str, Behaviour]]]:
 
 def get(url: str, target: Path, **more: object) -> Path:
     known = {"size": len(CONTENT), "sha256": SHA} | more
-    return download(Wanted(url, **known), target, patience=0.4, pause=0.01)  # type: ignore[arg-type]
+    return download(RemoteFile(url, **known), target, patience=0.4, pause=0.01)  # type: ignore[arg-type]
 
 
 def left(folder: Path) -> list[str]:
@@ -126,7 +126,9 @@ def left(folder: Path) -> list[str]:
 def test_a_file_is_fetched_checked_and_put_in_place(served, tmp_path: Path) -> None:
     url, how = served()
     seen: list[tuple[int, int | None]] = []
-    download(Wanted(url, sha256=SHA), tmp_path / "deep/file.tar", progress=lambda had, total: seen.append((had, total)))
+    download(
+        RemoteFile(url, sha256=SHA), tmp_path / "deep/file.tar", progress=lambda had, total: seen.append((had, total))
+    )
     assert (tmp_path / "deep/file.tar").read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and how.asked == [("GET", None)]
     get(url, tmp_path / "deep/file.tar")
@@ -166,7 +168,7 @@ def test_a_server_that_stays_silent_is_given_up(served, tmp_path: Path, monkeypa
 def test_a_file_that_changed_meanwhile_is_not_spliced(served, tmp_path: Path) -> None:
     new = CONTENT[::-1]
     url, how = served(cuts=[98_304] + [0] * fetch.TRIES)
-    wanted = Wanted(url)
+    wanted = RemoteFile(url)
     with pytest.raises(FetchFailed):
         download(wanted, tmp_path / "file.tar", patience=0.4, pause=0.01)
     how.content, how.etag = new, '"two"'
@@ -176,7 +178,7 @@ def test_a_file_that_changed_meanwhile_is_not_spliced(served, tmp_path: Path) ->
 
 def test_without_a_checksum_or_a_validator_nothing_is_spliced(served, tmp_path: Path) -> None:
     url, how = served(cuts=[98_304], etag=None)
-    download(Wanted(url), tmp_path / "file.tar", patience=0.4, pause=0.01)
+    download(RemoteFile(url), tmp_path / "file.tar", patience=0.4, pause=0.01)
     assert how.asked == [("GET", None), ("GET", None)] and (tmp_path / "file.tar").read_bytes() == CONTENT
 
 
@@ -275,7 +277,7 @@ def test_a_kept_file_is_fetched_anew_where_the_server_has_another(served, tmp_pa
     for content, etag in ((CONTENT, '"one"'), (b"new" * 1000, '"two"')):
         how.content, how.etag = content, etag
         for _ in range(2):
-            download(Wanted(url), tmp_path / "s.tar", keep=True, patience=0.4, pause=0.01)
+            download(RemoteFile(url), tmp_path / "s.tar", keep=True, patience=0.4, pause=0.01)
             assert (tmp_path / "s.tar").read_bytes() == content
     assert [method for method, _ in how.asked] == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 import shifts
+from shifts.classes import labels_of
 from shifts.errors import DataError, DataMissing
 from shifts.storage.folder import FolderSource
-from shifts.storage.shards import ShardTree, class_folders
+from shifts.storage.shards import ShardTree
 from shifts.storage.tree import TreeSource
 
-R = class_folders("imagenet-r")
+R = labels_of("imagenet-r")
 
 
 def sample(shard: Path, files: dict[str, bytes]) -> Path:
@@ -42,7 +43,7 @@ def packed(pocket_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     webdataset = pytest.importorskip("webdataset")
     root = tmp_path_factory.mktemp("packed")
     (root / "pocket-r.wds").mkdir()
-    folders = class_folders("pocket-r")
+    folders = labels_of("pocket-r")
     source = FolderSource(pocket_data / "pocket-r")
     with webdataset.ShardWriter(f"{root}/pocket-r.wds/%03d.tar", maxcount=100, verbose=0) as writer:
         for row, path in enumerate(source.ids):
@@ -158,7 +159,7 @@ def test_absent_shards_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_count_in_each_sets_own_order() -> None:
-    assert class_folders("imagenet-v2")[999] == "999" and len(class_folders("imagenet-a")) == 200
-    objects = class_folders("objectnet")
+    assert labels_of("imagenet-v2")[999] == "999" and len(labels_of("imagenet-a")) == 200
+    objects = labels_of("objectnet")
     assert len(objects) == 113 and list(objects) == sorted(objects)
-    assert class_folders("imagenet")[0] == class_folders("imagenet-sketch")[0] == "n01440764"
+    assert labels_of("imagenet")[0] == labels_of("imagenet-sketch")[0] == "n01440764"

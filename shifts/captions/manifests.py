@@ -1,4 +1,4 @@
-"""Folders that captions are kept in: each appears whole with a manifest, or not at all, and says what is in it by digest.
+"""Folders of captions: written atomically, each with a manifest that holds the digests of its files.
 
 A manifest holds no time and, but for the place of images outside the data folder, no path: equal requests give equal bytes.
 """
@@ -19,10 +19,10 @@ from shifts.errors import DataError, DataMissing
 FORMAT = "effrob-captions/1"
 MANIFEST = "manifest.json"
 TABLES = ("imagenet", "pocket")
-Wanted = tuple[type | tuple[str, ...], str]
-_FILES: Mapping[str, Wanted] = {"files": (dict, "an object of digests"), "table": (TABLES, " or ".join(TABLES))}
+Requirement = tuple[type | tuple[str, ...], str]
+_FILES: Mapping[str, Requirement] = {"files": (dict, "an object of digests"), "table": (TABLES, " or ".join(TABLES))}
 # What readers of each kind rely on: a type, or the values there are; and how a sentence calls it.
-HOLDS: Mapping[str, Mapping[str, Wanted]] = {
+HOLDS: Mapping[str, Mapping[str, Requirement]] = {
     "captions": {
         **_FILES, "set": (tuple(f"{table}-train" for table in TABLES), "a training set"), "ids": (str, "a digest"),
         "per_class": (dict, "an object of counts"), "report": (dict, "an object"),

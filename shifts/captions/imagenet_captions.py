@@ -1,7 +1,7 @@
-"""ImageNet-Captions: the training images of ImageNet with the words people wrote under them, checked and joined.
+"""ImageNet-Captions: the captions of ImageNet training images, checked and joined to the images.
 
 `read_captions` counts every oddity and leaves out, by name and number, only what has no image or no class. From what is
-kept, `select` draws subsets that nest: the half holds the quarter. Knows no caption variant and no output format.
+kept, `select` draws subsets that nest: the half holds the quarter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shifts.captions.oddities import LEFT_OUT, Tally, filename_wnid, of_texts, readable, safe_filename
-from shifts.captions.records import Record, RecordFile
+from shifts.captions.records import CaptionRecord, RecordFile
 from shifts.classes import ClassTable
 from shifts.errors import DataError
 
@@ -60,7 +60,7 @@ class Captions:
     """Records in string order of their ids, one an image, all of a class of the table."""
 
     table: ClassTable
-    records: tuple[Record, ...]
+    records: tuple[CaptionRecord, ...]
     report: CaptionReport
 
     def __len__(self) -> int:
@@ -76,7 +76,7 @@ class Captions:
         counts = Counter(record.wnid for record in self.records)
         return {id: counts[id] for id in self.table.ids}
 
-    def kept(self, records: Iterable[Record]) -> Captions:
+    def kept(self, records: Iterable[CaptionRecord]) -> Captions:
         """The same file with only these records."""
         return replace(self, records=tuple(records))
 
@@ -93,7 +93,7 @@ def read_captions(
     """
     file, tally, outside = RecordFile(path), Tally(), Counter[str]()
     known = None if images is None else images if isinstance(images, set | frozenset | dict) else frozenset(images)
-    kept: dict[str, Record] = {}
+    kept: dict[str, CaptionRecord] = {}
     spoken = {id: _spoken(name) for id, name in zip(table.ids, table.names, strict=True)}
     number = named = 0
     for number, record, odd in file:
@@ -151,11 +151,11 @@ def select(
         raise DataError(f"at least 1 image a class was wanted, got {per_class}")
     if classes is not None and (foreign := sorted(set(classes) - set(captions.table.ids))):
         raise DataError(f"{foreign[0]} is no class of {captions.table.name}; give class ids of it, one a line")
-    by_class: dict[str, list[Record]] = {}
+    by_class: dict[str, list[CaptionRecord]] = {}
     for record in captions.records:
         if classes is None or record.wnid in classes:
             by_class.setdefault(record.wnid, []).append(record)
-    chosen: list[Record] = []
+    chosen: list[CaptionRecord] = []
     for records in by_class.values():
         n = len(records)
         if fraction is not None:

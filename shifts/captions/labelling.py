@@ -1,6 +1,6 @@
-"""From captioned images to a labelled list: what each text names, counts a class, and a class-matched second clean set.
+"""Labels from captions: the classes that each text names, counts a class, and a class-matched second clean set.
 
-Streams the captions: only what got a label is held. Knows no rule of matching and no image.
+Captions are streamed; only labelled images are held in memory.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shifts.captions.dataset import draw
 from shifts.captions.export import write_labels
-from shifts.captions.files import Pair, digest_ids, digest_pairs, new_folder, write_manifest
+from shifts.captions.imagenet_captions import draw
+from shifts.captions.manifests import Pair, digest_ids, digest_pairs, new_folder, write_manifest
 from shifts.captions.matching import labels, matcher
 from shifts.captions.sources import CaptionedImages
 from shifts.classes import ClassTable

@@ -1,4 +1,4 @@
-"""A labelled list as a Shift: what heads learn from without words, or a second clean set, out of captioned images.
+"""A labelled list as a Shift: a training set or a second clean set whose labels come from captions.
 
 A list is a folder with `labels.csv` and a manifest. Its name is that of its folder under the data folder, or any path to
 it. The images stay where they lie: in a known set, a folder or WebDataset shards.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shifts import classes
-from shifts.captions.files import MANIFEST, Pair, digest_pairs, read_manifest
+from shifts.captions.manifests import MANIFEST, Pair, digest_pairs, read_manifest
 from shifts.captions.sources import open_images
 from shifts.classes import ClassTable
 from shifts.errors import DataError
