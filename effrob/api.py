@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from effrob.evaluation.request import Request
-from effrob.robustness.rows import LineOptions, Row, rows_of
+from effrob.robustness.lines import LineOptions
+from effrob.robustness.rows import Row, rows_of
 
 
 def evaluate(

@@ -21,8 +21,8 @@ def baseline() -> None:
 def list_baselines(as_json: bool) -> None:
     """Every baseline at hand."""
     from effrob.files import strict_json
-    from effrob.robustness.baseline import baseline as find
-    from effrob.robustness.baseline import baseline_names
+    from effrob.robustness.catalogue import baseline as find
+    from effrob.robustness.catalogue import baseline_names
 
     rows = [_summary(find(name)) for name in baseline_names() if name != "measured"]
     if as_json:
@@ -43,7 +43,7 @@ def list_baselines(as_json: bool) -> None:
 def show(name: str, results: str, as_json: bool) -> None:
     """Members, families, shifts and digest of one baseline."""
     from effrob.files import strict_json
-    from effrob.robustness.baseline import baseline as find
+    from effrob.robustness.catalogue import baseline as find
 
     chosen = find(name, Path(results))
     if as_json:
@@ -109,7 +109,7 @@ def build(
 
     In @FILE, a line `# family: NAME` gives the family of the specs below it; without one, timm and torchvision names say it.
     """
-    from effrob.robustness.built import build_baseline
+    from effrob.evaluation.baselines import build_baseline
 
     folder, made = build_baseline(
         name,

@@ -48,18 +48,16 @@ def compare(
     if as_json:
         click.echo(strict_json(found.as_json()), nl=False)
         return
-    click.echo(f"{found.first.model} ({found.first.harness}) minus {found.second.model} ({found.second.harness})")
+    click.echo(f"{found.first.model} ({found.first.source}) minus {found.second.model} ({found.second.source})")
     for row in found.as_json():
         click.echo(_sentence(row))
 
 
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.2f}"
-
-
 def _sentence(row: dict[str, Any]) -> str:
+    from effrob.leaderboard.formatting import p_text, percent, points
+
     ends = row["effective_robustness_difference_ci95"]
-    between = "no interval" if ends is None else f"{_points(ends[0])} to {_points(ends[1])}"
+    between = "no interval" if ends is None else f"{points(ends[0])} to {points(ends[1])}"
     same = row["equivalence"]
     words = {
         "first": "the first stands higher",
@@ -70,11 +68,11 @@ def _sentence(row: dict[str, Any]) -> str:
     if row["verdict"] in ("first", "second") and not row["in_kind"]:
         words += ", by no more than two ordinary models differ"
     if same["equivalent"]:
-        words += f", equivalent within {100 * same['margin']:.2f}"
+        words += f", equivalent within {percent(same['margin'])}"
     how = "paired" if row["paired"] else "not paired: conservative"
-    p = "" if row["p_adjusted"] is None else f", p {max(row['p_adjusted'], 1e-300):.2g} (Holm)"
+    p = "" if row["p_adjusted"] is None else f", p {p_text(row['p_adjusted'])} (Holm)"
     mcnemar = "" if row["mcnemar_p"] is None else f", McNemar p {row['mcnemar_p']:.2g}"
     return (
-        f"{row['shift']:<16} accuracy {_points(row['accuracy_difference'])} points{mcnemar}; effective robustness "
-        f"{_points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}]"
+        f"{row['shift']:<16} accuracy {points(row['accuracy_difference'])} points{mcnemar}; effective robustness "
+        f"{points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}]"
     )

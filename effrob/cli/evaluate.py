@@ -88,7 +88,8 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     """
     from effrob.evaluation.request import Request, cache_folder
     from effrob.files import strict_json
-    from effrob.robustness.rows import LineOptions, rows_of
+    from effrob.robustness.lines import LineOptions
+    from effrob.robustness.rows import rows_of
 
     line = LineOptions(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
     options["shifts"] = options["shifts"] or None

@@ -52,8 +52,8 @@ def fit(
     from pathlib import Path
 
     from effrob.files import strict_json
-    from effrob.robustness.baseline import baseline as find
     from effrob.robustness.baseline import default_baseline, in_suite
+    from effrob.robustness.catalogue import baseline as find
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
 
@@ -81,19 +81,19 @@ def fit(
 
 def _multiverse(model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool) -> None:
     from effrob.files import strict_json
+    from effrob.leaderboard.formatting import points
     from effrob.robustness.multiverse import multiverse_of
 
-    found = multiverse_of(model, shifts, (baseline,) if baseline else (), results)
+    every = multiverse_of(model, shifts, (baseline,) if baseline else (), results)
     if as_json:
-        click.echo(strict_json([each.as_json() for each in found]), nl=False)
+        click.echo(strict_json([each.as_json() for each in every]), nl=False)
         return
-    for each in found:
+    for each in every:
         verdict, share = each.most_common
-        low, high = (f"{100 * end:+.2f}" for end in each.span)
+        low, high = map(points, each.span)
         click.echo(f"{each.shift}: {low} to {high} points; {verdict} in {share:.0%} of {len(each.analyses)} analyses")
         for one in each.analyses:
-            points = one.effective.effective_robustness
-            text = "-" if points is None else f"{100 * points:+.2f}"
+            text = points(one.effective.effective_robustness)
             flag = " (extrapolated)" if one.effective.extrapolated else ""
             click.echo(
                 f"  {one.baseline:<14} {one.axis:<6} {one.scale:<7} {one.prompts:<22} {text:>7}  {one.effective.verdict}{flag}"
@@ -103,6 +103,8 @@ def _multiverse(model: str, shifts: tuple[str, ...], baseline: str | None, resul
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
+    from effrob.leaderboard.formatting import columns
+
     names = [
         "shift",
         "segment",
@@ -132,9 +134,7 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         ]
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in [names, *cells]) for i in range(len(names))]
-    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip() for line in [names, *cells]]
     if not rows:
         return ["this baseline has no shift of either suite: name one by --shift"]
     bases = dict.fromkeys(row["baseline"] for row in rows)
-    return [f"baseline {' and '.join(bases)}, scale {rows[0]['scale']}", *text]
+    return [f"baseline {' and '.join(bases)}, scale {rows[0]['scale']}", *columns([names, *cells])]

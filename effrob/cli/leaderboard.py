@@ -42,7 +42,7 @@ def command(
     """
     from effrob.leaderboard.gather import gather, uncollected
     from effrob.leaderboard.write import write_board
-    from effrob.robustness.rows import LineOptions
+    from effrob.robustness.lines import LineOptions
 
     with uncollected():
         text = write_board(gather(results, published), LineOptions(baseline, axis, scale), form, out, top)

@@ -19,7 +19,7 @@ def _known(value: str, known: list[str], what: str) -> str:
 
 
 def _baseline(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    from effrob.robustness.baseline import baseline_names
+    from effrob.robustness.catalogue import baseline_names
 
     return None if value is None else _known(value, baseline_names(), "baseline")
 

@@ -46,7 +46,7 @@ def command(
     """
     from effrob.leaderboard.figure import draw, panel
     from effrob.leaderboard.gather import gather
-    from effrob.robustness.rows import LineOptions
+    from effrob.robustness.lines import LineOptions
 
     line = LineOptions(baseline, axis, scale)
     gathered = gather(results, published)

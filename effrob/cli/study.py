@@ -67,7 +67,7 @@ def show(name: str, as_json: bool) -> None:
         return
     facts = asdict(found)
     for table in (facts, *facts["arms"]):
-        del table["place"]
+        del table["location"]
     click.echo(strict_json(facts), nl=False)
 
 

@@ -9,14 +9,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from effrob.leaderboard.cell import ScoredShift
+from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.gather import Gathered
-from effrob.leaderboard.table import Board, BoardRow, board
-from effrob.robustness.baseline import PUBLISHED
-from effrob.robustness.rows import FOUR, LineOptions
+from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.scored_shift import ScoredShift
+from effrob.results.model_result import AXES
+from effrob.robustness.catalogue import PUBLISHED
+from effrob.robustness.lines import LineOptions
+from effrob.robustness.scale import SCALES
+from shifts.suites import Suite, suite, suite_names
 
-BASELINES = {"imagenet": tuple(PUBLISHED), "pocket": ("pocket",)}
-AXES, SCALES = ("clean", "full"), ("logit", "probit")
 VERDICTS = ("above", "on", "below", "cannot-tell")
 
 
@@ -36,27 +38,27 @@ class Analysis:
 
 
 def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, list[Analysis]]:
-    """Suite -> its analyses, the chosen line's first. A baseline without a line for any of the four shifts is left out."""
-    found: dict[str, list[Analysis]] = {}
+    """Suite -> its analyses, the chosen line's first. A baseline without a line for any ranked shift is left out."""
+    made: dict[str, list[Analysis]] = {}
     present = {row.suite for row in gathered.rows(chosen)}
-    for suite in [suite for suite in FOUR if suite in present]:
-        first = chosen.baseline_for(FOUR[suite][0])
-        names = dict.fromkeys([first, *BASELINES[suite]])
-        usable = [name for name in names if _has_a_line(gathered, name, suite)] or [first]
+    for each in [suite(name) for name in suite_names() if name in present]:
+        first = chosen.baseline_for(each.ranked[0])
+        names = dict.fromkeys([first, *PUBLISHED, *([each.baseline] if each.baseline else [])])
+        usable = [name for name in names if _has_a_line(gathered, name, each)] or [first]
         choices = [LineOptions(name, axis, scale) for name in usable for axis in AXES for scale in SCALES]
         choices.sort(key=lambda line: (line.baseline, line.axis, line.scale) != (first, chosen.axis, chosen.scale))
-        found[suite] = [_analysis(gathered, suite, line) for line in choices]
-    return found
+        made[each.name] = [_analysis(gathered, each.name, line) for line in choices]
+    return made
 
 
-def _has_a_line(gathered: Gathered, baseline: str, suite: str) -> bool:
+def _has_a_line(gathered: Gathered, baseline: str, of_suite: Suite) -> bool:
     lines = gathered.lines(LineOptions(baseline))
-    return any(not isinstance(lines.at(shift, "clean"), str) for shift in FOUR[suite])
+    return any(not isinstance(lines.at(shift, "clean"), str) for shift in of_suite.ranked)
 
 
-def _analysis(gathered: Gathered, suite: str, line: LineOptions) -> Analysis:
-    rows = tuple(row for row in gathered.rows(line) if row.suite == suite)
-    return Analysis(suite, line, rows, board(rows))
+def _analysis(gathered: Gathered, name: str, line: LineOptions) -> Analysis:
+    rows = tuple(row for row in gathered.rows(line) if row.suite == name)
+    return Analysis(name, line, rows, board(rows))
 
 
 def survival(cells: Sequence[ScoredShift | None]) -> Mapping[str, int]:

@@ -1,21 +1,19 @@
 """Discoveries: which departures from the line still stand when a whole board asks at once (Benjamini and Hochberg).
 
-Five cells of a hundred ordinary models leave their 95 % intervals, so a verdict read alone says little on a long board.
-Knows cells and rows, no layout.
+Five of a hundred ordinary models fall outside their 95 % intervals, so a verdict read alone says little on a long board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from effrob.leaderboard.cell import ScoredShift
-from effrob.robustness.correction import adjust
+from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.robustness.effective import Effective
 from effrob.robustness.many import p_values
-
-if TYPE_CHECKING:
-    from effrob.leaderboard.table import BoardRow
+from effrob.robustness.significance import adjust
+from shifts.suites import suite
 
 RATE = 0.05
 
@@ -34,11 +32,11 @@ class Discovery(NamedTuple):
 NONE = Discovery(None, None)
 
 
-def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict[ScoredShift, Discovery]:
+def discoveries(rows: Iterable[BoardRow]) -> dict[ScoredShift, Discovery]:
     """Every cell with a p-value, and its q among the cells that are asked together.
 
     Asked together are the cells of one suite and one kind, measured or published, so that what is shown beside a user's
-    own models cannot lend them significance. The diagnostic set (`diagnostic`: suite -> shift) is a question of its own,
+    own models cannot lend them significance. The diagnostic set is a question of its own,
     and an extrapolated cell, of which nothing is claimed, is none.
     """
     asked: dict[tuple[bool, str, bool], list[ScoredShift]] = {}
@@ -49,7 +47,7 @@ def discoveries(rows: Iterable[BoardRow], diagnostic: Mapping[str, str]) -> dict
                 continue
             judged.append((cell, cell.effective))
             if not cell.effective.extrapolated:
-                asked.setdefault((row.measured, row.suite, shift == diagnostic.get(row.suite)), []).append(cell)
+                asked.setdefault((row.measured, row.suite, shift in suite(row.suite).diagnostic), []).append(cell)
     p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
     q: dict[ScoredShift, float | None] = {}
     for cells in asked.values():

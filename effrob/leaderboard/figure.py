@@ -13,11 +13,12 @@ from typing import Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.files import whole_file
-from effrob.leaderboard.cell import Lines
+from effrob.leaderboard.board import Board
+from effrob.leaderboard.formatting import title
 from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
-from effrob.leaderboard.render import SHORT
-from effrob.leaderboard.table import Board
+from effrob.results.model_result import suite_of
 from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as scale_named
 
@@ -25,7 +26,7 @@ COLUMN, PAGE = 3.4, 7.0  # inches: one column and the width of a page
 FORMATS = (".png", ".pdf", ".svg")
 MARGIN = 0.2  # logits of air around the points
 LOWEST = 0.2  # clean accuracy below which a model is left out of the picture
-TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet", "imagenet": "ImageNet"}
+TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet"}
 
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -72,7 +73,7 @@ class Panel:
 
 def panel(found: Board, lines: Lines, shift: str) -> Panel:
     """The picture of one shift. Raises UsageProblem where no row has it."""
-    axis = "full" if shift == "mean-of-four" else lines.line.axis
+    axis = "full" if shift == "mean-of-four" else lines.options.axis
     every, left = points(found, shift, axis)
     if not every and not left:
         known = [*dict.fromkeys(name for row in found.rows for name in row.cells), "mean-of-four"]
@@ -141,8 +142,7 @@ def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
                 zorder=4 if measured else 3,
             )
     axis.set_xlabel(_x_label(each))
-    title = TITLES.get(each.shift) or SHORT.get(each.shift, each.shift)
-    axis.set_ylabel(f"{title} (%)")
+    axis.set_ylabel(f"{TITLES.get(each.shift) or title(each.shift)} (%)")
 
 
 def _beyond(value: float, logits: float) -> float:
@@ -159,9 +159,9 @@ def _functions(chosen: Scale) -> tuple[Any, Any]:
 
 
 def _x_label(each: Panel) -> str:
-    clean = "clean accuracy" if each.shift.startswith("pocket") else "ImageNet accuracy"
+    clean = suite_of(each.shift).axis_title
     own = any(p.row.clean_full is None or p.x != p.row.clean_full.value for p in each.points)
-    return f"{clean}, {SHORT.get(each.shift, each.shift).partition(' ')[0]}'s classes (%)" if own else f"{clean} (%)"
+    return f"{clean}, {title(each.shift).partition(' ')[0]}'s classes (%)" if own else f"{clean} (%)"
 
 
 def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:

@@ -1,4 +1,4 @@
-"""A board from folders of records and from published tables: the one place where the two meet, each under its name."""
+"""The rows of a leaderboard, gathered from folders of records and from published tables, each under its source."""
 
 from __future__ import annotations
 
@@ -8,45 +8,60 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from effrob.leaderboard.cell import Lines
-from effrob.leaderboard.records import DEFAULT, measured_rows, verified
-from effrob.leaderboard.table import Board, BoardRow, board
-from effrob.leaderboard.tables import published_rows, table_names
+from effrob.errors import UsageProblem, suggest
+from effrob.leaderboard.board import Board, board
+from effrob.leaderboard.row import BoardRow, row_of
+from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
 from effrob.results.store import Stored
-from effrob.robustness.rows import LineOptions
+from effrob.results.verification import verified
+from effrob.robustness.lines import LineOptions, Lines
+from model_zoo.published import sources
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Proved records and tables, ready to be judged by any line; `results` is where a `measured` baseline is made of."""
+    """Verified records and tables; `results` is the folder a `measured` baseline is made of."""
 
     records: tuple[Stored, ...]
     tables: tuple[str, ...]
     results: Path
     problems: tuple[str, ...]
 
-    def lines(self, line: LineOptions) -> Lines:
-        return Lines(line, self.results)
+    def lines(self, options: LineOptions) -> Lines:
+        return Lines(options, self.results)
 
-    def rows(self, line: LineOptions) -> list[BoardRow]:
-        """Every row judged by a line, in an order that does not depend on the line."""
-        lines = self.lines(line)
-        return [*measured_rows(self.records, lines), *published_rows(self.tables, lines)]
+    def rows(self, options: LineOptions) -> list[BoardRow]:
+        """Every row, in an order that does not depend on the line it is judged by."""
+        lines = self.lines(options)
+        measured = [row_of(lines, result, smaller) for result, smaller in by_reading(self.records)]
+        return measured + [row_of(lines, each) for name in self.tables for each in published_results(name).values()]
 
-    def board(self, line: LineOptions) -> Board:
-        return board(self.rows(line), self.problems)
+    def board(self, options: LineOptions) -> Board:
+        return board(self.rows(options), self.problems)
 
 
 def gather(results: Sequence[Path], published: str) -> Gathered:
-    """Every proved record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
+    """Every verified record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
 
-    Raises UsageProblem for a folder or table that is not there, EffrobError naming records that prove false.
+    Raises UsageProblem for a folder or table that is not there, EffrobError naming records that fail verification.
     """
-    folders = list(results) or [DEFAULT]
+    folders = list(results) or [DEFAULT_RESULTS]
     tables = tuple(table_names(published))
     records = tuple(verified(folders))
     problems = () if records else (f"no measured rows: {', '.join(map(str, folders))} holds no records",)
     return Gathered(records, tables, folders[0], problems)
+
+
+def table_names(asked: str) -> list[str]:
+    """`all`, `none`, or names separated by commas. Raises UsageProblem for a name that is no table."""
+    known = sources()
+    if asked in ("all", "none"):
+        return known if asked == "all" else []
+    names = [name.strip().replace("-", "_") for name in asked.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UsageProblem(f"no published table is named {name!r}{suggest(name, [*known, 'all', 'none'])}")
+    return list(dict.fromkeys(names))
 
 
 @contextmanager

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from effrob.leaderboard.render import RULE, SHORT, Section, name, percent, sections, shifts_shown
-from effrob.leaderboard.table import DIAGNOSTIC, Board, BoardRow
+from effrob.leaderboard.board import Board
+from effrob.leaderboard.formatting import logits, percent, points, title
+from effrob.leaderboard.render import RULE, Section, name, sections, shifts_shown
+from effrob.leaderboard.row import BoardRow
+from shifts.suites import suite
 
 PAGE = 45  # rows a page holds in \\footnotesize
 SPECIAL = {
@@ -37,11 +40,11 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(c, c) for c in ascii_only).replace("--", "-{}-")
 
 
-def latex(found: Board, top: int | None = None) -> str:
+def latex(ranking: Board, top: int | None = None) -> str:
     """One table a section, each with a caption that says what it stands on."""
     parts = ["% \\usepackage{booktabs,longtable,textcomp}  accuracy and effective robustness in percent and points"]
-    parts += [_table(found, section) for section in sections(found, top)]
-    if not found.rows:
+    parts += [_table(ranking, section) for section in sections(ranking, top)]
+    if not ranking.rows:
         parts.append("% no rows")
     return "\n\n".join(parts) + "\n"
 
@@ -51,18 +54,18 @@ def _best(values: Sequence[float | None]) -> float | None:
     return max(known) if len(known) > 1 else None
 
 
-def _table(found: Board, section: Section) -> str:
+def _table(ranking: Board, section: Section) -> str:
     shifts = shifts_shown(section)
     columns = [_column(section.rows, shift) for shift in shifts]
     best = [_best([value for _, value in column]) for column in columns]
     best_logit, best_mean = _best([r.mean_logit for r in section.rows]), _best([r.mean for r in section.rows])
-    diagnostic = shifts.index(DIAGNOSTIC[section.suite])
+    unranked = suite(section.suite).diagnostic
     lines = []
     for i, row in enumerate(section.rows):
-        standing = found.standing(row)
-        logit = "--" if row.mean_logit is None else _bold(f"{row.mean_logit:+.3f}", row.mean_logit == best_logit)
+        rank = ranking.rank_range(row).rank
+        logit = "--" if row.mean_logit is None else _bold(logits(row.mean_logit), row.mean_logit == best_logit)
         cells = [
-            "--" if standing.rank is None else str(standing.rank),
+            "--" if rank is None else str(rank),
             escape(name(row)),
             "--" if row.clean_full is None else percent(row.clean_full.value, digits=1),
             logit,
@@ -70,8 +73,8 @@ def _table(found: Board, section: Section) -> str:
         ]
         for j, column in enumerate(columns):
             accuracy, robustness = column[i]
-            # The diagnostic set has no best: nothing is ranked by it.
-            marked = robustness is not None and robustness == best[j] and j != diagnostic
+            # A diagnostic set has no best: nothing is ranked by it.
+            marked = robustness is not None and robustness == best[j] and shifts[j] not in unranked
             cells += [percent(accuracy, digits=1).replace("-", "--"), _bold(_signed(robustness), marked)]
         lines.append(" & ".join(cells) + r" \\")
     return _frame(section, shifts, lines)
@@ -83,7 +86,7 @@ def _column(rows: Sequence[BoardRow], shift: str) -> list[tuple[float | None, fl
 
 
 def _signed(value: float | None) -> str:
-    return "--" if value is None else f"${percent(value, signed=True, digits=1)}$"
+    return "--" if value is None else f"${points(value, 1)}$"
 
 
 def _bold(text: str, yes: bool) -> str:
@@ -94,7 +97,7 @@ def _bold(text: str, yes: bool) -> str:
 
 def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str]) -> str:
     spec = "rlr" + "rr" + "rr" * len(shifts)
-    groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escape(SHORT[shift])}}}" for shift in shifts)
+    groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escape(title(shift))}}}" for shift in shifts)
     rules = "".join(rf"\cmidrule(lr){{{6 + 2 * i}-{7 + 2 * i}}}" for i in range(len(shifts)))
     heading = (
         rf" & & & \multicolumn{{2}}{{c}}{{mean}} & {groups} \\" + "\n" + rf"\cmidrule(lr){{4-5}}{rules}" + "\n"

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
-from effrob.leaderboard.cell import Lines, ScoredShift
 from effrob.leaderboard.discoveries import RATE
+from effrob.leaderboard.formatting import title
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
-from effrob.leaderboard.render import RULE, SHORT
-from effrob.leaderboard.table import DIAGNOSTIC, REACHES, BoardRow
+from effrob.leaderboard.render import RULE
+from effrob.leaderboard.row import REACHES, BoardRow
+from effrob.leaderboard.scored_shift import ScoredShift, mean_of
 from effrob.results.accuracy import mean_accuracy
 from effrob.results.store import slug
-from effrob.robustness.baseline import MEANS
-from effrob.robustness.rows import FOUR
+from effrob.robustness.lines import Lines
+from shifts.suites import suite
 
 DIGITS = 7
 LOW, HIGH = 0.002, 0.995  # clean accuracies a line is drawn between
@@ -32,11 +33,6 @@ def pair(ends: Sequence[float] | None) -> list[float | None]:
     return [None, None] if ends is None else [rounded(end) for end in ends]
 
 
-def mean_of(suite: str) -> str | None:
-    """The name of the suite's mean accuracy, where there is one."""
-    return next((name for name, parts in MEANS.items() if parts == FOUR[suite]), None)
-
-
 def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
     """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
     return {
@@ -45,7 +41,7 @@ def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]
         "reaches": list(REACHES),
         "rule": RULE,
         "rate": RATE,
-        "suites": {suite: _suite(suite, list(each), pages) for suite, each in found.items()},
+        "suites": {name: _suite(name, list(each), pages) for name, each in found.items()},
     }
 
 
@@ -55,23 +51,23 @@ def analysis_file(key: str) -> str:
 
 
 def shifts_of(analysis: Analysis) -> list[str]:
-    """The four, the diagnostic set, then every other shift that a row has."""
-    known = [*FOUR[analysis.suite], DIAGNOSTIC[analysis.suite]]
+    """The ranked and diagnostic shifts, then every other one that a row has."""
+    known = suite(analysis.suite).shifts
     present = {shift for row in analysis.rows for shift in row.cells}
     return [*known, *sorted(present - {*known})]
 
 
-def _suite(suite: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
-    first = found[0]
+def _suite(name: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
+    first, known = found[0], suite(name)
     shifts = shifts_of(first)
-    named = mean_of(suite)
-    labels = {shift: SHORT.get(shift, shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
+    named = mean_of(known)
+    labels = {shift: title(shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
     return {
         "shifts": shifts,
-        "four": list(FOUR[suite]),
-        "diagnostic": DIAGNOSTIC[suite],
+        "four": list(known.ranked),
+        "diagnostic": next(iter(known.diagnostic), None),
         "mean": named,
-        "families": {key: family(key, suite) for key in GROUPS},
+        "families": {key: family(key, name) for key in GROUPS},
         "labels": labels,
         "files": {analysis.key: analysis_file(analysis.key) for analysis in found},
         "rows": [_row(row, [a.rows[i] for a in found], shifts, pages) for i, row in enumerate(first.rows)],
@@ -83,7 +79,7 @@ def _row(
 ) -> dict[str, Any]:
     card = card_of(row)
     clean = row.clean_full
-    four = [row.cells[shift].accuracy for shift in FOUR[row.suite] if shift in row.cells]
+    four = [row.cells[shift].accuracy for shift in row.ranked if shift in row.cells]
     return {
         "model": row.model,
         "page": pages[row.model],
@@ -97,7 +93,7 @@ def _row(
         "images": card.images,
         "partial": row.partial,
         "clean": [None] * 3 if clean is None else [rounded(clean.value), *pair(clean.clopper_pearson())],
-        "mean": rounded(mean_accuracy(four).value) if len(four) == len(FOUR[row.suite]) else None,
+        "mean": rounded(mean_accuracy(four).value) if len(four) == len(row.ranked) else None,
         "shifts": {
             shift: _accuracy(row.cells[shift], [each.cells[shift] for each in all_of_it])
             for shift in shifts
@@ -116,7 +112,7 @@ def _accuracy(cell: ScoredShift, everywhere: Sequence[ScoredShift]) -> list[Any]
 
 def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
     """The numbers of one analysis, by row: means, ranks, cells; and the lines to draw."""
-    shifts, named = shifts_of(analysis), mean_of(analysis.suite)
+    shifts, named = shifts_of(analysis), mean_of(suite(analysis.suite))
     return {
         "key": analysis.key,
         "rows": [_judged(analysis, row) for row in analysis.rows],
@@ -131,22 +127,22 @@ def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
 
 def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
     """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis]."""
-    standing = analysis.board.standing(row)
+    ranks = analysis.board.rank_range(row)
     of_mean = None if row.of_mean is None else rounded(row.of_mean.effective_robustness)
     means = [rounded(row.mean_logit), *pair(row.mean_logit_ci95), rounded(row.mean), *pair(row.mean_ci95)]
-    return [*means, of_mean, standing.rank, standing.best, standing.worst, REACHES.index(row.reach), row.axis]
+    return [*means, of_mean, ranks.rank, ranks.best, ranks.worst, REACHES.index(row.reach), row.axis]
 
 
 def _cell(analysis: Analysis, cell: ScoredShift | None) -> list[Any] | int:
     """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated, q]; 0 for none."""
     if cell is None or cell.effective is None or cell.effective.verdict is None:
         return 0
-    found = cell.effective
-    ends, logit = [*pair(found.ci95), *pair(found.pi95)], rounded(found.effective_robustness_logit)
+    effective = cell.effective
+    ends, logit = [*pair(effective.ci95), *pair(effective.pi95)], rounded(effective.effective_robustness_logit)
     q = analysis.board.discovery(cell).q
-    verdict, extrapolated = VERDICTS.index(str(found.verdict)), int(bool(found.extrapolated))
+    verdict, extrapolated = VERDICTS.index(str(effective.verdict)), int(bool(effective.extrapolated))
     return [
-        rounded(found.effective_robustness),
+        rounded(effective.effective_robustness),
         *ends,
         logit,
         verdict,

@@ -13,15 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from effrob.leaderboard.cell import Lines
-from effrob.leaderboard.table import Board, BoardRow
+from effrob.leaderboard.board import Board
+from effrob.leaderboard.row import BoardRow
 from effrob.results.accuracy import mean_accuracy
-from effrob.robustness.baseline import MEANS
+from effrob.results.model_result import MEANS
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import BaselineLine
+from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
 from model_zoo.cards import ModelCard, card_of_row, card_of_spec
 from model_zoo.registration import saved
+from shifts.suites import suite as named
 
 GRID = 60  # points a segment is drawn with
 
@@ -61,9 +63,9 @@ def group_of(card: ModelCard) -> str:
 
 
 def family(key: str, suite: str) -> str:
-    """A group's name in a suite: the pocket sets have a narrow training set of their own."""
-    name = GROUPS[key].name
-    return re.sub("ImageNet(-1k)?", "pocket-train", name) if suite == "pocket" else name
+    """A group's name in a suite whose narrow training set may be another than ImageNet's."""
+    name, train = GROUPS[key].name, named(suite).train
+    return name if train in (None, "imagenet-train") else re.sub("ImageNet(-1k)?", str(train), name)
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effrob.leaderboard.cell import ScoredShift
-from effrob.leaderboard.table import DIAGNOSTIC, Board, BoardRow
+from effrob.leaderboard.board import Board
+from effrob.leaderboard.formatting import interval, joined, logit_interval, logits, percent, points, reading, title
+from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.rows import FOUR, ROBUSTNESS
-
-SHORT = {
-    "imagenet-v2": "V2",
-    "imagenet-r": "R",
-    "imagenet-sketch": "Sketch",
-    "objectnet": "ObjectNet",
-    "imagenet-a": "-A (diagnostic)",
-    "imagenet-v2-threshold-0.7": "V2, threshold 0.7",
-    "imagenet-v2-top-images": "V2, top images",
-    "imagenet-real": "ReaL",
-    "pocket-v2": "pocket-v2",
-    "pocket-r": "pocket-r",
-    "pocket-sketch": "pocket-sketch",
-    "pocket-object": "pocket-object",
-    "pocket-a": "pocket-a (diagnostic)",
-}
+from effrob.robustness.rows import ROBUSTNESS
+from shifts.suites import suite
 
 RULE = (
     "Ranked by the mean logit residual over the four shifts; the mean in points stands beside it. The -A set is shown as a "
@@ -63,10 +50,10 @@ class Section:
     rows: tuple[BoardRow, ...]
 
 
-def sections(found: Board, top: int | None = None) -> list[Section]:
+def sections(ranking: Board, top: int | None = None) -> list[Section]:
     """The board's groups, measured first; `top` keeps that many rows of each."""
     made = []
-    for group, rows in found.groups.items():
+    for group, rows in ranking.groups.items():
         protocols = ", ".join(sorted({row.protocol for row in rows}))
         sources = "" if group.kind == "measured" else f"; sources: {', '.join(sorted({row.source for row in rows}))}"
         mixed = " (rows of different protocols are not comparable to the last point)" if ", " in protocols else ""
@@ -83,28 +70,13 @@ def sections(found: Board, top: int | None = None) -> list[Section]:
 
 
 def _stands(rows: Iterable[BoardRow]) -> str:
-    found = {
+    lines = {
         f"line of baseline {cell.baseline}, {cell.axis} axis, {cell.scale} scale"
         for row in rows
         for cell in row.cells.values()
         if cell.effective is not None
     }
-    return "; ".join(sorted(found)) or "no line"
-
-
-def percent(value: float | None, signed: bool = False, digits: int = 2) -> str:
-    """A fraction as percent; `-` where there is none."""
-    if value is None:
-        return "-"
-    points = round(100 * value, digits) + 0.0  # no minus zero
-    return f"{points:{'+' if signed else ''}.{digits}f}"
-
-
-def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1) -> str:
-    """` [low, high]` in percent, or nothing."""
-    if ends is None:
-        return ""
-    return f" [{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
+    return "; ".join(sorted(lines)) or "no line"
 
 
 def marks(cell: ScoredShift, stands: bool) -> str:
@@ -119,43 +91,40 @@ def marks(cell: ScoredShift, stands: bool) -> str:
     return extrapolated + unsure + chance + ("~" if cell.partial else "")
 
 
-def rank_text(found: Board, row: BoardRow) -> str:
-    standing = found.standing(row)
-    if standing.rank is None:
+def rank_text(ranking: Board, row: BoardRow) -> str:
+    ranks = ranking.rank_range(row)
+    if ranks.rank is None:
         return "-"
-    if standing.best == standing.worst:
-        return str(standing.rank)
-    return f"{standing.rank} ({standing.best}-{standing.worst})"
+    return str(ranks.rank) if ranks.best == ranks.worst else f"{ranks.rank} ({ranks.best}-{ranks.worst})"
 
 
 def shifts_shown(section: Section) -> list[str]:
-    """The suite's four, its diagnostic set, and none else."""
-    return [*FOUR[section.suite], DIAGNOSTIC[section.suite]]
+    """The suite's ranked and diagnostic sets."""
+    return list(suite(section.suite).shifts)
 
 
 def how(row: BoardRow) -> str:
     """Head, prompts and protocol in a few words."""
-    head = row.head if row.prompts is None else f"{row.head}, {row.prompts}"
-    return f"{head}, {row.protocol}"
+    return f"{reading(row.head, row.prompts)}, {row.protocol}"
 
 
 def name(row: BoardRow) -> str:
     return row.model if row.img_size is None or row.measured else f"{row.model} ({row.img_size} px)"
 
 
-def markdown(found: Board, top: int | None = None) -> str:
+def markdown(ranking: Board, top: int | None = None) -> str:
     """A pipe table a section, with the rule and the reading above and what was left out below."""
     lines = ["# Effective robustness", "", RULE, "", READING]
-    for section in sections(found, top):
+    for section in sections(ranking, top):
         lines += ["", f"## {_text(section.title)}", "", _text(f"{section.stands}.")]
         shifts = shifts_shown(section)
         head = ["rank", "model", "source", "head, protocol", "clean", "logit mean", "mean, points"]
-        lines += ["", _pipe([*head, *(SHORT[shift] for shift in shifts)])]
+        lines += ["", _pipe([*head, *map(title, shifts)])]
         lines.append(_pipe(["---:", "---", "---", "---", *["---:"] * (3 + len(shifts))]))
-        lines += [_pipe(_cells(found, row, shifts)) for row in section.rows]
-    for problem in found.problems:
+        lines += [_pipe(_cells(ranking, row, shifts)) for row in section.rows]
+    for problem in ranking.problems:
         lines += ["", _text(problem)]
-    if not found.rows:
+    if not ranking.rows:
         lines += ["", "No rows: evaluate a model with `effrob eval`, or name published tables with --published."]
     return "\n".join(lines) + "\n"
 
@@ -170,35 +139,33 @@ def _text(text: str) -> str:
     return "".join("\\" + c if c in "\\`*_{}[]<>|~#&!" else c for c in flat)
 
 
-def _cells(found: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
-    logit = "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}"
-    if row.mean_logit_ci95 is not None:
-        logit += " [{:+.2f}, {:+.2f}]".format(*row.mean_logit_ci95)
-    mean = percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True)
+def _cells(ranking: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
+    logit = joined(logits(row.mean_logit), logit_interval(row.mean_logit_ci95))
+    mean = joined(points(row.mean), interval(row.mean_ci95, signed=True))
     clean = "-" if row.clean_full is None else percent(row.clean_full.value)
-    facts = [rank_text(found, row), name(row), row.source, how(row), clean, logit, mean]
-    return [_text(text) for text in (*facts, *(_shift(found, row.cells.get(shift)) for shift in shifts))]
+    facts = [rank_text(ranking, row), name(row), row.source, how(row), clean, logit, mean]
+    return [_text(text) for text in (*facts, *(_shift(ranking, row.cells.get(shift)) for shift in shifts))]
 
 
-def _shift(found: Board, cell: ScoredShift | None) -> str:
+def _shift(ranking: Board, cell: ScoredShift | None) -> str:
     if cell is None:
         return "-"
-    accuracy = percent(cell.accuracy.value) + interval(cell.accuracy_ci95)
+    accuracy = joined(percent(cell.accuracy.value), interval(cell.accuracy_ci95))
     if cell.effective_robustness is None:
         return accuracy
     ends = cell.robustness["effective_robustness_ci95"]
-    marked = marks(cell, found.discovery(cell).stands)
-    return f"{accuracy}; {percent(cell.effective_robustness, True)}{interval(ends, True)}{marked}"
+    marked = marks(cell, ranking.discovery(cell).stands)
+    return f"{accuracy}; {joined(points(cell.effective_robustness), interval(ends, True))}{marked}"
 
 
-def as_json(found: Board) -> list[dict[str, Any]]:
+def as_json(ranking: Board) -> list[dict[str, Any]]:
     """The interface's list of rows, in order of rank."""
-    return [row_json(found, row) for row in found.rows]
+    return [row_json(ranking, row) for row in ranking.rows]
 
 
-def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
+def row_json(ranking: Board, row: BoardRow) -> dict[str, Any]:
     """One row, with all that is known of it."""
-    standing, of_mean = found.standing(row), row.of_mean
+    ranks, of_mean = ranking.rank_range(row), row.of_mean
     return {
         "model": row.model,
         "img_size": row.img_size,
@@ -211,22 +178,22 @@ def row_json(found: Board, row: BoardRow) -> dict[str, Any]:
         "partial": row.partial,
         "clean_full": _value(row.clean_full),
         "clean_full_ci95": None if row.clean_full is None else list(row.clean_full.clopper_pearson()),
-        "shifts": {shift: _cell_json(found, cell) for shift, cell in row.cells.items()},
+        "shifts": {shift: _cell_json(ranking, cell) for shift, cell in row.cells.items()},
         "mean_effective_robustness": row.mean,
         "mean_effective_robustness_ci95": None if row.mean_ci95 is None else list(row.mean_ci95),
         "mean_effective_robustness_logit": row.mean_logit,
         "mean_effective_robustness_logit_ci95": None if row.mean_logit_ci95 is None else list(row.mean_logit_ci95),
         "effective_robustness_of_mean": None if of_mean is None else of_mean.effective_robustness,
         "reach": row.reach,
-        "rank": standing.rank,
-        "rank_range": None if standing.rank is None else [standing.best, standing.worst],
-        "ranked_among": standing.of,
+        "rank": ranks.rank,
+        "rank_range": None if ranks.rank is None else [ranks.best, ranks.worst],
+        "ranked_among": ranks.of,
         **row.details,
     }
 
 
-def _cell_json(found: Board, cell: ScoredShift) -> dict[str, Any]:
-    p, q = found.discovery(cell)
+def _cell_json(ranking: Board, cell: ScoredShift) -> dict[str, Any]:
+    p, q = ranking.discovery(cell)
     return {**cell.as_json(), "p_value": p, "q_value": q}
 
 
@@ -234,9 +201,9 @@ def _value(accuracy: Accuracy | None) -> float | None:
     return None if accuracy is None else accuracy.value
 
 
-def json_text(found: Board) -> str:
+def json_text(ranking: Board) -> str:
     """Strict JSON, keys sorted, a line a row: that reads well in a diff, and indenting a board costs seconds."""
-    rows = (row_json(found, row) for row in found.rows)
+    rows = (row_json(ranking, row) for row in ranking.rows)
     lines = (json.dumps(row, allow_nan=False, sort_keys=True, ensure_ascii=False) for row in rows)
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
@@ -259,9 +226,9 @@ PLAIN = (
 )
 
 
-def csv_text(found: Board) -> str:
+def csv_text(ranking: Board) -> str:
     """One line a row, fractions; `SHIFT.field` columns for every shift on the board; empty where there is no number."""
-    shifts = list(dict.fromkeys(shift for row in found.rows for shift in row.cells))
+    shifts = list(dict.fromkeys(shift for row in ranking.rows for shift in row.cells))
     fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value")
     columns = [
         (shift, field, end)
@@ -273,8 +240,8 @@ def csv_text(found: Board) -> str:
     writer = csv.writer(text, lineterminator="\n")
     ends = {None: "", 0: "_low", 1: "_high"}
     writer.writerow([*PLAIN, *(f"{shift}.{field}{ends[end]}" for shift, field, end in columns)])
-    for row in found.rows:
-        facts = row_json(found, row)
+    for row in ranking.rows:
+        facts = row_json(ranking, row)
         cells = facts["shifts"]
         line = [facts[key] for key in PLAIN]
         for shift, field, end in columns:

@@ -16,13 +16,15 @@ from urllib.parse import urlencode
 from effrob.errors import UsageProblem
 from effrob.files import temporary
 from effrob.leaderboard.analyses import Analysis, analyses, survival
+from effrob.leaderboard.board import Board, board
+from effrob.leaderboard.formatting import interval, joined, logits, percent, points, title
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
 from effrob.leaderboard.points import card_of, family, group_of
-from effrob.leaderboard.render import SHORT, csv_text, how, interval, percent
-from effrob.leaderboard.table import Board, BoardRow, board
+from effrob.leaderboard.render import csv_text, how
+from effrob.leaderboard.row import BoardRow
 from effrob.results.store import slug
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 from model_zoo.published import source
 
 MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
@@ -113,9 +115,9 @@ def _row_facts(judged: Sequence[BoardRow], chosen: Board) -> dict[str, Any]:
         "img_size": row.img_size,
         "axis": row.axis,
         "clean": "-" if row.clean_full is None else percent(row.clean_full.value),
-        "clean_ci": "" if row.clean_full is None else interval(row.clean_full.clopper_pearson()),
-        "mean": percent(row.mean, signed=True) + interval(row.mean_ci95, signed=True),
-        "mean_logit": "-" if row.mean_logit is None else f"{row.mean_logit:+.3f}",
+        "clean_ci": _beside(None if row.clean_full is None else row.clean_full.clopper_pearson()),
+        "mean": joined(points(row.mean), interval(row.mean_ci95, signed=True)),
+        "mean_logit": logits(row.mean_logit),
         "shifts": [_shift_facts(judged, shift, chosen) for shift in row.cells],
         "details": row.details,
         "origin": None if row.measured else source(row.source.removeprefix("published:")).title,
@@ -127,28 +129,32 @@ def _shift_facts(judged: Sequence[BoardRow], shift: str, chosen: Board) -> dict[
     facts = cell.robustness
     everywhere = [row.cells[shift] for row in judged]
     counts = survival(everywhere)
-    points = [each.effective_robustness for each in everywhere]
-    known = [value for value in points if value is not None]
+    known = [each.effective_robustness for each in everywhere if each.effective_robustness is not None]
     return {
-        "name": SHORT.get(shift, shift),
+        "name": title(shift),
         "accuracy": percent(cell.accuracy.value),
-        "accuracy_ci": interval(cell.accuracy_ci95),
+        "accuracy_ci": _beside(cell.accuracy_ci95),
         "n": round(cell.accuracy.n),
         "partial": cell.partial,
         "clean": "-" if cell.clean is None else percent(cell.clean.value),
-        "robustness": percent(cell.effective_robustness, signed=True),
-        "ci": interval(facts["effective_robustness_ci95"], signed=True),
-        "pi": interval(facts["effective_robustness_pi95"], signed=True),
+        "robustness": points(cell.effective_robustness),
+        "ci": _beside(facts["effective_robustness_ci95"], signed=True),
+        "pi": _beside(facts["effective_robustness_pi95"], signed=True),
         "verdict": facts["verdict"],
         "q": chosen.discovery(cell).q,
         "by_chance": facts["verdict"] in ("above", "below") and not chosen.discovery(cell).stands,
         "survives": counts.get(facts["verdict"], 0),
         "of": sum(counts.values()),
-        "range": f"{percent(min(known), True)} to {percent(max(known), True)}" if known else "-",
+        "range": f"{points(min(known))} to {points(max(known))}" if known else "-",
         "stands": f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
         "flags": facts["flags"],
         "why_not": cell.why_not,
     }
+
+
+def _beside(ends: Sequence[float] | None, signed: bool = False) -> str:
+    """An interval with the space that sets it off the number before it, or nothing."""
+    return "" if ends is None else f" {interval(ends, signed)}"
 
 
 def _plotly() -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from effrob.errors import UsageProblem
 from effrob.files import whole_file
+from effrob.leaderboard.board import Board
 from effrob.leaderboard.gather import Gathered
-from effrob.leaderboard.table import Board
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 
 def write_board(

@@ -4,7 +4,7 @@
     NAME/answers-SHIFT.npz       what each member said of each image of the shift
     NAME/clean-SHIFT.npz         and of the class-matched clean view that goes with it
 
-`records.py` makes them. A digest over the members and one over each table of answers are checked on reading.
+Digests over the members and over each matrix of answers are checked on reading.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import functools
 import hashlib
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ import numpy as np
 from effrob.errors import UsageProblem
 from effrob.files import strict_json, whole_file, whole_folder
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.answers import BaselineAnswers, PredictionMatrix
-from effrob.robustness.baseline import PUBLISHED, Baseline, Member
-from effrob.robustness.line import FEWEST
-from effrob.robustness.records import CLEAN_SETS, Record, from_records, read_npz
-from model_zoo.published import DATA, family_of
+from effrob.results.answers import BaselineAnswers, PredictionMatrix, answers_of, read_npz
+from effrob.results.model_result import ModelResult, of_records
+from effrob.results.select import fullest
+from effrob.results.store import Stored
+from effrob.robustness.baseline import Baseline
+from model_zoo.published import DATA
 
 SCHEMA = 1
 SHIPPED = DATA / "baselines"
@@ -81,7 +81,7 @@ def table_digest(table: PredictionMatrix) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _member_json(member: Member) -> dict[str, Any]:
+def _member_json(member: ModelResult) -> dict[str, Any]:
     def plain(counts: Mapping[str, Accuracy]) -> dict[str, list[float]]:
         return {shift: [a.n_correct, a.n] for shift, a in counts.items()}
 
@@ -118,11 +118,11 @@ def load(folder: Path) -> Baseline:
         raise UsageProblem(
             f"the digest of {folder}/baseline.json does not match its members: it was edited; build it again"
         )
-    _bear_out(made, folder)
+    _check_counts(made, folder)
     return made
 
 
-def _bear_out(made: Baseline, folder: Path) -> None:
+def _check_counts(made: Baseline, folder: Path) -> None:
     """Raises UsageProblem where a member's counts are not those of its answers."""
     if made.answers is None:
         return
@@ -138,12 +138,12 @@ def _bear_out(made: Baseline, folder: Path) -> None:
                     )
 
 
-def _member_from(value: Mapping[str, Any]) -> Member:
-    def counts(found: Mapping[str, Sequence[float]]) -> dict[str, Accuracy]:
-        return {shift: Accuracy(k, n) for shift, (k, n) in found.items()}
+def _member_from(value: Mapping[str, Any]) -> ModelResult:
+    def counts(stated: Mapping[str, Sequence[float]]) -> dict[str, Accuracy]:
+        return {shift: Accuracy(k, n) for shift, (k, n) in stated.items()}
 
     full = value["clean_full"]
-    return Member(
+    return ModelResult(
         value["model"],
         value["family"],
         counts(value["accuracies"]),
@@ -154,7 +154,7 @@ def _member_from(value: Mapping[str, Any]) -> Member:
 
 
 def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers | None:
-    found: dict[str, dict[str, PredictionMatrix]] = {"answers": {}, "clean": {}}
+    tables: dict[str, dict[str, PredictionMatrix]] = {"answers": {}, "clean": {}}
     for name, digest in digests.items():
         prefix, _, shift = name.partition("-")
         columns = read_npz(folder / f"{name}.npz", ("models", "ids", "target", "correct", "predicted"))
@@ -170,8 +170,8 @@ def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers |
             raise UsageProblem(
                 f"the digest of {folder}/{name}.npz does not match: it was edited; build the baseline again"
             )
-        found[prefix][shift] = table
-    return BaselineAnswers(found["answers"], found["clean"]) if found["answers"] else None
+        tables[prefix][shift] = table
+    return BaselineAnswers(tables["answers"], tables["clean"]) if tables["answers"] else None
 
 
 def user_folder() -> Path:
@@ -195,61 +195,32 @@ def folder_of(name: str) -> Path | None:
 
 def built_names() -> list[str]:
     """Names of the built baselines at hand, shipped ones first."""
-    found = [path.parent.name for root in (SHIPPED, user_folder()) for path in sorted(root.glob("*/baseline.json"))]
-    return list(dict.fromkeys(found))
+    names = [path.parent.name for root in (SHIPPED, user_folder()) for path in sorted(root.glob("*/baseline.json"))]
+    return list(dict.fromkeys(names))
 
 
-def read_specs(values: Sequence[str]) -> dict[str, str]:
-    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it."""
-    found: dict[str, str] = {}
-    for value in values:
-        if not value.startswith("@"):
-            found[value] = family_of(value)
-            continue
-        path = Path(value[1:])
-        if not path.is_file():
-            raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
-        family = None
-        for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
-            if line.startswith("# family:"):
-                family = line.removeprefix("# family:").strip() or None
-            elif line and not line.startswith("#"):
-                found[line] = family or family_of(line)
-    return found
+def from_records(
+    name: str,
+    records: Iterable[Stored],
+    families: Mapping[str, str],
+    note: str | None = None,
+    answers: bool = True,
+) -> Baseline:
+    """A baseline of evaluated models, in the order they come; a model without a family is its own.
 
+    answers  whether to read per-image answers too, of the shifts where every member has them
 
-def build_baseline(
-    name: str, models: Sequence[str], *, out: Path | None = None, **options: Any
-) -> tuple[Path, Baseline]:
-    """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
-
-    options are those of `effrob.evaluate`. Raises UsageProblem for a name that is taken, and for fewer than five models.
+    Of two runs that differ in the number of images alone, the fuller counts. Raises UsageProblem where a model was evaluated
+    on a shift in two other ways (two heads, two weights, two precisions), and where protocols differ.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in (*PUBLISHED, "measured"):
+    by_model: dict[str, list[Stored]] = {}
+    for stored in fullest(records):
+        by_model.setdefault(stored.record.asked.model, []).append(stored)
+    protocols = sorted({stored.record.asked.protocol for each in by_model.values() for stored in each})
+    if len(protocols) > 1:
         raise UsageProblem(
-            f"a baseline's name is lower-case letters, digits, dots and dashes, and not a shipped one; got {name!r}"
+            f"a baseline has one protocol; these records have {', '.join(protocols)}: evaluate them alike"
         )
-    folder = (out or user_folder()) / name
-    load.cache_clear()
-    if (folder / "baseline.json").exists():
-        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
-    families = read_specs(models)
-    if len(families) < FEWEST:
-        raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(families)} were named")
-    shifts = options.get("shifts")
-    if shifts and set(shifts) <= set(CLEAN_SETS):
-        raise UsageProblem(
-            f"a baseline wants a shifted set beside the clean one; only {', '.join(shifts)} was named: name more"
-        )
-    from effrob import evaluate
-
-    records = []
-    for row in evaluate(list(families), **options):
-        content = json.loads((Path(row.record) / "record.json").read_text(encoding="utf-8"))
-        records.append(Record(content, Path(row.record)))
-        families[str(content["asked"]["model"])] = families.get(str(content["model_asked"]), row.model)
-    made = from_records(name, records, families)
-    if not made.shifts:
-        raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
-    save(made, folder)
-    return folder, load(folder)
+    members = tuple(of_records(each, families.get(model)) for model, each in by_model.items())
+    kept = answers_of(members) if answers else None
+    return Baseline(name, members, protocols[0] if protocols else "effrob", "effrob", note, kept)

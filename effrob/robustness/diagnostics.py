@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
-from effrob.robustness.line import BaselineLine
+from effrob.robustness.line import BaselineLine, sampling_variance
 from effrob.robustness.scale import LINEAR, LOGIT, PROBIT, Scale
 
 Floats = NDArray[np.float64]
@@ -141,8 +141,6 @@ def deming_slope(line: BaselineLine) -> float:
 
     Test-set noise alone sets the ratio; scatter of models counts as vertical, where it belongs.
     """
-    from effrob.robustness.line import sampling_variance
-
     noise_x = float(sampling_variance(line.scale, line.tx, line.n_x).mean())
     noise_y = float(sampling_variance(line.scale, line.ty, line.n_y).mean()) + line.scatter**2
     dx, dy = line.tx - line.x_mean, line.ty - line.ty.mean()

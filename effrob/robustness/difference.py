@@ -18,9 +18,8 @@ from scipy.special import ndtri, stdtrit
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import PairedAccuracy, compare_correct
 from effrob.robustness.effective import Effective
-from effrob.robustness.equivalence import Equivalence, judge, margin_for
 from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.significance import p_of_zero
+from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, two_one_sided
 
 Bools = NDArray[np.bool_]
 NOTHING = "no difference shown"
@@ -162,7 +161,7 @@ class Difference:
 
     @functools.cached_property
     def equivalence(self) -> Equivalence:
-        return judge(self.interval, margin_for(self.first.fit))
+        return two_one_sided(self.interval, margin_for(self.first.fit))
 
     def as_json(self) -> dict[str, Any]:
         accuracy = self.accuracy

@@ -9,20 +9,19 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scipy.special import ndtri, stdtrit
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import MEANS
-from effrob.robustness.baseline import baseline as find_baseline
+from effrob.results.model_result import MEANS
+from effrob.robustness.catalogue import PUBLISHED, WIDER
+from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.line import BaselineLine
+from effrob.robustness.per_image.pairing import Pairing
 from effrob.robustness.scale import LOGIT
-from effrob.robustness.significance import p_of_zero
-
-if TYPE_CHECKING:
-    from effrob.robustness.pairing import Pairing
+from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, two_one_sided
 
 # A test whose noise alone exceeds the baseline's whole spread this many times cannot say that a model is ordinary.
 TOO_NOISY = 2.0
@@ -45,7 +44,7 @@ class Spread:
 class Effective:
     """Effective robustness of one model on one shift. Fractions; None where a number does not exist.
 
-    model  its name, where it may be one of the baseline's; `judging.judge` chooses the line such a model is set beside
+    model  its name, where it may be one of the baseline's; `lines.judge` chooses the line such a model is compared with
     """
 
     fit: RobustnessFit
@@ -157,18 +156,20 @@ class Effective:
     @functools.cached_property
     def wider(self) -> Effective | None:
         """Beside an extrapolated number, the same model on a published baseline that reaches so far; None where none does."""
-        if not self.extrapolated or self.fit.baseline.harness not in ("published:testbed", "published:timm"):
+        if not self.extrapolated or self.fit.baseline.harness not in {
+            f"published:{table}" for table in PUBLISHED.values()
+        }:
             return None
         assert self.clean is not None
-        for name in ("testbed-wide", "timm-in1k"):
+        for name in WIDER:
             chosen = find_baseline(name)
             if name == self.fit.baseline.name or any(
                 s not in chosen.shifts for s in MEANS.get(self.fit.shift, (self.fit.shift,))
             ):
                 continue
-            found = fit(self.fit.shift, chosen, self.fit.axis, self.fit.scale)
-            if not found.extrapolated(self.clean.value):
-                return Effective(found, self.clean, self.shift)
+            wider = fit(self.fit.shift, chosen, self.fit.axis, self.fit.scale)
+            if not wider.extrapolated(self.clean.value):
+                return Effective(wider, self.clean, self.shift)
         return None
 
     @functools.cached_property
@@ -205,27 +206,31 @@ class Effective:
         _, _, height = self.place
         return 1.959964 * self.spread.sampling * self.fit.scale.density(height)
 
+    def equivalence(self, margin: float | None = None) -> Equivalence:
+        """Whether the model is on the line within the margin; without a margin, the fixed one."""
+        return two_one_sided(self.interval, margin_for(self.fit) if margin is None else margin)
+
     @property
     def flags(self) -> list[str]:
         """What a reader must know beside the number, in fixed words."""
         if self.effective_robustness is None:
             return ["no-clean-accuracy" if self.clean is None else "no-shift-accuracy"]
-        found = []
+        flags = []
         if self.extrapolated:
-            found.append("extrapolated")
+            flags.append("extrapolated")
         if self.place is None or self.spread is None:
-            found.append("at-0-or-1")
+            flags.append("at-0-or-1")
         if self.too_noisy and self.spread is not None:
-            found.append("too-few-images")
+            flags.append("too-few-images")
         if self.noise_floor is not None and abs(self.effective_robustness) < self.noise_floor:
-            found.append("below-noise-floor")
+            flags.append("below-noise-floor")
         if self.fit.diagnostic:
-            found.append("diagnostic-only")
+            flags.append("diagnostic-only")
         if self.model is not None and (self.model in self.fit.left_out or self.fit.carried_by(self.model)):
-            found.append("in-baseline")
+            flags.append("in-baseline")
         if self.pairing is None:
-            found.append("conservative-interval")
-        return found
+            flags.append("conservative-interval")
+        return flags
 
     def as_json(self) -> dict[str, Any]:
         """The robustness fields of a row, strict JSON."""
@@ -272,10 +277,10 @@ def assess(
     pairing: Pairing | None = None,
     model: str | None = None,
 ) -> Effective:
-    """Set a model's counts beside this very line.
+    """Compare a model's counts with this very line.
 
     clean  on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
-    pairing  from `pairing.pairing`, where per-image answers of the model and of the baseline exist; without it the images
+    pairing  from `per_image.pairing`, where per-image answers of the model and of the baseline exist; without it the images
              count as not shared, which makes the intervals conservative, and `flags` says so
     model  its name: `flags` then says where the line was fitted through it
     """

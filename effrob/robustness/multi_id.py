@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
 from effrob.robustness.baseline import Baseline
+from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale
 
@@ -119,9 +120,7 @@ def multi_id(
     allow_collinear: bool = False,
 ) -> MultiFit:
     """Fit a baseline's `shift` on several of its sets; `imagenet` (or `full`) names the whole clean set."""
-    from effrob.robustness.baseline import baseline as find
-
-    chosen = find(baseline)
+    chosen = find_baseline(baseline)
     for name in (shift, *(s for s in clean_sets if s not in ("imagenet", "full"))):
         chosen.require(name)
     rows = []

@@ -6,37 +6,28 @@ share of them in which the verdict survives.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from effrob.errors import UsageProblem
-from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import AXES, Baseline, baseline_names, default_baseline, in_suite
-from effrob.robustness.baseline import baseline as find_baseline
-from effrob.robustness.compare import Subject, find_subjects, pairing_of
-from effrob.robustness.effective import Effective, assess
-from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.judging import line_without
+from effrob.results.model_result import AXES, ModelResult
+from effrob.results.select import DEFAULT_RESULTS, every_reading
+from effrob.robustness.baseline import Baseline, default_baseline, in_suite
+from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.catalogue import baseline_names
+from effrob.robustness.effective import Effective
+from effrob.robustness.fit import fit
+from effrob.robustness.lines import judge
 from effrob.robustness.scale import SCALES
 
 
-@dataclass(frozen=True)
-class Counts:
-    """One model under one prompt set: on the shift, on its class-matched clean view, on the whole clean set."""
-
-    shift: Accuracy
-    clean: Accuracy | None
-    clean_full: Accuracy | None
-
-
 @dataclass(frozen=True, eq=False)
-class Analysis:
-    """One choice and what came of it."""
+class AnalysisChoice:
+    """One choice of baseline, axis, scale and prompts, and the effective robustness it gives."""
 
     baseline: str
     axis: str
@@ -50,7 +41,7 @@ class Multiverse:
     """analyses in the order asked, each once; skipped: sentences for the choices that could not be made"""
 
     shift: str
-    analyses: tuple[Analysis, ...]
+    analyses: tuple[AnalysisChoice, ...]
     skipped: tuple[str, ...]
 
     @property
@@ -64,8 +55,8 @@ class Multiverse:
     @property
     def span(self) -> tuple[float, float]:
         """Smallest and largest effective robustness, fractions."""
-        found = [a.effective.effective_robustness for a in self.analyses]
-        known = [value for value in found if value is not None]
+        every = [a.effective.effective_robustness for a in self.analyses]
+        known = [value for value in every if value is not None]
         return min(known), max(known)
 
     @property
@@ -89,60 +80,61 @@ class Multiverse:
 
 def multiverse(
     shift: str,
-    counts: Mapping[str, Counts],
+    readings: Mapping[str, ModelResult],
     baselines: Sequence[str | Baseline] = ("testbed", "timm-in1k"),
     axes: Sequence[str] = AXES,
     scales: Sequence[str] = tuple(SCALES),
+    results: Path | None = None,
 ) -> Multiverse:
-    """Assess a model under every combination. counts: prompt set (or `native`) -> counts.
+    """Assess a model under every combination. readings: prompt set (or head, or published table) -> the model so read.
 
     Raises UsageProblem where no combination can be made; the reasons are in the sentence.
     """
-
-    def judged(line: RobustnessFit, prompts: str) -> Effective | None:
-        clean = counts[prompts].clean if line.axis == "clean" else counts[prompts].clean_full
-        return None if clean is None else assess(line, clean, counts[prompts].shift)
-
-    return _every(shift, tuple(counts), baselines, axes, scales, judged)
+    made: list[AnalysisChoice] = []
+    skipped: list[str] = []
+    for name, axis, scale in product(baselines, axes, scales):
+        chosen = find_baseline(name, results)
+        try:
+            line = fit(shift, chosen, axis, scale)
+        except UsageProblem as problem:
+            skipped.append(str(problem))
+            continue
+        for prompts, result in readings.items():
+            effective = judge(line, result)
+            if effective is None:
+                skipped.append(f"no {axis} clean accuracy is known with prompts {prompts}")
+            elif not any(_same(effective, before) for before in made if before.prompts == prompts):
+                made.append(AnalysisChoice(chosen.name, axis, scale, prompts, effective))
+    reasons = tuple(dict.fromkeys(skipped))
+    if not made:
+        raise UsageProblem(f"no analysis of {shift} can be made: {'; '.join(reasons) or 'nothing was asked'}")
+    return Multiverse(shift, tuple(made), reasons)
 
 
 def multiverse_of(
-    model: str, shifts: Sequence[str] = (), baselines: Sequence[str] = (), results: Path = Path("effrob-results")
+    model: str, shifts: Sequence[str] = (), baselines: Sequence[str] = (), results: Path = DEFAULT_RESULTS
 ) -> list[Multiverse]:
     """Every analysis of a model by name: all prompt sets and heads it was evaluated with, or its published rows.
 
     shifts     those named, else all of the suite that it and a baseline have
     baselines  those named, else every published and built one that has the shift
     """
-    read = dict(find_subjects(model, results))
-    known = list(dict.fromkeys(shift for subject in read.values() for shift in subject.member.accuracies))
+    read = every_reading(model, results)
+    known = list(dict.fromkeys(shift for result in read.values() for shift in result.accuracies))
     lacking = [shift for shift in shifts if shift not in known]
     if lacking or not known:
         raise UsageProblem(f"{model} has no accuracy on {', '.join(lacking) or 'any shift'}; known: {', '.join(known)}")
     names = [name for name in baseline_names() if name != "measured"]
-    found = []
+    made = []
     for shift in shifts or filter(in_suite, known):
         chosen = list(baselines) or [name for name in names if shift in find_baseline(name).shifts]
-        here = {prompts: subject for prompts, subject in read.items() if shift in subject.member.accuracies}
+        here = {prompts: result for prompts, result in read.items() if shift in result.accuracies}
         if chosen or shifts:
-            wanted = chosen or [default_baseline(shift)]
-            found.append(
-                _every(shift, tuple(here), wanted, AXES, tuple(SCALES), functools.partial(_stand, here), results)
-            )
-    return found
+            made.append(multiverse(shift, here, chosen or [default_baseline(shift)], results=results))
+    return made
 
 
-def _stand(subjects: Mapping[str, Subject], line: RobustnessFit, prompts: str) -> Effective | None:
-    subject = subjects[prompts]
-    point = subject.member.point(line.shift, line.axis)
-    if point is None:
-        return None
-    if subject.harness == "measured":
-        line = line_without(line, [subject.model])
-    return assess(line, *point, pairing_of(line, subject), subject.model)
-
-
-def _same(effective: Effective, before: Analysis) -> bool:
+def _same(effective: Effective, before: AnalysisChoice) -> bool:
     """Whether this is an analysis already made: on ImageNetV2 and -Sketch both axes are one, and count once."""
     one, other = effective.fit, before.effective.fit
     return (
@@ -152,33 +144,3 @@ def _same(effective: Effective, before: Analysis) -> bool:
         and [(line.slope, line.intercept) for line in one.segments]
         == [(line.slope, line.intercept) for line in other.segments]
     )
-
-
-def _every(
-    shift: str,
-    prompt_sets: Sequence[str],
-    baselines: Sequence[str | Baseline],
-    axes: Sequence[str],
-    scales: Sequence[str],
-    judged: Callable[[RobustnessFit, str], Effective | None],
-    results: Path | None = None,
-) -> Multiverse:
-    made: list[Analysis] = []
-    skipped: list[str] = []
-    for name, axis, scale in product(baselines, axes, scales):
-        chosen = find_baseline(name, results)
-        try:
-            line = fit(shift, chosen, axis, scale)
-        except UsageProblem as problem:
-            skipped.append(str(problem))
-            continue
-        for prompts in prompt_sets:
-            effective = judged(line, prompts)
-            if effective is None:
-                skipped.append(f"no {axis} clean accuracy is known with prompts {prompts}")
-            elif not any(_same(effective, before) for before in made if before.prompts == prompts):
-                made.append(Analysis(chosen.name, axis, scale, prompts, effective))
-    reasons = tuple(dict.fromkeys(skipped))
-    if not made:
-        raise UsageProblem(f"no analysis of {shift} can be made: {'; '.join(reasons) or 'nothing was asked'}")
-    return Multiverse(shift, tuple(made), reasons)

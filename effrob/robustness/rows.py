@@ -1,61 +1,18 @@
-"""A record beside a line: the row `effrob eval` prints. Numpy side: reads counts and kept answers, loads no torch."""
+"""The rows `effrob eval` prints: a record's counts and its effective robustness against a line."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
+from effrob.results.model_result import of_records
 from effrob.results.record import Counts
 from effrob.results.store import Stored
-from effrob.robustness.baseline import baseline, default_baseline
-from effrob.robustness.correction import adjust
 from effrob.robustness.effective import Effective
-from effrob.robustness.equivalence import equivalence
-from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.judging import judge
-
-FOUR = {
-    "imagenet": ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet"),
-    "pocket": ("pocket-v2", "pocket-r", "pocket-sketch", "pocket-object"),
-}
-
-
-@dataclass(frozen=True)
-class LineOptions:
-    """Which line a row is judged by: the three options every command shares. None as baseline: the suite's default."""
-
-    baseline: str | None = None
-    axis: str = "clean"
-    scale: str = "logit"
-
-    def baseline_for(self, shift: str) -> str:
-        """The baseline named, or `pocket` for the pocket sets and `testbed` for all others."""
-        return self.baseline or default_baseline(shift)
-
-
-class Fits:
-    """The fits one list of rows stands on, each made once. A `measured` baseline is that of the rows' own results folder."""
-
-    def __init__(self, line: LineOptions) -> None:
-        self.line = line
-        self._made: dict[tuple[str, Path | None], RobustnessFit | str] = {}
-
-    def at(self, shift: str, record: Path) -> RobustnessFit | str:
-        """The fit a shift's rows stand on, or a sentence why there is none. record: the folder of the one judged."""
-        name = self.line.baseline_for(shift)
-        results = record.absolute().parents[2] if name == "measured" else None
-        key = shift, results
-        if key not in self._made:
-            try:
-                self._made[key] = fit(shift, baseline(name, results), self.line.axis, self.line.scale)
-            except UsageProblem as problem:
-                self._made[key] = str(problem)
-        return self._made[key]
-
+from effrob.robustness.lines import LineOptions, Lines, judge
+from effrob.robustness.significance import adjust
 
 ROBUSTNESS = (
     "effective_robustness",
@@ -116,44 +73,41 @@ def _accuracy(counts: Counts | None) -> Accuracy | None:
     return None if counts is None or counts.n == 0 else Accuracy(counts.n_correct, counts.n)
 
 
-def robustness_of(stored: Stored, fits: Fits) -> tuple[Effective | None, str | None]:
-    """Where a record stands against a line; or None and a sentence why not.
-
-    A member of the baseline is judged without its own pull on the line, and images shared with a baseline that kept answers
-    narrow the intervals.
-    """
-    record, axis = stored.record, fits.line.axis
-    shift, clean = _accuracy(record.counts), _accuracy(record.clean if axis == "clean" else record.clean_full)
+def robustness_of(stored: Stored, lines: Lines) -> tuple[Effective | None, str | None]:
+    """Where a record's model is, against the line of its shift; or None and a sentence why there is no such place."""
+    record = stored.record
     if record.asked.clean_source is None and record.clean is None:
         return None, f"{record.asked.shift} is a clean set, or its clean set was not at hand"
-    if shift is None or clean is None:
+    result = of_records([stored])
+    if result.point(record.asked.shift, lines.options.axis) is None:
         return None, "no image of the clean set shows one of the shift's classes"
-    against = fits.at(record.asked.shift, stored.folder)
-    if isinstance(against, str):
-        return None, against
-    return judge(against, record.asked.model, clean, shift, stored.folder), None
+    line = lines.at(record.asked.shift)
+    return (None, line) if isinstance(line, str) else (judge(line, result), None)
 
 
-def rows_of(stored: Sequence[Stored], line: LineOptions) -> list[Row]:
-    """The rows of one command, in order, judged by a line; p-values are adjusted (Holm) for all of them."""
-    fits = Fits(line)
-    rows = [_row(one, fits) for one in stored]
+def rows_of(stored: Sequence[Stored], options: LineOptions) -> list[Row]:
+    """The rows of one command, in order; p-values are adjusted (Holm) for all of them.
+
+    A `measured` baseline is made of the results folder the first record lies in.
+    """
+    lines = Lines(options, stored[0].folder.absolute().parents[2] if stored else None)
+    rows = [_row(one, lines) for one in stored]
     adjusted = adjust([row.robustness["p_value"] for row in rows], "holm")
     return [replace(row, robustness={**row.robustness, "p_adjusted": p}) for row, p in zip(rows, adjusted)]
 
 
-def row_of(stored: Stored, line: LineOptions) -> Row:
+def row_of(stored: Stored, options: LineOptions) -> Row:
     """The row of one record, judged by a line."""
-    return rows_of([stored], line)[0]
+    return rows_of([stored], options)[0]
 
 
-def _row(stored: Stored, fits: Fits) -> Row:
-    record, asked, line = stored.record, stored.record.asked, fits.line
-    effective, why_not = robustness_of(stored, fits)
+def _row(stored: Stored, lines: Lines) -> Row:
+    record, asked, options = stored.record, stored.record.asked, lines.options
+    effective, why_not = robustness_of(stored, lines)
     robustness: dict[str, Any] = dict.fromkeys((*ROBUSTNESS, "p_value", "p_adjusted", "equivalence"))
-    robustness |= {"baseline": line.baseline_for(asked.shift), "axis": line.axis, "scale": line.scale}
+    robustness |= {"baseline": options.baseline_for(asked.shift), "axis": options.axis, "scale": options.scale}
     if effective is not None:
-        robustness |= effective.as_json() | equivalence(effective).as_json() | {"p_value": effective.p_value}
+        robustness |= effective.as_json() | effective.equivalence().as_json() | {"p_value": effective.p_value}
     counts = record.counts
     accuracy = Accuracy(counts.n_correct, counts.n)
     thousand = counts.n_correct_1000way

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from effrob.robustness.compare import Subject, difference
+from effrob.results.model_result import ModelResult
+from effrob.robustness.compare import difference
 from effrob.robustness.difference import Difference
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit
-from effrob.studies.standing import ArmResult, stand
+from effrob.studies.arms import ArmResult, arm_result
 from effrob.studies.study import Contrast, Study
 
 Floats = NDArray[np.float64]
@@ -101,38 +102,40 @@ class Reckoned:
     """A contrast on one line: its estimate, or why there is none, and the models that took part."""
 
     estimate: Estimate | None
-    standings: tuple[ArmResult, ...]
+    members: tuple[ArmResult, ...]
     missing: tuple[str, ...]
     paired: bool = False
     spread_over: str | None = None
 
     @property
     def extrapolated(self) -> bool:
-        return any(standing.effective.extrapolated for standing in self.standings)
+        return any(member.effective.extrapolated for member in self.members)
 
 
-def reckon(study: Study, contrast: Contrast, line: RobustnessFit, found: dict[str, tuple[Subject, ...]]) -> Reckoned:
+def reckon(
+    study: Study, contrast: Contrast, line: RobustnessFit, results: dict[str, tuple[ModelResult, ...]]
+) -> Reckoned:
     """The size of a contrast on a line. Arms that lack the shift are left out of trends and lines, and named."""
     arms = [study.arm(name) for name in contrast.arms]
-    groups = [[s for subject in found[arm.name] if (s := stand(line, arm, subject)) is not None] for arm in arms]
+    groups = [[s for result in results[arm.name] if (s := arm_result(line, arm, result)) is not None] for arm in arms]
     groups = [[s for s in group if s.effective.place is not None] for group in groups]
     missing = tuple(arm.name for arm, group in zip(arms, groups) if not group)
-    standings = tuple(standing for group in groups for standing in group)
+    members = tuple(member for group in groups for member in group)
     if contrast.kind == "pair" and not missing:
         return _pair(line, groups[0], groups[1])
-    if contrast.kind == "trend" and len(standings) >= 3:
+    if contrast.kind == "trend" and len(members) >= 3:
         present = [group for group in groups if group]
-        return Reckoned(_trend(line, present), standings, missing, spread_over="departures from the trend")
-    if contrast.kind == "line" and standings:
-        return _against_line(line, standings, missing)
-    return Reckoned(None, standings, missing)
+        return Reckoned(_trend(line, present), members, missing, spread_over="departures from the trend")
+    if contrast.kind == "line" and members:
+        return _against_line(line, members, missing)
+    return Reckoned(None, members, missing)
 
 
 def _pair(line: RobustnessFit, first: list[ArmResult], second: list[ArmResult]) -> Reckoned:
-    standings = (*first, *second)
+    members = (*first, *second)
     if len(first) == len(second) == 1:
-        made: Difference | None = difference(line, first[0].subject, second[0].subject)
-        return Reckoned(made, standings, (), paired=made is not None and made.paired)
+        made: Difference | None = difference(line, first[0].result, second[0].result)
+        return Reckoned(made, members, (), paired=made is not None and made.paired)
     a, b = _values(first), _values(second)
     weights = np.concatenate([np.full(len(a), 1 / len(a)), np.full(len(b), -1 / len(b))])
     paired = len(a) == len(b)
@@ -146,51 +149,51 @@ def _pair(line: RobustnessFit, first: list[ArmResult], second: list[ArmResult]) 
         scatter = math.sqrt(sum(parts))
         below = sum(p * p / (len(v) - 1) for p, v in zip(parts, (a, b)))
         freedom = max(1, math.floor(sum(parts) ** 2 / below)) if below > 0 else min(len(a), len(b)) - 1
-    made_sum = _sum(line, list(standings), weights, scatter, freedom)
-    return Reckoned(made_sum, standings, (), paired=paired, spread_over="replicates")
+    made_sum = _sum(line, list(members), weights, scatter, freedom)
+    return Reckoned(made_sum, members, (), paired=paired, spread_over="replicates")
 
 
 def _trend(line: RobustnessFit, groups: list[list[ArmResult]]) -> WeightedSum:
     """Change of effective robustness from the smallest amount to the largest along the least-squares line in its logarithm."""
-    standings = [standing for group in groups for standing in group]
-    sizes = np.log2([float(s.arm.amount or 1) for s in standings])
+    members = [member for group in groups for member in group]
+    sizes = np.log2([float(s.arm.amount or 1) for s in members])
     away = sizes - sizes.mean()
     weights = away / float(away @ away) * float(np.ptp(sizes))
-    values = _values(standings)
+    values = _values(members)
     residuals = values - values.mean() - away * float(away @ values) / float(away @ away)
     freedom = len(values) - 2
     scatter = math.sqrt(float(residuals @ residuals) / freedom * float(weights @ weights))
-    return _sum(line, standings, weights, scatter, freedom)
+    return _sum(line, members, weights, scatter, freedom)
 
 
-def _against_line(line: RobustnessFit, standings: tuple[ArmResult, ...], missing: tuple[str, ...]) -> Reckoned:
+def _against_line(line: RobustnessFit, members: tuple[ArmResult, ...], missing: tuple[str, ...]) -> Reckoned:
     """The mean distance from the line, each lineage weighing the same; its scatter is that between lineages."""
-    if len(standings) == 1:
-        return Reckoned(OnLine(standings[0].effective), standings, missing)
-    names = [s.arm.lineage or s.arm.name for s in standings]
+    if len(members) == 1:
+        return Reckoned(OnLine(members[0].effective), members, missing)
+    names = [s.arm.lineage or s.arm.name for s in members]
     kinds = list(dict.fromkeys(names))
     if len(kinds) == 1:  # replicates of one thing
-        kinds = names = [s.subject.model for s in standings]
-    values = _values(standings)
+        kinds = names = [s.result.model for s in members]
+    values = _values(members)
     means = np.array([values[[n == kind for n in names]].mean() for kind in kinds])
     weights = np.array([1 / len(kinds) / names.count(name) for name in names])
     scatter, freedom = float(means.std(ddof=1)) / math.sqrt(len(means)), len(means) - 1
-    over = "replicates" if names[0] == standings[0].subject.model else "lineages"
-    return Reckoned(_sum(line, list(standings), weights, scatter, freedom), standings, missing, spread_over=over)
+    over = "replicates" if names[0] == members[0].result.model else "lineages"
+    return Reckoned(_sum(line, list(members), weights, scatter, freedom), members, missing, spread_over=over)
 
 
-def _values(standings: Sequence[ArmResult]) -> Floats:
-    return np.array([s.effective.effective_robustness for s in standings], dtype=np.float64)
+def _values(members: Sequence[ArmResult]) -> Floats:
+    return np.array([s.effective.effective_robustness for s in members], dtype=np.float64)
 
 
-def _sum(line: RobustnessFit, standings: list[ArmResult], weights: Floats, scatter: float, freedom: int) -> WeightedSum:
+def _sum(line: RobustnessFit, members: list[ArmResult], weights: Floats, scatter: float, freedom: int) -> WeightedSum:
     """Adds the line's uncertainty, by models or by families, the larger: level and slope move every arm on it together."""
     variance = 0.0
     for segment in line.segments:
         level = slope = steeper = 0.0
-        for weight, standing in zip(weights.tolist(), standings):
-            assert standing.effective.place is not None
-            own, tx, height = standing.effective.place
+        for weight, member in zip(weights.tolist(), members):
+            assert member.effective.place is not None
+            own, tx, height = member.effective.place
             if own is segment:
                 density = weight * line.scale.density(height)
                 level += density
@@ -198,5 +201,5 @@ def _sum(line: RobustnessFit, standings: list[ArmResult], weights: Floats, scatt
                 steeper += density * tx
         by_model = segment.residual_std**2 * (level**2 / segment.n + slope**2 / segment.sxx)
         variance += max(by_model, segment.combination_by_family(level, steeper) ** 2)
-    value = float(weights @ _values(standings))
+    value = float(weights @ _values(members))
     return WeightedSum(value, scatter, freedom, math.sqrt(variance), min(s.n for s in line.segments) - 2)

@@ -12,15 +12,13 @@ from typing import Any
 from effrob.errors import UsageProblem
 from effrob.files import whole_file
 from effrob.leaderboard.figure import FORMATS, PAGE, STYLE
-from effrob.leaderboard.render import SHORT
+from effrob.leaderboard.formatting import title
+from effrob.studies.arms import WIDER
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
-from effrob.studies.standing import WIDER
-from effrob.studies.study import MEAN
 
 ROW = 0.17  # inches an arm or a contrast takes
 COLOURS = {MOVES: "#D55E00", EQUIVALENT: "#0072B2", UNKNOWN: "#6b7280"}  # Okabe and Ito's; the marker says the same
 MARKERS = {MOVES: "D", EQUIVALENT: "s", UNKNOWN: "o"}
-TITLES = {**SHORT, MEAN: "mean of four"}
 
 
 def draw(found: Finding, out: Path) -> None:
@@ -44,7 +42,7 @@ def draw(found: Finding, out: Path) -> None:
         figure = Figure(figsize=(max(size[0], PAGE), size[1]), layout="constrained")
         axes = figure.subplots(len(heights), len(shifts), squeeze=False, height_ratios=heights, sharey="row")
         for column, shift in enumerate(shifts):
-            _arms(axes[0, column], found.cells[shift], models, TITLES.get(shift, shift))
+            _arms(axes[0, column], found.cells[shift], models, title(shift))
             if contrasts:
                 _contrasts(axes[1, column], found.at(shift), contrasts)
         labels = [arm if len({m for a, m in models if a == arm}) == 1 else f"{arm}: {model}" for arm, model in models]
@@ -76,7 +74,7 @@ def _frame(axis: Any, x_label: str) -> None:
     axis.set_xlabel(x_label)
 
 
-def _arms(axis: Any, cells: Sequence[dict[str, Any]], models: Sequence[tuple[str, str]], title: str) -> None:
+def _arms(axis: Any, cells: Sequence[dict[str, Any]], models: Sequence[tuple[str, str]], heading: str) -> None:
     for cell in cells:
         row, x = models.index((cell["arm"], cell["model"])), 100 * cell["effective_robustness"]
         for ends, width in ((cell["effective_robustness_pi95"], 0.6), (cell["effective_robustness_ci95"], 1.8)):
@@ -88,7 +86,7 @@ def _arms(axis: Any, cells: Sequence[dict[str, Any]], models: Sequence[tuple[str
             x = 100 * each["effective_robustness"]
             axis.plot([x], [row], marker="x", markersize=3.5, color="black", zorder=4)
     lines = {f"{cell['baseline']}, {cell['axis']}" for cell in cells}
-    axis.set_title(title)
+    axis.set_title(heading)
     _frame(axis, f"points above the line of\n{'; '.join(sorted(lines))}")
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effrob.leaderboard.table import DIAGNOSTIC
-from effrob.robustness.compare import Subject
-from effrob.robustness.correction import adjust
-from effrob.robustness.equivalence import SHARE, judge, margin_for
+from effrob.results.model_result import ModelResult, suite_of
+from effrob.results.select import DEFAULT_RESULTS
 from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.significance import SHARE, adjust, margin_for, two_one_sided
+from effrob.studies.arms import WIDER, StudyLines, arm_result, cell, results_of
 from effrob.studies.estimate import Reckoned, reckon
-from effrob.studies.standing import WIDER, Lines, cell, stand, subjects
 from effrob.studies.study import MEAN, Contrast, Study
 
 ALPHA = 0.05
@@ -63,7 +62,7 @@ class Answer:
         found = self.reckoned.estimate
         if found is None or found.value is None:
             return UNKNOWN
-        if judge(found.interval, self.margin).equivalent:
+        if two_one_sided(found.interval, self.margin).equivalent:
             return EQUIVALENT
         p = found.p_value if self.p_adjusted is None else self.p_adjusted
         return MOVES if found.in_kind and p is not None and p < ALPHA else UNKNOWN
@@ -81,7 +80,7 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         found, tost = self.reckoned.estimate, None
         if found is not None:
-            tost = judge(found.interval, self.margin)
+            tost = two_one_sided(found.interval, self.margin)
         ends = None if found is None else found.interval()
         return {
             "contrast": self.contrast.name,
@@ -98,7 +97,7 @@ class Answer:
             "smallest_margin": None if tost is None else tost.smallest_margin,
             "paired": self.reckoned.paired,
             "spread_over": self.reckoned.spread_over,
-            "models": [s.subject.model for s in self.reckoned.standings],
+            "models": [s.result.model for s in self.reckoned.members],
             "missing": list(self.reckoned.missing),
             "extrapolated": self.extrapolated,
             "verdict": self.verdict,
@@ -179,28 +178,34 @@ class Finding:
         }
 
 
-def run(study: Study, results: Path = Path("effrob-results")) -> Finding:
-    """Answer a study from the published tables and the records below `results`; a second, and no torch."""
-    found = subjects(study, results)
-    lines = Lines(study, found, results)
+def run(study: Study, folder: Path = DEFAULT_RESULTS) -> Finding:
+    """Answer a study from the published tables and the records below `folder`; a second, and no torch."""
+    results = results_of(study, folder)
+    lines = StudyLines(study, results, folder)
     lines.check()
     every = (*study.shifts, *study.means)
-    cells = {shift: _cells(study, lines, found, shift) for shift in every}
-    asked = [(contrast, shift) for contrast in study.contrasts for shift in every if shift not in DIAGNOSTIC.values()]
-    answers = [answer for each in asked if (answer := _answer(study, *each, lines, found)) is not None]
+    cells = {shift: _cells(study, lines, results, shift) for shift in every}
+    asked = [(contrast, shift) for contrast in study.contrasts for shift in every if not _diagnostic(shift)]
+    answers = [answer for each in asked if (answer := _answer(study, *each, lines, results)) is not None]
     final = [
         replace(a, p_adjusted=p, wide=None if a.wide is None else replace(a.wide, p_adjusted=q))
         for a, p, q in zip(answers, _holm(answers), _holm([a.wide for a in answers]))
     ]
-    return Finding(study, tuple(final), cells, tuple(_notices(study, lines, found, cells, final)))
+    return Finding(study, tuple(final), cells, tuple(_notices(study, lines, results, cells, final)))
+
+
+def _diagnostic(shift: str) -> bool:
+    return shift in suite_of(shift).diagnostic
 
 
 def _holm(answers: Sequence[Answer | None]) -> list[float | None]:
     return adjust([a.reckoned.estimate.p_value if a and a.reckoned.estimate else None for a in answers], "holm")
 
 
-def _cells(study: Study, lines: Lines, found: dict[str, tuple[Subject, ...]], shift: str) -> tuple[dict[str, Any], ...]:
-    made = [cell(lines, arm, subject, shift) for arm in study.arms for subject in found[arm.name]]
+def _cells(
+    study: Study, lines: StudyLines, results: dict[str, tuple[ModelResult, ...]], shift: str
+) -> tuple[dict[str, Any], ...]:
+    made = [cell(lines, arm, result, shift) for arm in study.arms for result in results[arm.name]]
     return tuple(each for each in made if each is not None)
 
 
@@ -208,16 +213,16 @@ def _answer(
     study: Study,
     contrast: Contrast,
     shift: str,
-    lines: Lines,
-    found: dict[str, tuple[Subject, ...]],
+    lines: StudyLines,
+    results: dict[str, tuple[ModelResult, ...]],
     wider: str | None = None,
 ) -> Answer | None:
     name = wider or lines.name(shift)
     line = lines.at(shift, name, own=True)
     if line is None:
         return None
-    reckoned = reckon(study, contrast, line, found)
-    reference = _reference(study, line, found)
+    reckoned = reckon(study, contrast, line, results)
+    reference = _reference(study, line, results)
     margin = study.margin_points
     if margin is None and reference is not None:
         margin = study.margin_share * reference
@@ -225,25 +230,25 @@ def _answer(
     share = None if found_size is None or not reference else found_size / reference
     wide = None
     if wider is None and reckoned.extrapolated and name in WIDER:
-        wide = _answer(study, contrast, shift, lines, found, WIDER[name])
+        wide = _answer(study, contrast, shift, lines, results, WIDER[name])
     return Answer(contrast, shift, line.baseline.name, line.axis, reckoned, margin, share, wide)
 
 
-def _reference(study: Study, line: RobustnessFit, found: dict[str, tuple[Subject, ...]]) -> float | None:
+def _reference(study: Study, line: RobustnessFit, results: dict[str, tuple[ModelResult, ...]]) -> float | None:
     """Effective robustness a margin is a share of: the mean of the study's own arm, or OpenAI ViT-B/32's; a magnitude."""
     if study.margin_arm is None:
         tenth = margin_for(line)
         return None if tenth is None else tenth / SHARE
     arm = study.arm(study.margin_arm)
-    stood = [s for subject in found[arm.name] if (s := stand(line, arm, subject)) is not None]
+    stood = [s for result in results[arm.name] if (s := arm_result(line, arm, result)) is not None]
     values = [v for s in stood if (v := s.effective.effective_robustness) is not None]
     return abs(sum(values) / len(values)) if values else None
 
 
 def _notices(
     study: Study,
-    lines: Lines,
-    found: Mapping[str, tuple[Subject, ...]],
+    lines: StudyLines,
+    results: Mapping[str, tuple[ModelResult, ...]],
     cells: Mapping[str, Sequence[dict[str, Any]]],
     answers: Sequence[Answer],
 ) -> list[str]:
@@ -251,8 +256,8 @@ def _notices(
     if not study.arms:
         return ["no published model is an arm of this study"]
     said = [f"{c.name}: confounded: {c.confounded}" for c in study.contrasts if c.confounded]
-    every = [subject for each in found.values() for subject in each]
-    kinds = sorted({f"{subject.harness} ({subject.protocol})" for subject in every})
+    every = [result for each in results.values() for result in each]
+    kinds = sorted({f"{result.source} ({result.protocol})" for result in every})
     if len(kinds) > 1:
         said.append(
             f"arms come from different harnesses, {' and '.join(kinds)}: the same weights differ by up to a point between them"
@@ -271,12 +276,12 @@ def _notices(
         lacking = [arm.name for arm in study.arms if not any(c["arm"] == arm.name for c in cells[shift])]
         if lacking:
             said.append(f"{shift}: not measured there, or without a clean accuracy: {', '.join(lacking)}")
-    beyond = [s.arm.name for a in answers for s in a.reckoned.standings if s.effective.extrapolated]
+    beyond = [s.arm.name for a in answers for s in a.reckoned.members if s.effective.extrapolated]
     if beyond:
         said.append(
             f"clean accuracy outside the baseline's range: {', '.join(dict.fromkeys(beyond))}; a verdict stands only where "
             "the wider baseline gives it too"
         )
-    if set(study.shifts) & set(DIAGNOSTIC.values()):
+    if any(map(_diagnostic, study.shifts)):
         said.append("the -A set was filtered against one network: its figures are shown and enter no verdict")
     return said

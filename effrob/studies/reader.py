@@ -1,6 +1,6 @@
 """Reader: a study file, checked key by key and name by name; whatever is wrong is said in a sentence with its line.
 
-Knows the form of a study and nothing of its content: no accuracy, no baseline's members, no published table.
+Only the form is checked here: models, tables and baselines are looked up when the study is run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from effrob.errors import UsageProblem, suggest
-from effrob.robustness.baseline import AXES
-from effrob.studies.study import Arm, Contrast, Place, Study
+from effrob.results.model_result import AXES
+from effrob.studies.study import Arm, Contrast, Study, TomlLocation
 
 SHIPPED = Path(str(files("effrob.studies"))) / "data"
 CAUSES = ("i", "ii", "iii", "iv", "v")
@@ -25,7 +25,11 @@ FEWEST = {"pair": 2, "trend": 3, "line": 1}  # arms a contrast of each kind has 
 DEEP = 20  # brackets inside brackets; a study has three
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STRINGS = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-NOT_WRITTEN = {Study: {"arms", "contrasts", "place"}, Arm: {"place"}, Contrast: set[str]()}  # fields that are no keys
+NOT_WRITTEN = {
+    Study: {"arms", "contrasts", "location"},
+    Arm: {"location"},
+    Contrast: set[str](),
+}  # fields that are no keys
 
 
 def shipped() -> dict[str, Path]:
@@ -87,13 +91,13 @@ class _Reader:
     text: str
     where: str
 
-    def place(self, table: str = "", index: int = 0) -> Place:
+    def location(self, table: str = "", index: int = 0) -> TomlLocation:
         line, keys = lines_of(self.text, table, index)
-        return Place(self.where, line, keys)
+        return TomlLocation(self.where, line, keys)
 
     def wrong(self, said: str, table: str = "", index: int = 0, key: str = "") -> NoReturn:
-        place = self.place(table, index)
-        raise UsageProblem(f"{self.where} line {place.keys.get(key, place.line)}: {said}")
+        location = self.location(table, index)
+        raise UsageProblem(f"{self.where} line {location.keys.get(key, location.line)}: {said}")
 
     def study(self, found: dict[str, Any], name: str) -> Study:
         for key in ("arms", "contrasts"):
@@ -110,7 +114,7 @@ class _Reader:
             if each in titles[:i]:
                 self.wrong(f"a second contrast is named {each!r}; give each a name of its own", "contrast", i, "name")
         known = self._checked(Study, {"name": name, **found}, "", 0)
-        study = Study(**known, arms=arms, contrasts=contrasts, place=self.place())
+        study = Study(**known, arms=arms, contrasts=contrasts, location=self.location())
         self._check(study, names, titles)
         return study
 
@@ -150,7 +154,7 @@ class _Reader:
             if plain := _misfit("str", model):
                 self.wrong(f"model must be {plain}; got {_shown(model)}", "arm", index, "model")
             table["models"] = [model]
-        made = Arm(**self._checked(Arm, table, "arm", index), place=self.place("arm", index))
+        made = Arm(**self._checked(Arm, table, "arm", index), location=self.location("arm", index))
         if not made.models or len(set(made.models)) < len(made.models):
             self.wrong(f"the models of arm {made.name!r} are one or more names, each once", "arm", index, "models")
         if made.amount is not None and not (made.amount > 0 and math.isfinite(made.amount)):

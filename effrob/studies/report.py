@@ -1,6 +1,6 @@
 """Report: a finding as text for a terminal, shift by shift, with the line of every number named.
 
-Percent and points here only; `Finding.as_json` keeps fractions. Knows how to say things, not how they are worked out.
+Percent and points here only; `Finding.as_json` keeps fractions.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from effrob.leaderboard.formatting import columns, interval, p_text, percent, points
 from effrob.studies.finding import Answer, Finding
 
 WIDTH = 118
@@ -18,16 +19,6 @@ READING = (
     "`beside` is the same arm on other lines."
 )
 HEADINGS = ("arm", "model", "line: baseline, axis", "clean", "accuracy", "eff. robustness [95 %] | 95 % |", "beside")
-
-
-def points(value: float | None, digits: int = 2) -> str:
-    """A fraction as signed points; `-` where there is none."""
-    return "-" if value is None else f"{round(100 * value, digits) + 0.0:+.{digits}f}"
-
-
-def between(ends: Sequence[float] | None, digits: int = 2) -> str:
-    """`[low, high]` in points, or nothing."""
-    return "" if ends is None else f"[{points(ends[0], digits)}, {points(ends[1], digits)}]"
 
 
 def report(found: Finding) -> str:
@@ -68,9 +59,7 @@ def _wrap(text: str, first: str = "") -> list[str]:
 def _shift(shift: str, cells: Sequence[dict[str, Any]], answers: Iterable[Answer]) -> list[str]:
     if not cells:
         return []
-    rows = [HEADINGS, *map(_row, cells)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    table = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    table = columns([HEADINGS, *map(_row, cells)])
     return [
         "",
         shift,
@@ -83,21 +72,17 @@ def _row(cell: dict[str, Any]) -> tuple[str, ...]:
     def height(each: dict[str, Any]) -> str:
         return points(each["effective_robustness"]) + ("*" if each["extrapolated"] else "")
 
-    ends = between(cell["effective_robustness_ci95"], 1)
-    wide = between(cell["effective_robustness_pi95"], 1).strip("[]")
+    ends = interval(cell["effective_robustness_ci95"], True)
+    wide = interval(cell["effective_robustness_pi95"], True).strip("[]")
     return (
         cell["arm"],
         cell["model"],
         line_name(cell),
-        _percent(cell["clean_accuracy"]),
-        _percent(cell["accuracy"]),
+        percent(cell["clean_accuracy"]),
+        percent(cell["accuracy"]),
         f"{height(cell)} {ends} | {wide or '-'} |",
         "; ".join(f"{line_name(each)} {height(each)}" for each in cell["beside"]),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def line_name(cell: dict[str, Any]) -> str:
@@ -121,9 +106,9 @@ def _judged(answer: Answer) -> str:
         missing = ", ".join(answer.reckoned.missing)
         return f"no arm to compare with (not measured here: {missing})" if missing else "too few arms to compare"
     p = answer.p_adjusted if answer.p_adjusted is not None else found.p_value
-    margin = "no margin" if answer.margin is None else f"margin ±{100 * answer.margin:.2f}"
+    margin = "no margin" if answer.margin is None else f"margin ±{percent(answer.margin)}"
     how = ", paired" if answer.reckoned.paired else ""
     return (
-        f"{points(found.value)} {between(found.interval())}{how}, p {max(p or 0.0, 1e-300):.2g} (Holm), {margin}, "
+        f"{points(found.value)} {interval(found.interval(), True, 2)}{how}, p {p_text(p or 0.0)} (Holm), {margin}, "
         f"line of {answer.baseline}, {answer.axis}: {answer.alone}"
     )

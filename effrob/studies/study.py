@@ -1,7 +1,6 @@
 """Study: a question put to effective robustness, as data: its arms, its contrasts, its margin, and what it cannot decide.
 
-A study is a TOML file, which `reader` checks. Each object remembers where it was written, so that whatever turns out wrong
-later is said with its line. Knows no accuracy and no fit.
+A study is a TOML file, which `reader` checks. Each object keeps where it was written, so that a later error names its line.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from effrob.errors import UsageProblem
-from effrob.robustness.baseline import MEANS, SUITE
+from effrob.results.model_result import MEANS
+from shifts.suites import suite
 
 MEAN = "mean-of-four"
 
 
 @dataclass(frozen=True)
-class Place:
+class TomlLocation:
     """Where a table was written: its file's name, its own line and those of its keys; empty for what code made."""
 
     file: str = ""
@@ -52,7 +52,7 @@ class Arm:
     amount: float | None = None
     lineage: str | None = None
     note: str | None = None
-    place: Place = field(default_factory=Place, repr=False, compare=False)
+    location: TomlLocation = field(default_factory=TomlLocation, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ class Study:
     baseline: str | None = None
     axis: str = "clean"
     beside: tuple[str, ...] = ()
-    shifts: tuple[str, ...] = SUITE
+    shifts: tuple[str, ...] = suite("imagenet").shifts
     margin_share: float = 0.1
     margin_points: float | None = None
     margin_arm: str | None = None
     headline: str | None = None
     arms: tuple[Arm, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
-    place: Place = field(default_factory=Place, repr=False, compare=False)
+    location: TomlLocation = field(default_factory=TomlLocation, repr=False, compare=False)
 
     def arm(self, name: str) -> Arm:
         """The arm of a name."""

@@ -17,13 +17,13 @@ from typing import Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.files import whole_file
+from effrob.leaderboard.formatting import interval, points, title
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
 from effrob.studies.reader import CAUSES, shipped
-from effrob.studies.report import WIDTH, between, points
+from effrob.studies.report import WIDTH
 from effrob.studies.study import MEAN
 
 BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
-SHORT = {"imagenet-v2": "V2", "imagenet-r": "R", "imagenet-sketch": "Sketch", "objectnet": "ObjectNet"}
 POCKET = (
     "The pocket run trains small networks on twenty drawn classes, several seeds an arm, arms made to differ in one factor; "
     "its report says where they cannot. It measures them with the same instrument, so it can show whether a factor is able to "
@@ -71,7 +71,7 @@ class Reported:
     def text(self) -> str:
         """Effect, interval, seeds and verdict in a few words."""
         if self.scale_of_effect == "points":
-            size = f"{points(self.effect, 1)} {between(self.ci95, 1)}"
+            size = f"{points(self.effect, 1)} {interval(self.ci95, True)}"
         else:
             size = "{:+.2f} [{:+.2f}, {:+.2f}] logits".format(self.effect, *self.ci95)
         beyond = ", beyond the range of the line's models" if self.extrapolated else ""
@@ -215,14 +215,14 @@ def _effect(each: Ranked) -> str:
         wide = each.effect.wide
         return _sized(each.effect) + ("" if wide is None else f"; {_sized(wide)}")
     answers = [a for a in each.found.of(each.found.study.headline or "") if a.size is not None]
-    sizes = ", ".join(f"{SHORT.get(a.shift, a.shift)} {points(a.size, 1)}" for a in answers)
+    sizes = ", ".join(f"{title(a.shift)} {points(a.size, 1)}" for a in answers)
     return f"{sizes} ({answers[0].baseline}, {answers[0].axis})" if answers else "-"
 
 
 def _sized(answer: Answer) -> str:
     found = answer.reckoned.estimate
     ends = None if found is None else found.interval()
-    return f"{points(answer.size, 1)} {between(ends, 1)} ({answer.baseline}, {answer.axis})"
+    return f"{points(answer.size, 1)} {interval(ends, True)} ({answer.baseline}, {answer.axis})"
 
 
 def put_into(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from effrob.robustness.correction import adjust
+from effrob.robustness.significance import adjust
 from recipes.five_causes.standings import MEAN, SHIFTS, Board, Floats, Read
 
 MARGIN = 0.2  # logits on the mean of the four: five points at an accuracy of one half; fixed before the runs

@@ -6,7 +6,6 @@ fewer pictures and reach further down. Reads effrob's rows and counts; trains no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from effrob.results.store import read
 from effrob.robustness.baseline import Baseline
-from effrob.robustness.baseline import baseline as find_baseline
+from effrob.robustness.built import from_records
+from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.records import Record, from_records
-from effrob.robustness.rows import FOUR
 from model_zoo.sources.from_pocket import cards
 from recipes.five_causes.evaluation import Measured
 from recipes.five_causes.grid import Grid
+from shifts.suites import suite
 
 Floats = NDArray[np.float64]
-SHIFTS = FOUR["pocket"]
+SHIFTS = suite("pocket").ranked
 MEAN = "mean-of-four"
 
 
@@ -89,7 +89,7 @@ def wide_baseline(grid: Grid, measured: Iterable[Measured]) -> Baseline:
     """`pocket` and the grid's members, each in its network's family."""
     shipped = find_baseline("pocket")
     names = {member.name: str(cards()[member.network]["family"]) for member in grid.members}
-    own = from_records("members", [_record(m) for m in measured if m.name in names], names, answers=False)
+    own = from_records("members", [read(Path(m.row.record)) for m in measured if m.name in names], names, answers=False)
     note = "the shipped pocket classifiers, and the same networks trained on fewer pictures"
     return Baseline("pocket-wide", (*shipped.members, *own.members), shipped.protocol, shipped.harness, note)
 
@@ -113,8 +113,3 @@ def board(grid: Grid, measured: Sequence[Measured], baseline: Baseline | str) ->
             line.extrapolated(clean),
         )
     return Board(lines, cells, grid.seeds)
-
-
-def _record(m: Measured) -> Record:
-    folder = Path(m.row.record)
-    return Record(json.loads((folder / "record.json").read_text(encoding="utf-8")), folder)

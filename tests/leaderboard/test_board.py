@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from effrob.leaderboard.board import Board
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json, json_text
-from effrob.leaderboard.table import Board
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 GOLDEN = {  # points; testbed baseline, class-matched axis, logit: imagenet-testbed's vit_b_32_clip_zeroshot
     "imagenet-v2": 5.63,
@@ -83,17 +83,17 @@ def test_imagenet_a_moves_no_rank_and_no_mean(everything: Board) -> None:
 
 def test_ranks_count_comparable_rows_and_intervals_leave_ranks_open(everything: Board) -> None:
     for group, rows in everything.groups.items():
-        standings = [everything.standing(row) for row in rows]
+        ranges = [everything.rank_range(row) for row in rows]
         if group.reach == "unranked":
-            assert {standing.rank for standing in standings} == {None}
+            assert {ranks.rank for ranks in ranges} == {None}
             continue
-        assert standings[0].rank == 1
+        assert ranges[0].rank == 1
         assert {row.axis for row in rows} == {group.axis}
-        for standing in standings:
-            assert standing.best and standing.rank and standing.worst
-            assert 1 <= standing.best <= standing.rank <= standing.worst <= len(rows)
+        for ranks in ranges:
+            assert ranks.best and ranks.rank and ranks.worst
+            assert 1 <= ranks.best <= ranks.rank <= ranks.worst <= len(rows)
     clip = [row for row in everything.rows if row.model == "vit_b_32_clip_zeroshot"]
-    assert everything.standing(clip[0]).rank == 1
+    assert everything.rank_range(clip[0]).rank == 1
 
 
 def test_extrapolated_rows_never_share_a_ranking_with_rows_the_line_covers(everything: Board) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from effrob.leaderboard.cell import Lines
-from effrob.leaderboard.cell import cell as judged
+from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json, csv_text, markdown
-from effrob.leaderboard.table import Board, BoardRow, board
+from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.scored_shift import score
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.rows import LineOptions
+from effrob.results.model_result import ModelResult
+from effrob.robustness.lines import LineOptions, Lines
 
 from .conftest import SHIFTS, submit
 
@@ -75,7 +76,8 @@ def _board_of_ordinary_models(seed: int, results: Path) -> Board:
             x = rng.uniform(*np.quantile(fit.line.x, [0.1, 0.9]))
             y = fit.scale.back(fit.line.at(fit.scale.to(x)) + fit.line.scatter * rng.standard_normal())
             clean, seen = (Accuracy(float(rng.binomial(10_000, p)), 10_000) for p in (x, y))
-            cells[shift] = judged(lines, shift, "clean", seen, clean, clean, model=f"m{i}")
+            result = ModelResult(f"m{i}", f"m{i}", {shift: seen}, clean, {shift: clean})
+            cells[shift] = score(lines, result, shift, "clean")
         rows.append(
             BoardRow(f"m{i}", None, "measured", "native", None, "effrob", "imagenet", "clean", None, cells, None)
         )

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from effrob.cli import main
 from effrob.errors import UsageProblem
+from effrob.leaderboard.board import Board
 from effrob.leaderboard.figure import draw, panel
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.points import GROUPS, curves, family, ticks
-from effrob.leaderboard.table import Board
 from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import LOGIT
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")

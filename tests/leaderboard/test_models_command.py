@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from effrob.cli import main
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 
 @pytest.fixture(autouse=True)

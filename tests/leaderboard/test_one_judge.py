@@ -6,7 +6,7 @@ from pathlib import Path
 
 import effrob
 from effrob.leaderboard.gather import gather
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 FIELDS = ("effective_robustness", "effective_robustness_ci95", "effective_robustness_pi95", "verdict", "flags")
 

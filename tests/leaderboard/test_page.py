@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from effrob.leaderboard.board import board
 from effrob.leaderboard.gather import Gathered, gather, uncollected
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import write_site
-from effrob.leaderboard.table import board
 from effrob.robustness.fit import fit
-from effrob.robustness.rows import FOUR, LineOptions
+from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import LOGIT
+from shifts.suites import suite
 
 from .conftest import SHIFTS, submit
 
@@ -204,7 +205,7 @@ def check_table(page: Any, expected: list[dict[str, Any]]) -> None:
         logit, mean = "mean_effective_robustness_logit", "mean_effective_robustness"
         assert agrees(cells["logit"], row[logit], row[f"{logit}_ci95"], 1, 3), (name, cells["logit"])
         assert agrees(cells["mean"], row[mean], row[f"{mean}_ci95"], 100, 2), (name, cells["mean"])
-        for shift in (*FOUR["imagenet"], "imagenet-a", "imagenet-real", "imagenet-v2-top-images"):
+        for shift in (*suite("imagenet").ranked, "imagenet-a", "imagenet-real", "imagenet-v2-top-images"):
             cell = row["shifts"].get(shift, {})
             accuracy, judged = cells[f"{shift}.accuracy"], cells[shift]
             assert agrees(accuracy, cell.get("accuracy"), cell.get("accuracy_ci95"), 100, 2), (name, shift)
@@ -271,7 +272,7 @@ def test_another_analysis_moves_points_verdicts_and_ranks_live(page: Any, site: 
 
 
 def _verdicts(row: dict[str, Any]) -> list[str | None]:
-    return [row["shifts"].get(shift, {}).get("verdict") for shift in FOUR["imagenet"]]
+    return [row["shifts"].get(shift, {}).get("verdict") for shift in suite("imagenet").ranked]
 
 
 def test_a_protocol_ranks_its_own_rows_by_the_boards_rule(page: Any, site: Site) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from effrob.leaderboard.board import Board
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.latex import escape, latex
 from effrob.leaderboard.render import as_json, csv_text, json_text, markdown
-from effrob.leaderboard.table import Board
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 from .conftest import SHIFTS, submit
 

@@ -18,7 +18,7 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.page_data import script
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import page_names, write_site
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 from .conftest import SHIFTS, submit
 

@@ -13,7 +13,7 @@ from effrob.errors import EffrobError, UsageProblem
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json
 from effrob.results.predictions import file_digest
-from effrob.robustness.rows import LineOptions
+from effrob.robustness.lines import LineOptions
 
 from .conftest import SHIFTS, answers, submit
 

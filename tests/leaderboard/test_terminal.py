@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from effrob.leaderboard.records import verified
 from effrob.leaderboard.terminal import HEADINGS, table
-from effrob.robustness.correction import adjust
-from effrob.robustness.rows import LineOptions, Row, rows_of
+from effrob.results.verification import verified
+from effrob.robustness.lines import LineOptions
+from effrob.robustness.rows import Row, rows_of
+from effrob.robustness.significance import adjust
 
 from .conftest import SHIFTS, submit
 

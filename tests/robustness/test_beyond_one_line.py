@@ -14,17 +14,18 @@ from worlds import World
 from effrob.errors import UsageProblem
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
+from effrob.results.answers import PredictionMatrix
+from effrob.results.model_result import ModelResult
 from effrob.results.store import ResultStore
-from effrob.robustness.agreement import agreement_on_the_line, agreements
-from effrob.robustness.answers import PredictionMatrix
-from effrob.robustness.baseline import baseline
+from effrob.robustness.catalogue import baseline
 from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
-from effrob.robustness.hierarchical import hierarchical_bootstrap, multinomial_weights
 from effrob.robustness.multi_id import fit_multi, multi_id, variance_inflation
-from effrob.robustness.multiverse import Counts, multiverse, multiverse_of
-from effrob.robustness.per_class import duplicate_names, per_class, prior_strength
+from effrob.robustness.multiverse import multiverse, multiverse_of
+from effrob.robustness.per_image.agreement import agreement_on_the_line, agreements
+from effrob.robustness.per_image.hierarchical import hierarchical_bootstrap, multinomial_weights
+from effrob.robustness.per_image.per_class import duplicate_names, per_class, prior_strength
 from model_zoo.published import published
 
 
@@ -171,11 +172,19 @@ def test_classes_of_one_name_are_flagged() -> None:
     assert found.duplicates == ((0, 2),)
 
 
-def clip() -> Counts:
+def clip() -> ModelResult:
     row = next(row for row in published("testbed") if row.model == "vit_b_32_clip_zeroshot")
     clean, full = row.clean("imagenet-r"), row.clean("imagenet-r", "full")
     assert clean is not None and full is not None
-    return Counts(Accuracy.of(row.accuracies["imagenet-r"], 30000), Accuracy.of(*clean), Accuracy.of(*full))
+    shift = Accuracy.of(row.accuracies["imagenet-r"], 30000)
+    return ModelResult(
+        "clip",
+        "clip",
+        {"imagenet-r": shift, "objectnet": shift},
+        Accuracy.of(*full),
+        {"imagenet-r": Accuracy.of(*clean)},
+        source="given:clip",
+    )
 
 
 def test_clips_verdict_survives_every_analysis_and_its_size_does_not() -> None:
@@ -188,12 +197,12 @@ def test_clips_verdict_survives_every_analysis_and_its_size_does_not() -> None:
 
 def test_choices_that_cannot_be_made_are_listed_not_hidden() -> None:
     row = clip()
-    found = multiverse("objectnet", {"p": Counts(row.shift, None, row.clean_full)})
+    found = multiverse("objectnet", {"p": row})
     assert {a.axis for a in found.analyses} == {"full"}
     assert any("timm-in1k has no accuracies on objectnet" in reason for reason in found.skipped)
     assert any("no clean clean accuracy" in r or "no clean accuracy" in r or "clean" in r for r in found.skipped)
     with pytest.raises(UsageProblem, match="no analysis"):
-        multiverse("objectnet", {"p": Counts(row.shift, None, None)})
+        multiverse("objectnet", {"p": replace(row, clean_full=None)})
 
 
 def test_large_data_models_flip_their_sign_on_imagenet_a_with_the_axis() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,21 +12,28 @@ import numpy as np
 import pytest
 from stores import IMAGES, MODELS, ROBUST, SHIFTS
 
-import effrob
 from effrob.errors import UsageProblem
+from effrob.evaluation.baselines import build_baseline, read_specs
+from effrob.evaluation.request import Request
+from effrob.results.answers import BaselineAnswers, read_npz
+from effrob.results.select import read_records
+from effrob.results.store import Stored
 from effrob.robustness import built
-from effrob.robustness.answers import BaselineAnswers
-from effrob.robustness.baseline import Baseline, baseline, baseline_names
-from effrob.robustness.built import build_baseline, load, read_specs, save
+from effrob.robustness.baseline import Baseline
+from effrob.robustness.built import from_records, load, save
+from effrob.robustness.catalogue import baseline, baseline_names
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
-from effrob.robustness.hierarchical import hierarchical_bootstrap
-from effrob.robustness.pairing import pairing, pairing_for
-from effrob.robustness.records import Record, from_records, read_npz, read_records
+from effrob.robustness.per_image.hierarchical import hierarchical_bootstrap
+from effrob.robustness.per_image.pairing import pairing, pairing_for
 
 
-def native(results: Path) -> list[Record]:
-    return [r for r in read_records(results) if r.asked("head") == "native"]
+def asked(stored: Stored, **changes: str) -> Stored:
+    return Stored(replace(stored.record, asked=replace(stored.record.asked, **changes)), stored.folder)
+
+
+def native(results: Path) -> list[Stored]:
+    return [r for r in read_records(results) if r.record.asked.head == "native"]
 
 
 @pytest.fixture
@@ -116,40 +124,30 @@ def test_measured_takes_native_heads_only(results: Path, tmp_path: Path) -> None
 
 def test_one_model_with_two_heads_is_refused(results: Path) -> None:
     records = native(results)
-    twice = json.loads(json.dumps(dict(records[0].content)))
-    twice["asked"]["head"] = "knn"
     with pytest.raises(UsageProblem, match="by different head native and knn: name one"):
-        from_records("mine", [*records, Record(twice)], {})
+        from_records("mine", [*records, asked(records[0], head="knn")], {})
 
 
 def test_two_protocols_are_refused(results: Path) -> None:
-    other = json.loads(json.dumps(dict(native(results)[0].content)))
-    other["asked"] |= {"protocol": "testbed", "model": "another"}
+    records = native(results)
     with pytest.raises(UsageProblem, match="one protocol"):
-        from_records("mine", [*native(results), Record(other)], {})
+        from_records("mine", [*records, asked(records[0], protocol="testbed", model="another")], {})
 
 
-def test_rows_of_eval_json_do_as_well_as_stored_records() -> None:
-    row = {
-        "model": "a", "shift": "pocket-r", "head": "native", "protocol": "effrob", "n": 10, "n_correct": 4,
-        "clean_n": 20, "clean_n_correct": 15, "clean_full_n": 40, "clean_full_n_correct": 30,
-    }  # fmt: skip
-    member = from_records("mine", [Record(row)], {"a": "f"}).members[0]
-    point = member.point("pocket-r", "clean")
-    assert point is not None
-    assert (member.family, point[0].value, point[1].value) == ("f", 0.75, 0.4)
-
-
-def test_a_record_whose_clean_view_was_not_at_hand_gives_no_point() -> None:
-    row = {"model": "a", "shift": "pocket-r", "head": "native", "protocol": "effrob", "n": 10, "n_correct": 4}
-    assert from_records("mine", [Record(row)], {}).members[0].point("pocket-r", "clean") is None
+def test_a_record_whose_clean_view_was_not_at_hand_gives_no_point(results: Path) -> None:
+    one = next(r for r in native(results) if r.record.asked.shift == "pocket-r")
+    without = Stored(replace(one.record, clean=None), one.folder)
+    assert from_records("mine", [one], {}).members[0].point("pocket-r", "clean") is not None
+    assert from_records("mine", [without], {}, answers=False).members[0].point("pocket-r", "clean") is None
 
 
 def test_the_robust_model_stands_above_with_an_interval_that_pairing_narrows(made: Baseline, results: Path) -> None:
-    record = next(r for r in read_records(results) if r.asked("model") == ROBUST and r.asked("shift") == "pocket-r")
-    clean, shift = record.counts("clean"), record.counts("counts")
+    record = next(
+        r for r in read_records(results) if r.record.asked.model == ROBUST and r.record.asked.shift == "pocket-r"
+    )
+    clean, shift = record.record.clean.accuracy, record.record.counts.accuracy
     found = fit("pocket-r", made)
-    assert made.answers is not None and record.folder is not None
+    assert made.answers is not None
     answers = [read_npz(record.folder / f, ("correct",))["correct"] for f in ("predictions.npz", "clean.npz")]
     tables = made.answers.shift["pocket-r"], made.answers.clean["pocket-r"]
     alone = assess(found, clean, shift)
@@ -165,8 +163,9 @@ def test_the_robust_model_stands_above_with_an_interval_that_pairing_narrows(mad
 
 
 def test_one_evaluated_model_is_paired_whatever_its_image_order(made: Baseline, results: Path) -> None:
-    record = next(r for r in read_records(results) if r.asked("model") == ROBUST and r.asked("shift") == "pocket-r")
-    assert record.folder is not None
+    record = next(
+        r for r in read_records(results) if r.record.asked.model == ROBUST and r.record.asked.shift == "pocket-r"
+    )
     shift, clean = (read_npz(record.folder / f, ("id", "correct")) for f in ("predictions.npz", "clean.npz"))
     found = fit("pocket-r", made)
     wanted = pairing_for(found, shift["id"], shift["correct"], clean["id"], clean["correct"])
@@ -183,16 +182,16 @@ def test_one_evaluated_model_is_paired_whatever_its_image_order(made: Baseline, 
 def test_building_evaluates_in_one_go_and_keeps_what_came(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[object] = []
+    requests: list[Request] = []
 
-    def evaluate(models: list[str], **options: object) -> list[SimpleNamespace]:
-        asked.append((models, options))
-        return [SimpleNamespace(model=r.asked("model"), record=str(r.folder)) for r in native(results)]
+    def evaluate(request: Request) -> SimpleNamespace:
+        requests.append(request)
+        return SimpleNamespace(stored=native(results), failures=(), notices=())
 
-    monkeypatch.setattr("effrob.api.evaluate", evaluate)
-    monkeypatch.setitem(vars(effrob), "evaluate", evaluate)
+    monkeypatch.setattr("effrob.evaluation.baselines.evaluate_request", evaluate)
+    monkeypatch.setattr("effrob.evaluation.baselines.say", lambda report: None)
     folder, made = build_baseline("mine", MODELS, out=tmp_path, suite="pocket", head="native")
-    assert asked == [(list(MODELS), {"suite": "pocket", "head": "native"})]
+    assert requests == [Request(MODELS, suite="pocket", heads=("native",))]
     assert folder == tmp_path / "mine"
     assert made.families == ("resnet",) and made.answers is not None
     with pytest.raises(UsageProblem, match="stands in"):
@@ -204,9 +203,10 @@ def test_a_baseline_of_clean_accuracies_alone_is_refused(
 ) -> None:
     with pytest.raises(UsageProblem, match="a shifted set beside the clean one; only pocket was named"):
         build_baseline("mine", MODELS, out=tmp_path, suite="pocket", shifts=["pocket"])
-    clean = [r for r in native(results) if r.asked("shift") == "pocket"]
-    found = [SimpleNamespace(model=r.asked("model"), record=str(r.folder)) for r in clean]
-    monkeypatch.setitem(vars(effrob), "evaluate", lambda models, **options: found)
+    clean = [r for r in native(results) if r.record.asked.shift == "pocket"]
+    report = SimpleNamespace(stored=clean, failures=())
+    monkeypatch.setattr("effrob.evaluation.baselines.evaluate_request", lambda request: report)
+    monkeypatch.setattr("effrob.evaluation.baselines.say", lambda report: None)
     with pytest.raises(UsageProblem, match="no shifted set was found"):
         build_baseline("mine", MODELS, out=tmp_path, suite="pocket")
     assert not (tmp_path / "mine").exists()

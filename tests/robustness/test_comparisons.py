@@ -14,20 +14,21 @@ from stores import MODELS, ROBUST
 from effrob.errors import UsageProblem
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
+from effrob.results.select import read_records
 from effrob.robustness.baseline import Baseline
+from effrob.robustness.built import from_records
 from effrob.robustness.compare import compare
-from effrob.robustness.correction import adjust
 from effrob.robustness.difference import Difference
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
-from effrob.robustness.records import from_records, read_records
+from effrob.robustness.significance import adjust
 
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 
 
 @pytest.fixture
 def mine(results: Path) -> Baseline:
-    return from_records("mine", [r for r in read_records(results) if r.asked("head") == "native"], {})
+    return from_records("mine", [r for r in read_records(results) if r.record.asked.head == "native"], {})
 
 
 def test_a_model_against_its_own_copy_shows_nothing_on_real_tables() -> None:
@@ -96,7 +97,7 @@ def test_clip_against_a_resnet_on_published_tables() -> None:
 
 def test_rows_without_class_matched_accuracy_are_judged_on_the_full_axis_with_a_notice() -> None:
     found = compare("openclip:ViT-B-32@openai", "openclip:RN50@openai", shifts=["imagenet-r"])
-    assert found.first.harness == "published:openclip"
+    assert found.first.source == "published:openclip"
     assert found.as_json()[0]["first"]["axis"] == "full"
     assert "full axis" in found.notices[0]
 

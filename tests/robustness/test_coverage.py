@@ -15,11 +15,10 @@ from effrob.results.accuracy import Accuracy
 from effrob.robustness.baseline import Baseline
 from effrob.robustness.difference import Difference, PairedAnswers
 from effrob.robustness.effective import assess
-from effrob.robustness.equivalence import equivalence
 from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.hierarchical import hierarchical_bootstrap
 from effrob.robustness.line import BaselineLine
-from effrob.robustness.pairing import pairing
+from effrob.robustness.per_image.hierarchical import hierarchical_bootstrap
+from effrob.robustness.per_image.pairing import pairing
 from effrob.robustness.scale import LOGIT
 
 DRAWS = 2000
@@ -63,7 +62,7 @@ def one(draw: Draw, truth: tuple[float, float], margin: float) -> dict[str, bool
         "ci95 paired, models taken for independent": inside(paired.interval(by="model"), truth[0]),
         "difference": inside(Difference(first, second).ci95, gap),
         "difference paired": inside(Difference(first, second, answers).ci95, gap),
-        "equivalent at the margin": bool(equivalence(paired, margin).equivalent),
+        "equivalent at the margin": bool(paired.equivalence(margin).equivalent),
     }
 
 

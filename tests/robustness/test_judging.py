@@ -16,27 +16,31 @@ from stores import IMAGES, MODELS, ROBUST, fill, predictions
 
 from effrob.cli import main
 from effrob.errors import UsageProblem
+from effrob.evaluation.baselines import build_baseline
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
+from effrob.results.model_result import of_records
 from effrob.results.predictions import Predictions
-from effrob.results.record import EvalRecord
+from effrob.results.provenance import here
+from effrob.results.record import Counts, EvalRecord, EvalSpec
+from effrob.results.select import fullest, read_records
 from effrob.results.store import ResultStore, Stored, count
-from effrob.robustness.baseline import Baseline, baseline
-from effrob.robustness.built import build_baseline, save
+from effrob.robustness.baseline import Baseline
+from effrob.robustness.built import from_records, save
+from effrob.robustness.catalogue import baseline
 from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
-from effrob.robustness.judging import judge
-from effrob.robustness.pairing import pairing_from
-from effrob.robustness.records import Record, from_records, fullest, read_records
-from effrob.robustness.rows import LineOptions, Row, row_of, rows_of
+from effrob.robustness.lines import LineOptions, judge
+from effrob.robustness.per_image.pairing import pairing_from
+from effrob.robustness.rows import Row, row_of, rows_of
 
 
 @pytest.fixture
 def mine(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Baseline:
     """The native models of the store as a baseline by name, with their answers."""
     monkeypatch.setenv("EFFROB_BASELINES", str(tmp_path))
-    made = from_records("mine", [r for r in read_records(results) if r.asked("head") == "native"], {})
+    made = from_records("mine", [r for r in read_records(results) if r.record.asked.head == "native"], {})
     save(made, tmp_path / "mine")
     return baseline("mine")
 
@@ -79,7 +83,8 @@ def test_a_baseline_too_small_to_spare_one_keeps_it_and_says_so() -> None:
     line, member = fit("imagenet-r", five), five.members[1]
     with pytest.raises(UsageProblem, match="at least 5"):
         line.without([member.model])
-    found = judge(line, member.model, *(member.point("imagenet-r", "clean") or (None, None)))
+    found = judge(line, dataclasses.replace(member, source="measured"))
+    assert found is not None
     assert "in-baseline" in found.flags and found.as_json()["left_out"] == []
 
 
@@ -119,7 +124,8 @@ def test_a_row_of_a_member_stands_on_the_line_without_it(results: Path, mine: Ba
 def test_the_noise_floor_falls_where_images_are_shared(results: Path, mine: Baseline) -> None:
     one, line = stored(results, ROBUST), fit("pocket-r", mine)
     counts = one.record.clean.accuracy, one.record.counts.accuracy  # type: ignore[union-attr]
-    alone, paired = assess(line, *counts), judge(line, ROBUST, *counts, one.folder)
+    alone, paired = assess(line, *counts), judge(line, of_records([one]))
+    assert paired is not None
     assert alone.noise_floor is not None and paired.noise_floor is not None
     assert paired.noise_floor < 0.9 * alone.noise_floor
 
@@ -202,7 +208,8 @@ def test_members_of_the_shipped_pocket_baseline_are_judged_without_themselves(sh
 def test_reading_rows_with_answers_loads_no_torch(results: Path, mine: Baseline) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from effrob.results.store import ResultStore; from effrob.robustness.rows import LineOptions, rows_of\n"
+        "from effrob.results.store import ResultStore; from effrob.robustness.lines import LineOptions\n"
+        "from effrob.robustness.rows import rows_of\n"
         "rows = rows_of(list(ResultStore(Path(sys.argv[1]))), LineOptions('mine'))\n"
         "assert any(row.verdict == 'above' for row in rows); print('torch' in sys.modules)"
     )
@@ -223,13 +230,25 @@ def test_compared_members_are_left_out_of_the_line_they_share(results: Path, min
     assert "in-baseline" in row["first"]["flags"]
 
 
-def plain(model: str, shift: str, k: int, n: int, **asked: object) -> Record:
-    return Record(
-        {
-            "model": model, "shift": shift, "head": "native", "protocol": "effrob", "n": n, "n_correct": k,
-            "clean_n": n, "clean_n_correct": k + 1, **asked,
-        }
+def plain(model: str, shift: str, k: int, n: int, clean_full: Counts | None = None, **asked: object) -> Stored:
+    """A record that was never written: `n` images of the shift, `k` right, one more right on the clean view."""
+    question = EvalSpec(
+        model, "d" * 64, "default", {}, "exact", "fp32", "native", None, "native", "effrob", shift, "l", "s", "q", "c", "q"
     )  # fmt: skip
+    record = EvalRecord(
+        asked=dataclasses.replace(question, **asked),  # type: ignore[arg-type]
+        weights=None,
+        model_asked=model,
+        counts=Counts(n, k, k, None),
+        n_expected=n,
+        partial=False,
+        clean=Counts(n, k + 1, k + 1, None),
+        clean_full=clean_full,
+        files={},
+        resolved={},
+        provenance=here("cpu", "fp32"),
+    )
+    return Stored(record, Path("nowhere"))
 
 
 def test_of_two_runs_the_fuller_counts_and_other_ways_are_named() -> None:
@@ -248,7 +267,7 @@ def test_of_two_runs_the_fuller_counts_and_other_ways_are_named() -> None:
 
 def test_a_model_measured_on_two_suites_has_two_clean_sets(tmp_path: Path) -> None:
     records = [
-        plain(f"m{i}", shift, 50 + 5 * i, 200, clean_full_n=n, clean_full_n_correct=k + i)
+        plain(f"m{i}", shift, 50 + 5 * i, 200, Counts(n, k + i, k + i, None))
         for i in range(6)
         for shift, n, k in (("pocket-r", 400, 100), ("imagenet-r", 800, 300))
     ]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import Baseline, Member
+from effrob.results.model_result import ModelResult, of_published
+from effrob.robustness.baseline import Baseline
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.multi_id import fit_multi
@@ -23,7 +24,9 @@ scales = st.sampled_from(["logit", "probit"])
 
 def table(pairs: list[tuple[float, float]], order: list[int] | None = None) -> Baseline:
     members = [
-        Member(f"m{i}", f"f{i % 4}", {"s": Accuracy.of(y, 5000)}, Accuracy.of(x, 5000), {"s": Accuracy.of(x, 5000)})
+        ModelResult(
+            f"m{i}", f"f{i % 4}", {"s": Accuracy.of(y, 5000)}, Accuracy.of(x, 5000), {"s": Accuracy.of(x, 5000)}
+        )
         for i, (x, y) in enumerate(pairs)
     ]
     return Baseline("t", tuple(members[i] for i in order) if order else tuple(members), "effrob", "effrob")
@@ -130,8 +133,6 @@ def test_a_percent_table_declared_as_such_gives_the_same_answer(pairs: list[tupl
     import tempfile
     from pathlib import Path
 
-    from effrob.robustness.baseline import from_published
-
     lines = []
     for unit, factor in (("fraction", 1.0), ("percent", 100.0)):
         with tempfile.TemporaryDirectory() as folder:
@@ -142,6 +143,6 @@ def test_a_percent_table_declared_as_such_gives_the_same_answer(pairs: list[tupl
                 name="t", title="t", unit=unit, model="{model}", full="val", shifts={"s": "s"},
                 images={"imagenet": 50000, "s": 10000}, same_classes=frozenset({"s"}),
             )  # fmt: skip
-            lines.append(fit("s", from_published("t", read_table(path, layout), {}, "")))
+            lines.append(fit("s", Baseline("t", tuple(map(of_published, read_table(path, layout))), "p", "h")))
     assert lines[0].slope == pytest.approx(lines[1].slope, rel=1e-12, abs=1e-12)
     assert lines[0].intercept == pytest.approx(lines[1].intercept, rel=1e-12, abs=1e-12)

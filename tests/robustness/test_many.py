@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import SUITE
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
 from effrob.robustness.many import p_values
-from effrob.robustness.pairing import Pairing
+from effrob.robustness.per_image.pairing import Pairing
 from model_zoo.published import published
+from shifts.suites import suite
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def judged() -> list[Effective]:
     """Every fourteenth published row of two tables on every shift, on both scales, and the ends of the scale."""
     found = []
     for row in [*published("testbed"), *published("openclip")][::14]:
-        for shift in set(SUITE) & set(row.accuracies):
+        for shift in set(suite("imagenet").shifts) & set(row.accuracies):
             axis = "clean" if row.clean(shift) is not None else "full"
             clean = row.clean(shift, axis)
             assert clean is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from effrob.errors import UsageProblem
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import SUITE, Baseline, baseline
+from effrob.robustness.baseline import Baseline
+from effrob.robustness.catalogue import baseline
 from effrob.robustness.effective import Effective, assess
-from effrob.robustness.equivalence import equivalence, margin_for
 from effrob.robustness.fit import fit
+from effrob.robustness.significance import margin_for
 from model_zoo.published import published
+from shifts.suites import suite
 
-FOUR = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet")
+FOUR = suite("imagenet").ranked
 FIELDS = {
     "effective_robustness", "effective_robustness_logit", "effective_robustness_ci95", "effective_robustness_pi95",
     "verdict", "extrapolated", "baseline", "axis", "scale",
@@ -49,7 +52,7 @@ def test_json_is_strict_and_holds_the_fields_even_where_nothing_is_known() -> No
     for found in (judged("resnet101", "imagenet-r"), assess(fit("imagenet-r"), None, Accuracy(1, 2))):
         text = found.as_json()
         assert set(text) >= FIELDS
-        strict_json({**text, **found.details(), **equivalence(found).as_json()})
+        strict_json({**text, **found.details(), **found.equivalence().as_json()})
     assert text["effective_robustness"] is None and text["verdict"] is None and text["flags"] == ["no-clean-accuracy"]
 
 
@@ -119,11 +122,11 @@ def test_equivalence_has_a_margin_fixed_beforehand() -> None:
     line = fit("imagenet-sketch")
     assert margin_for(line) == pytest.approx(0.1 * 0.2802, abs=1e-4)
     assert margin_for(fit("mean-of-four")) == pytest.approx(0.0257244, abs=1e-6)
-    near = equivalence(judged("resnet50", "imagenet-sketch"))
+    near = judged("resnet50", "imagenet-sketch").equivalence()
     assert near.equivalent and near.smallest_margin is not None and near.smallest_margin < (near.margin or 0)
-    far = equivalence(judged("vit_b_32_clip_zeroshot", "imagenet-sketch"))
+    far = judged("vit_b_32_clip_zeroshot", "imagenet-sketch").equivalence()
     assert far.equivalent is False and (far.smallest_margin or 0) > 0.28
-    assert equivalence(judged("resnet50", "imagenet-sketch"), margin=1e-6).equivalent is False
+    assert judged("resnet50", "imagenet-sketch").equivalence(margin=1e-6).equivalent is False
 
 
 @cache
@@ -131,7 +134,7 @@ def held_out(name: str, axis: str) -> dict[str, list[Effective]]:
     """Shift -> every member judged by the line through the other families."""
     everything = baseline(name)
     found: dict[str, list[Effective]] = {}
-    for shift in SUITE:
+    for shift in suite("imagenet").shifts:
         for family in everything.families if shift in everything.shifts else ():
             held = [m for m in everything.members if m.family == family]
             line = fit(shift, everything, axis).without(m.model for m in held)
@@ -193,6 +196,6 @@ def test_bad_input_has_a_sentence() -> None:
 def test_equal_clean_accuracies_make_no_line() -> None:
     same = [m for m in baseline("testbed").members for _ in range(1)][:1]
     member = same[0]
-    clones = tuple(type(member)(f"c{i}", "f", member.accuracies, member.clean_full, member.clean) for i in range(6))
+    clones = tuple(replace(member, model=f"c{i}") for i in range(6))
     with pytest.raises(UsageProblem, match="different clean accuracy"):
         fit("imagenet-r", Baseline("clones", clones, "", ""))

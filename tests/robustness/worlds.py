@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtri
 
-from effrob.robustness.answers import PredictionMatrix
+from effrob.results.answers import PredictionMatrix
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LOGIT
 

@@ -10,11 +10,10 @@ import pytest
 from scipy import stats
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import Member
-from effrob.robustness.compare import Subject
+from effrob.results.model_result import ModelResult
 from effrob.robustness.effective import assess
-from effrob.robustness.equivalence import judge
 from effrob.robustness.fit import RobustnessFit, fit
+from effrob.robustness.significance import two_one_sided
 from effrob.studies.estimate import OnLine, Reckoned, WeightedSum, reckon
 from effrob.studies.study import Arm, Contrast, Study
 
@@ -27,11 +26,11 @@ def line() -> RobustnessFit:
     return fit("imagenet-r", "testbed", "full")
 
 
-def subject(line: RobustnessFit, model: str, clean: float, above: float) -> Subject:
+def subject(line: RobustnessFit, model: str, clean: float, above: float) -> ModelResult:
     """A model that many points (a fraction) above the line."""
     y = Accuracy.of(line.predicted(clean) + above, N)
     x = Accuracy.of(clean, N)
-    return Subject(model, "made", "made", Member(model, model, {line.shift: y}, x, {line.shift: x}))
+    return ModelResult(model, model, {line.shift: y}, x, {line.shift: x}, source="given:made")
 
 
 def reckoned(
@@ -136,7 +135,7 @@ def test_one_arm_against_the_line_is_judged_by_the_prediction_interval(line: Rob
 
 
 def test_an_arm_without_the_shift_is_named_and_leaves_a_pair_without_an_answer(line: RobustnessFit) -> None:
-    gone = Subject("b0", "made", "made", Member("b0", "b0", {}, Accuracy.of(0.7, N), {}))
+    gone = ModelResult("b0", "b0", {}, Accuracy.of(0.7, N), {}, source="given:made")
     study = replace(STUDY, arms=(Arm("a", ("a0",)), Arm("b", ("b0",))))
     found = reckon(
         study, Contrast("c", "pair", ("a", "b")), line, {"a": (subject(line, "a0", 0.7, 0.1),), "b": (gone,)}
@@ -155,5 +154,5 @@ def test_intervals_cover_and_equivalence_is_rarely_claimed_at_the_margin(line: R
         ends = made.interval()
         assert ends is not None
         held += ends[0] <= 0.02 <= ends[1]
-        claimed += bool(judge(made.interval, 0.02).equivalent)
+        claimed += bool(two_one_sided(made.interval, 0.02).equivalent)
     assert 0.92 <= held / draws <= 0.98 and claimed / draws <= 0.08

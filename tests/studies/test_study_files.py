@@ -165,12 +165,12 @@ def test_the_page_on_studies_writes_one_that_is_read() -> None:
     assert len(made.arms) == 3 and made.headline == made.contrasts[0].name
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     told = set(re.findall(r"`(\w+)`", " ".join(rows))) | {"question", "factor", "decides", "cannot_decide"}
-    keys = {each.name for each in fields(Study)} - {"name", "arms", "contrasts", "place"}
+    keys = {each.name for each in fields(Study)} - {"name", "arms", "contrasts", "location"}
     assert keys <= told and all(
         f"`{each.name}`" in page
         for kind in (Arm, Contrast)
         for each in fields(kind)
-        if each.name not in ("place", "note", "confounded")
+        if each.name not in ("location", "note", "confounded")
     )
 
 

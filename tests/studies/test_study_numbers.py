@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from effrob.robustness.baseline import baseline
+from effrob.robustness.catalogue import baseline
 from effrob.robustness.fit import fit
 from effrob.robustness.rows import ROBUSTNESS
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding, run
@@ -223,7 +223,7 @@ def test_what_no_baseline_reaches_cannot_be_told(findings: dict[str, Finding]) -
     """A verdict both lines give falls where the wider one does not reach the arms either."""
     answer = next(a for a in findings["distribution"].answers if a.extrapolated and a.verdict == MOVES)
     assert answer.wide is not None
-    beyond = replace(answer.wide, reckoned=replace(answer.wide.reckoned, standings=answer.reckoned.standings))
+    beyond = replace(answer.wide, reckoned=replace(answer.wide.reckoned, members=answer.reckoned.members))
     assert beyond.extrapolated and beyond.alone == MOVES
     assert replace(answer, wide=beyond).verdict == replace(answer, wide=None).verdict == UNKNOWN
     other_way = replace(answer.wide, reckoned=replace(answer.wide.reckoned, estimate=Backwards(answer.wide)))

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import PredictionMatrix
-from effrob.robustness.hierarchical import class_counts
+from effrob.results.answers import PredictionMatrix
 from effrob.robustness.line import BaselineLine
+from effrob.robustness.per_image.hierarchical import class_counts
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

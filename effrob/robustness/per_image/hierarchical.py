@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import PredictionMatrix
+from effrob.results.answers import PredictionMatrix
 from effrob.robustness.line import SEED, BaselineLine
 from effrob.robustness.scale import Scale
 

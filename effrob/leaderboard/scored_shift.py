@@ -1,45 +1,21 @@
-"""Cell: one model's accuracy on one shift, beside the line it is judged by. Lines: which line that is.
-
-Measured and published accuracies take the same road here, so that a board compares like with like. Knows counts and
-lines, neither records nor tables.
-"""
+"""ScoredShift: one model's accuracy on one shift with its effective robustness, the entry of a leaderboard."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from effrob.errors import UsageProblem
-from effrob.results.accuracy import Accuracy, mean_accuracy
-from effrob.robustness.baseline import MEANS, baseline
+from effrob.results.accuracy import Accuracy
+from effrob.results.model_result import MEANS, ModelResult
 from effrob.robustness.effective import Effective, assess
-from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.judging import judge
-from effrob.robustness.rows import FOUR, ROBUSTNESS, LineOptions
+from effrob.robustness.lines import Lines, judge
+from effrob.robustness.rows import ROBUSTNESS
 from effrob.robustness.scale import LOGIT
+from shifts.suites import Suite
 
 Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Lines:
-    """The lines a board stands on: the command's choice, and the records a `measured` baseline would be made of."""
-
-    line: LineOptions
-    results: Path
-
-    @functools.cache  # noqa: B019 -- a board lives as long as its command
-    def at(self, shift: str, axis: str) -> RobustnessFit | str:
-        """The fit of a shift, or a sentence why there is none."""
-        name = self.line.baseline_for(shift)
-        try:
-            return fit(shift, baseline=baseline(name, self.results), axis=axis, scale=self.line.scale)
-        except UsageProblem as problem:
-            return str(problem)
 
 
 class Interval(NamedTuple):
@@ -54,7 +30,7 @@ class ScoredShift:
     clean        on the shift's own classes; None where the source gives none
     effective    against the line of `axis`; None for the reason `why_not` gives
     n_expected   images of the official set; `partial` where it, or the clean view, was not whole
-    record       folder of the record, for a measured cell
+    record       folder of the record, for a measured model
     """
 
     shift: str
@@ -110,7 +86,7 @@ class ScoredShift:
         return {**dict.fromkeys(ROBUSTNESS), "segment": None, "flags": [], **stand}
 
     def as_json(self) -> dict[str, Any]:
-        """The cell as the JSON board holds it; fractions."""
+        """As the JSON leaderboard holds it; fractions."""
         return {
             "accuracy": self.accuracy.value,
             "accuracy_ci95": list(self.accuracy_ci95),
@@ -124,60 +100,40 @@ class ScoredShift:
         }
 
 
-def cell(
-    lines: Lines,
-    shift: str,
-    axis: str,
-    accuracy: Accuracy,
-    clean: Accuracy | None,
-    clean_full: Accuracy | None,
-    n_expected: int | None = None,
-    partial: bool = False,
-    model: str = "",
-    source: str = "measured",
-    record: Path | None = None,
-) -> ScoredShift:
-    """Judge one accuracy on the axis given: `clean` looks at class-matched accuracy, `full` at that on all classes.
-
-    A model measured here, with the folder of its record, is judged as `effrob eval` judges it: without its own pull on the
-    line, and with the images it shares with the baseline. A published row stays on the line as published, and is flagged
-    where that line's baseline is of its own table and holds it.
-    """
-    x = clean if axis == "clean" else clean_full
-    against = lines.at(shift, axis)
+def score(lines: Lines, result: ModelResult, shift: str, axis: str) -> ScoredShift:
+    """A model's accuracy on a shift, judged on the axis given: `clean` is class-matched, `full` all classes."""
+    line, stored = lines.at(shift, axis), result.records.get(shift)
     effective, why_not = None, None
-    if x is None:
+    if result.point(shift, axis) is None:
         why_not = "no class-matched clean accuracy" if axis == "clean" else "no clean accuracy"
-    elif isinstance(against, str):
-        why_not = against
+    elif isinstance(line, str):
+        why_not = line
     else:
-        own = against.baseline.harness == source
-        effective = (
-            judge(against, model, x, accuracy, record)
-            if record is not None
-            else assess(against, clean=x, shift=accuracy, model=model if own else None)
-        )
+        effective = judge(line, result)
+    accuracy = result.accuracies[shift]
     return ScoredShift(
         shift=shift,
         accuracy=accuracy,
-        clean=clean,
+        clean=result.clean.get(shift),
         effective=effective,
         why_not=why_not,
-        baseline=lines.line.baseline_for(shift),
+        baseline=lines.options.baseline_for(shift),
         axis=axis,
-        scale=lines.line.scale,
-        n_expected=int(accuracy.n) if n_expected is None else n_expected,
-        partial=partial,
-        record=None if record is None else str(record),
+        scale=lines.options.scale,
+        n_expected=int(accuracy.n) if stored is None else stored.record.n_expected,
+        partial=stored is not None and stored.record.partial,
+        record=None if stored is None else str(stored.folder),
     )
 
 
-def robustness_of_mean(
-    lines: Lines, suite: str, four: Sequence[Accuracy], clean_full: Accuracy | None
-) -> Effective | None:
-    """Effective robustness of the mean accuracy of the suite's four shifts, on the full axis; None without a line."""
-    name = next((name for name, parts in MEANS.items() if parts == FOUR[suite]), None)
-    if name is None or clean_full is None or len(four) < len(FOUR[suite]):
-        return None
-    against = lines.at(name, "full")
-    return None if isinstance(against, str) else assess(against, clean=clean_full, shift=mean_accuracy(list(four)))
+def mean_of(suite: Suite) -> str | None:
+    """The name of the mean over the suite's ranked shifts, where a line can be fitted to one."""
+    return next((name for name, parts in MEANS.items() if parts == suite.ranked), None)
+
+
+def robustness_of_mean(lines: Lines, suite: Suite, result: ModelResult) -> Effective | None:
+    """Effective robustness of the mean accuracy over the suite's ranked shifts, on the full axis; None without a line."""
+    name = mean_of(suite)
+    point = None if name is None else result.point(name, "full")
+    line = None if name is None or point is None else lines.at(name, "full")
+    return None if point is None or line is None or isinstance(line, str) else assess(line, *point)

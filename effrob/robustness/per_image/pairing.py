@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.robustness.answers import PredictionMatrix
+from effrob.results.answers import PredictionMatrix, read_npz
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import BaselineLine
-from effrob.robustness.records import read_npz
 from effrob.robustness.scale import Scale
 
 Floats = NDArray[np.float64]
@@ -127,14 +126,14 @@ def pairing_from(fit: RobustnessFit, folder: Path) -> Pairing | None:
     paths = folder / "predictions.npz", folder / "clean.npz"
     if tables is None or not all(path.is_file() for path in paths):
         return None
-    found = []
+    matched = []
     for table, path in zip(tables, paths):
         columns = read_npz(path, ("id", "target", "correct"))
         order = _matched(table, columns["id"].astype(str))
         if order is None or not np.array_equal(columns["target"][order], table.target):
             return None
-        found.append(columns["correct"].astype(np.bool_)[order])
-    return _paired(fit, tables, *found)
+        matched.append(columns["correct"].astype(np.bool_)[order])
+    return _paired(fit, tables, *matched)
 
 
 def answers_of(fit: RobustnessFit) -> tuple[PredictionMatrix, PredictionMatrix] | None:

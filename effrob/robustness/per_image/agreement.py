@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.robustness.answers import PredictionMatrix
+from effrob.results.answers import PredictionMatrix
 from effrob.robustness.scale import PROBIT
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,80 @@
+"""Baselines of our own: evaluate models and keep them, with their per-image answers, as the baseline of a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from effrob.errors import RunFailed, UsageProblem
+from effrob.evaluation.evaluator import evaluate_request, say
+from effrob.evaluation.request import Request
+from effrob.results.model_result import is_clean_set
+from effrob.robustness.baseline import Baseline
+from effrob.robustness.built import from_records, load, save, user_folder
+from effrob.robustness.catalogue import PUBLISHED
+from effrob.robustness.line import FEWEST
+from model_zoo.published import family_of
+
+
+def read_specs(values: Sequence[str]) -> dict[str, str]:
+    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it."""
+    families: dict[str, str] = {}
+    for value in values:
+        if not value.startswith("@"):
+            families[value] = family_of(value)
+            continue
+        path = Path(value[1:])
+        if not path.is_file():
+            raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
+        family = None
+        for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
+            if line.startswith("# family:"):
+                family = line.removeprefix("# family:").strip() or None
+            elif line and not line.startswith("#"):
+                families[line] = family or family_of(line)
+    return families
+
+
+def build_baseline(
+    name: str,
+    models: Sequence[str],
+    *,
+    out: Path | None = None,
+    shifts: Sequence[str] | None = None,
+    head: str | None = None,
+    **options: Any,
+) -> tuple[Path, Baseline]:
+    """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
+
+    `options` are fields of Request. Raises UsageProblem for a name that is taken and for fewer than five models, RunFailed
+    where a model could not be evaluated.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in (*PUBLISHED, "measured"):
+        raise UsageProblem(
+            f"a baseline's name is lower-case letters, digits, dots and dashes, and not a shipped one; got {name!r}"
+        )
+    folder = (out or user_folder()) / name
+    load.cache_clear()
+    if (folder / "baseline.json").exists():
+        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
+    families = read_specs(models)
+    if len(families) < FEWEST:
+        raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(families)} were named")
+    if shifts and all(map(is_clean_set, shifts)):
+        raise UsageProblem(
+            f"a baseline wants a shifted set beside the clean one; only {', '.join(shifts)} was named: name more"
+        )
+    asked = None if shifts is None else tuple(shifts)
+    report = evaluate_request(Request(tuple(families), asked, heads=() if head is None else (head,), **options))
+    say(report)
+    if report.failures:
+        raise RunFailed("; ".join(report.failures))
+    for stored in report.stored:
+        families[stored.record.asked.model] = families.get(stored.record.model_asked, stored.record.asked.model)
+    made = from_records(name, report.stored, families)
+    if not made.shifts:
+        raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
+    save(made, folder)
+    return folder, load(folder)

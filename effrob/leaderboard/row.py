@@ -1,0 +1,172 @@
+"""BoardRow: a model's row on a leaderboard, measured or published, and the means over the ranked shifts.
+
+A mean exists only where every ranked shift has an effective robustness; diagnostic shifts enter none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from effrob.leaderboard.scored_shift import Interval, ScoredShift, robustness_of_mean, score
+from effrob.results.accuracy import Accuracy
+from effrob.results.model_result import ModelResult, suite_of
+from effrob.robustness.effective import Effective
+from effrob.robustness.lines import Lines
+from shifts.suites import suite
+
+REACHES = ("within", "above", "below", "unranked")
+
+
+class Group(NamedTuple):
+    """Rows that can be compared. `reach` says whether the line is known where they stand, or extrapolated."""
+
+    kind: str
+    suite: str
+    axis: str
+    reach: str
+
+
+@dataclass(frozen=True, eq=False)
+class BoardRow:
+    """One model under one head, prompt set and protocol, from one source.
+
+    source      `measured`, or `published:` and the table's name
+    axis        which clean accuracy its cells stand on: `full` for a published row without class-matched accuracies
+    of_mean     effective robustness of the mean accuracy, which is not the mean effective robustness
+    details     what else is known, for a page and for JSON: weights, training data, provenance, notes
+    """
+
+    model: str
+    img_size: int | None
+    source: str
+    head: str
+    prompts: str | None
+    protocol: str
+    suite: str
+    axis: str
+    clean_full: Accuracy | None
+    cells: Mapping[str, ScoredShift]
+    of_mean: Effective | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """The shifts the means are over."""
+        return suite(self.suite).ranked
+
+    @property
+    def measured(self) -> bool:
+        return self.source == "measured"
+
+    @property
+    def partial(self) -> bool:
+        return any(cell.partial for cell in self.cells.values())
+
+    @functools.cached_property
+    def four(self) -> tuple[ScoredShift, ...] | None:
+        """The four cells a mean is over, or None unless each has an effective robustness."""
+        cells = [self.cells.get(shift) for shift in self.ranked]
+        whole = tuple(cell for cell in cells if cell is not None and cell.effective_robustness is not None)
+        return whole if len(whole) == len(cells) else None
+
+    @property
+    def mean(self) -> float | None:
+        """Mean effective robustness of the four, a fraction."""
+        return _mean([cell.effective_robustness for cell in self.four]) if self.four else None
+
+    @functools.cached_property
+    def mean_logit(self) -> float | None:
+        """Mean of the four logit residuals: what ranks. None where one is at 0 or 1."""
+        return _mean([cell.effective_robustness_logit for cell in self.four]) if self.four else None
+
+    @functools.cached_property
+    def mean_ci95(self) -> Interval | None:
+        """95 % interval of `mean`: the mean of the four intervals, as if their errors moved together (the widest case)."""
+        ends = [cell.effective.ci95 for cell in self.four or () if cell.effective is not None]
+        known = [pair for pair in ends if pair is not None]
+        if not known or len(known) < len(self.ranked):
+            return None
+        return Interval(sum(low for low, _ in known) / len(known), sum(high for _, high in known) / len(known))
+
+    @functools.cached_property
+    def mean_logit_ci95(self) -> Interval | None:
+        """95 % interval of `mean_logit`, by the same rule."""
+        half = _mean([cell.logit_half_width for cell in self.four]) if self.four else None
+        return (
+            None
+            if half is None or self.mean_logit is None
+            else Interval(self.mean_logit - half, self.mean_logit + half)
+        )
+
+    @functools.cached_property
+    def reach(self) -> str:
+        """`within` the baseline's clean accuracies on all four shifts, `below` or `above` on one; `unranked` without a mean."""
+        if self.mean_logit is None:
+            return "unranked"
+        reaches = {cell.reach for cell in self.four or ()}
+        return "below" if "below" in reaches else "above" if "above" in reaches else "within"
+
+    @functools.cached_property
+    def group(self) -> Group:
+        """What a rank counts within."""
+        return Group("measured" if self.measured else "published", self.suite, self.axis, self.reach)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
+    """A model's row. smaller: records of the same reading that were left out for a fuller one.
+
+    One axis a row: where a published shift lacks its class-matched accuracy, the whole row is on the full axis.
+    """
+    of_suite = suite_of(next(iter({**result.records, **result.accuracies}), "imagenet"))
+    matched = result.published is None or all(shift in result.clean for shift in result.accuracies)
+    axis = lines.options.axis if matched else "full"
+    shifts = result.accuracies if result.published else sorted(result.accuracies)
+    return BoardRow(
+        model=result.model,
+        img_size=result.image_size,
+        source=result.source,
+        head=result.head,
+        prompts=result.prompts,
+        protocol=result.protocol,
+        suite=of_suite.name,
+        axis=axis,
+        clean_full=result.clean_full,
+        cells={shift: score(lines, result, shift, axis) for shift in shifts},
+        of_mean=robustness_of_mean(lines, of_suite, result),
+        details=_details(result, smaller),
+    )
+
+
+def _details(result: ModelResult, smaller: int) -> dict[str, Any]:
+    row = result.published
+    if row is not None:
+        return {"training_data": row.training_data, "note": row.note, "others": dict(row.others)}
+    clean_set = suite_of(next(iter(result.records))).clean
+    records = {name: stored.record for name, stored in result.records.items() if name != clean_set}
+    records |= {name: stored.record for name, stored in result.records.items() if name == clean_set}
+    first = next(iter(records.values()))
+    return {
+        "weights": first.weights,
+        "precision": first.asked.precision,
+        "pixels": {**first.asked.pixels, "path": first.asked.pixel_path},
+        "partial": any(record.partial for record in records.values()),
+        "note": f"{smaller} smaller records are not shown" if smaller else None,
+        "provenance": {
+            name: {
+                **dataclasses.asdict(record.provenance),
+                "key": record.asked.key(),
+                "folder": str(result.records[name].folder),
+                "files": record.files,
+            }
+            for name, record in records.items()
+        },
+    }

@@ -1,0 +1,199 @@
+"""A model by name becomes a ModelResult: from the records below a folder, or from a published table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from effrob.errors import EffrobError, UsageProblem, suggest
+from effrob.results.model_result import ModelResult, of_published, of_records, suite_of
+from effrob.results.store import Stored, read
+from model_zoo.published import largest_sizes, published, sources
+
+DEFAULT_RESULTS = Path("effrob-results")
+# What two records of one model on one shift may differ in, in words.
+READING_FIELDS = {
+    "head": "head",
+    "prompts": "prompts",
+    "head_digest": "training or prompts of the head",
+    "model_digest": "weights or code under one name",
+    "layer": "layer",
+    "precision": "precision",
+    "pixel_path": "pixel path",
+    "pixels": "preprocessing",
+    "protocol": "protocol",
+}
+
+
+def read_records(results: Path) -> list[Stored]:
+    """Every record below a results folder, ordered by path; none where there is no folder.
+
+    Raises UsageProblem naming the record that cannot be read.
+    """
+    records = []
+    for path in sorted(results.glob("**/record.json")):
+        if any(part.startswith(".") for part in path.relative_to(results).parts):
+            continue
+        try:
+            records.append(read(path.parent))
+        except EffrobError as error:
+            raise UsageProblem(f"{error}: move it away or evaluate again") from None
+    return records
+
+
+def reading_of(stored: Stored) -> str:
+    """How a record's model was read: the head and, where it has one, the prompt set, as in `zero-shot openai`."""
+    return f"{stored.record.asked.head} {stored.record.asked.prompts or ''}".strip()
+
+
+def is_named(stored: Stored, name: str) -> bool:
+    """Whether a record is of the model of this name, as resolved or as it was asked for."""
+    return name.removeprefix("measured:") in (stored.record.asked.model, stored.record.model_asked)
+
+
+def fullest(records: Iterable[Stored]) -> list[Stored]:
+    """One record a model and shift, in the order they come: of several, the one of most images.
+
+    Raises UsageProblem where two differ in more than their number of images.
+    """
+    kept: dict[tuple[str, str], Stored] = {}
+    for stored in records:
+        key = stored.record.asked.model, stored.record.asked.shift
+        kept[key] = stored if key not in kept else _fuller(kept[key], stored)
+    return list(kept.values())
+
+
+def _fuller(first: Stored, second: Stored) -> Stored:
+    one, two = first.record.asked, second.record.asked
+    apart = [name for name in READING_FIELDS if getattr(one, name) != getattr(two, name)]
+    counts = first.record.counts, second.record.counts
+    if not apart and counts[0].n != counts[1].n:
+        return first if counts[0].n > counts[1].n else second
+    where = f"{one.model} was evaluated on {one.shift} twice"
+    if not apart and counts[0].n_correct == counts[1].n_correct:
+        return first
+    if not apart:
+        raise UsageProblem(f"{where}, on two copies of the set, with different answers: keep the records of one copy")
+    described = [
+        f"{READING_FIELDS[name]} {getattr(one, name)} and {getattr(two, name)}"
+        if all(isinstance(getattr(asked, name), str) and not name.endswith("digest") for asked in (one, two))
+        else READING_FIELDS[name]
+        for name in apart
+        if name != "head_digest" or len(apart) == 1
+    ]
+    raise UsageProblem(
+        f"{where}, by different {', '.join(described)}: name one by --head and --prompts, or move one's records away"
+    )
+
+
+def by_reading(records: Iterable[Stored]) -> list[tuple[ModelResult, int]]:
+    """(result, number of smaller records left out) for each model, suite and way of reading it: the fullest record a shift."""
+    groups: dict[str, list[Stored]] = {}
+    for stored in records:
+        key = json.dumps([suite_of(stored.record.asked.shift).name, *reading_key(stored)], sort_keys=True)
+        groups.setdefault(key, []).append(stored)
+    made = []
+    for group in groups.values():
+        kept: dict[str, Stored] = {}
+        for stored in sorted(group, key=lambda s: (-s.record.counts.n, s.record.asked.key())):
+            kept.setdefault(stored.record.asked.shift, stored)
+        made.append((of_records(list(kept.values())), len(group) - len(kept)))
+    return made
+
+
+def reading_key(stored: Stored) -> list[object]:
+    """What the records of one row have in common: what was asked, less the shift."""
+    apart = ("shift", "label_space", "source", "question", "clean_source", "clean_question")
+    return [value for name, value in dataclasses.asdict(stored.record.asked).items() if name not in apart]
+
+
+def measured_result(
+    name: str, records: Sequence[Stored], advice: str = "name one by --head and --prompts"
+) -> ModelResult | None:
+    """A model from its records; None where it has none. Raises UsageProblem where it was read in several ways."""
+    mine = [stored for stored in records if is_named(stored, name)]
+    if not mine:
+        return None
+    readings = sorted(set(map(reading_of, mine)))
+    if len(readings) > 1:
+        raise UsageProblem(f"{name} was evaluated in several ways ({', '.join(readings)}): {advice}")
+    return of_records(fullest(mine))
+
+
+@cache
+def published_results(source: str) -> dict[str, ModelResult]:
+    """Model -> its row in a published table, at the largest image size. Raises UsageProblem for an unknown table."""
+    if source not in sources():
+        raise UsageProblem(f"no published table is named {source!r}{suggest(source, [*sources(), 'measured'])}")
+    return {row.model: of_published(row) for row in largest_sizes(published(source))}
+
+
+def candidates(
+    name: str, results: Path, records: Sequence[Stored], head: str | None = None, prompts: str | None = None
+) -> dict[str, ModelResult]:
+    """source -> result: records first, then published tables in their order.
+
+    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
+    """
+    found: dict[str, ModelResult] = {}
+    prefix, _, rest = name.partition(":")
+    for table in ("measured", *sources()):
+        for wanted in [name, rest] if rest and prefix in (table, table.replace("_", "-")) else [name]:
+            if table == "measured":
+                result = measured_result(wanted, _read_with(records, wanted, head, prompts))
+            else:
+                result = published_results(table).get(wanted)
+            if result is not None:
+                found.setdefault(result.source, result)
+    if not found:
+        known = {model for table in sources() for model in published_results(table)}
+        known |= {stored.record.asked.model for stored in records}
+        hint = suggest(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
+        raise UsageProblem(f"no record below {results} and no published table has {name!r}{hint}")
+    return found
+
+
+def _read_with(records: Sequence[Stored], name: str, head: str | None, prompts: str | None) -> list[Stored]:
+    """A model's records with this head and these prompts, or all where none has them: a supervised network has no choice."""
+    kept = [stored for stored in records if is_named(stored, name)]
+    for field, value in (("head", head), ("prompts", prompts)):
+        kept = [stored for stored in kept if value is None or getattr(stored.record.asked, field) == value] or kept
+    return kept
+
+
+def find_pair(
+    first: str, second: str, results: Path, head: str | None = None, prompts: str | None = None
+) -> tuple[ModelResult, ModelResult]:
+    """Two models by name, from one source where one has both.
+
+    head, prompts  which reading of a model counts, where it was evaluated in several. Raises UsageProblem for a name, a head
+    or prompts nobody has.
+    """
+    records = read_records(results)
+    mine = [stored for stored in records if is_named(stored, first) or is_named(stored, second)]
+    for what, value in (("head", head), ("prompts", prompts)):
+        known = sorted({str(getattr(stored.record.asked, what)) for stored in mine} - {"None"})
+        if value is not None and value not in known:
+            raise UsageProblem(
+                f"no record of {first} or {second} has --{what} {value}; known: {', '.join(known) or 'none'}"
+            )
+    one, two = (candidates(name, results, records, head, prompts) for name in (first, second))
+    shared = next((source for source in one if source in two), None)
+    if shared is not None:
+        return one[shared], two[shared]
+    return next(iter(one.values())), next(iter(two.values()))
+
+
+def every_reading(name: str, results: Path) -> dict[str, ModelResult]:
+    """Head and prompt set, or a published table's name -> the model so read: every way it was measured, else as published."""
+    records = read_records(results)
+    mine = [stored for stored in records if is_named(stored, name)]
+    made = {}
+    for reading in dict.fromkeys(map(reading_of, mine)):
+        result = measured_result(name, [stored for stored in mine if reading_of(stored) == reading])
+        if result is not None:
+            made[reading] = result
+    return made or candidates(name, results, records)
