@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from effrob.api import evaluate as evaluate
     from effrob.results.accuracy import Accuracy as Accuracy
-    from effrob.robustness.agreement import agreement_on_the_line as agreement_on_the_line
-    from effrob.robustness.baseline import baseline as baseline
+    from effrob.robustness.catalogue import baseline as baseline
     from effrob.robustness.effective import assess as assess
-    from effrob.robustness.equivalence import equivalence as equivalence
+    from effrob.robustness.effective import equivalence as equivalence
     from effrob.robustness.fit import RobustnessFit as RobustnessFit
     from effrob.robustness.fit import fit as fit
+    from effrob.robustness.lines import LineOptions as LineOptions
     from effrob.robustness.multi_id import multi_id as multi_id
     from effrob.robustness.multiverse import multiverse_of as multiverse_of
-    from effrob.robustness.per_class import per_class as per_class
-    from effrob.robustness.rows import LineOptions as LineOptions
+    from effrob.robustness.per_image.agreement import agreement_on_the_line as agreement_on_the_line
+    from effrob.robustness.per_image.per_class import per_class as per_class
     from effrob.robustness.rows import Row as Row
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Accuracy": "effrob.results.accuracy",
-    "LineOptions": "effrob.robustness.rows",
+    "LineOptions": "effrob.robustness.lines",
     "RobustnessFit": "effrob.robustness.fit",
     "Row": "effrob.robustness.rows",
-    "agreement_on_the_line": "effrob.robustness.agreement",
+    "agreement_on_the_line": "effrob.robustness.per_image.agreement",
     "assess": "effrob.robustness.effective",
-    "baseline": "effrob.robustness.baseline",
-    "equivalence": "effrob.robustness.equivalence",
+    "baseline": "effrob.robustness.catalogue",
+    "equivalence": "effrob.robustness.effective",
     "evaluate": "effrob.api",
     "fit": "effrob.robustness.fit",
     "multi_id": "effrob.robustness.multi_id",
     "multiverse_of": "effrob.robustness.multiverse",
-    "per_class": "effrob.robustness.per_class",
+    "per_class": "effrob.robustness.per_image.per_class",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -45,12 +45,11 @@ RULED_OUT = {"utils", "util", "common", "helpers", "helper", "base", "manager", 
 # What is still to be put right; each list only shrinks.
 KNOWN = {
     "effrob.logistic.solution imports effrob.heads.classifier.LinearClassifier",
-    "effrob.robustness.built imports effrob.api.evaluate",
 }
-TANGLED_FOLDERS = ("effrob.heads", "effrob.robustness", "effrob.leaderboard", "effrob.api")
-TWICE = {"Analysis", "Counts", "Evaluation", "Lines", "Place"}
-CROWDED = {"effrob/robustness"}
-BY_NAME = ("effrob.robustness", "effrob.leaderboard")
+TANGLED_FOLDERS = ("effrob.heads", "effrob.api")
+TWICE = {"Evaluation", "Place"}
+CROWDED = set[str]()
+BY_NAME: tuple[str, ...] = ()
 LINES, FILES, LOOSE = 300, 18, 5  # a file's, a folder's, and modules at effrob's root beside __init__ and __main__
 
 

@@ -17,7 +17,7 @@ from effrob.results.model_result import AXES
 from effrob.robustness.catalogue import PUBLISHED
 from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import SCALES
-from shifts.suites import Suite, suite, suite_names
+from shifts import Suite, suite, suite_names
 
 VERDICTS = ("above", "on", "below", "cannot-tell")
 

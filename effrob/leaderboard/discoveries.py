@@ -13,7 +13,7 @@ from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.robustness.effective import Effective
 from effrob.robustness.many import p_values
 from effrob.robustness.significance import adjust
-from shifts.suites import suite
+from shifts import suite
 
 RATE = 0.05
 

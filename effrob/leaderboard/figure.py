@@ -16,11 +16,11 @@ from effrob.files import whole_file
 from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import title
 from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
-from effrob.results.model_result import suite_of
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as scale_named
+from shifts import suite_of
 
 COLUMN, PAGE = 3.4, 7.0  # inches: one column and the width of a page
 FORMATS = (".png", ".pdf", ".svg")

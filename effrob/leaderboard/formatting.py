@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from effrob.results.model_result import MEANS, suite_of
+from effrob.results.model_result import MEANS
+from shifts import suite_of
 
 LOWEST_P = 1e-300  # what a p-value below the smallest float is written as
 

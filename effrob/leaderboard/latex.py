@@ -11,7 +11,7 @@ from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import logits, percent, points, title
 from effrob.leaderboard.render import RULE, Section, name, sections, shifts_shown
 from effrob.leaderboard.row import BoardRow
-from shifts.suites import suite
+from shifts import suite
 
 PAGE = 45  # rows a page holds in \\footnotesize
 SPECIAL = {

@@ -19,7 +19,7 @@ from effrob.leaderboard.scored_shift import ScoredShift, mean_of
 from effrob.results.accuracy import mean_accuracy
 from effrob.results.store import slug
 from effrob.robustness.lines import Lines
-from shifts.suites import suite
+from shifts import suite
 
 DIGITS = 7
 LOW, HIGH = 0.002, 0.995  # clean accuracies a line is drawn between

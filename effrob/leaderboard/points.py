@@ -23,7 +23,7 @@ from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
 from model_zoo.cards import ModelCard, card_of_row, card_of_spec
 from model_zoo.registration import saved
-from shifts.suites import suite as named
+from shifts import suite as named
 
 GRID = 60  # points a segment is drawn with
 

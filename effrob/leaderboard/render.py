@@ -15,7 +15,7 @@ from effrob.leaderboard.row import BoardRow
 from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.rows import ROBUSTNESS
-from shifts.suites import suite
+from shifts import suite
 
 RULE = (
     "Ranked by the mean logit residual over the four shifts; the mean in points stands beside it. The -A set is shown as a "

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from effrob.leaderboard.scored_shift import Interval, ScoredShift, robustness_of_mean, score
 from effrob.results.accuracy import Accuracy
-from effrob.results.model_result import ModelResult, suite_of
+from effrob.results.model_result import ModelResult
 from effrob.robustness.effective import Effective
 from effrob.robustness.lines import Lines
-from shifts.suites import suite
+from shifts import suite, suite_of
 
 REACHES = ("within", "above", "below", "unranked")
 

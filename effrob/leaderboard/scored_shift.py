@@ -13,7 +13,7 @@ from effrob.robustness.effective import Effective, assess
 from effrob.robustness.lines import Lines, judge
 from effrob.robustness.rows import ROBUSTNESS
 from effrob.robustness.scale import LOGIT
-from shifts.suites import Suite
+from shifts import Suite
 
 Z95 = 1.959963984540054
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from effrob.leaderboard.formatting import columns, interval, joined, percent, points, reading
-from effrob.results.model_result import suite_of
 from effrob.robustness.rows import Row
+from shifts import suite_of
 
 HEADINGS = (
     "model",

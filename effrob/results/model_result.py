@@ -15,16 +15,11 @@ from effrob.results.accuracy import Accuracy, mean_accuracy
 from effrob.results.record import Counts
 from effrob.results.store import Stored
 from model_zoo.published import PublishedAccuracy
-from shifts.suites import Suite, known_suite, suite
+from shifts import suite, suite_of
 
 AXES = ("clean", "full")
 ORIGINS = ("measured", "imported", "given", "published")
 MEANS = {"mean-of-four": suite("imagenet").ranked}
-
-
-def suite_of(shift: str) -> Suite:
-    """The suite a set belongs to; `imagenet` for a set of none, and for a mean over its shifts."""
-    return known_suite(shift) or suite("imagenet")
 
 
 def is_clean_set(name: str) -> bool:

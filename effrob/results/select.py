@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from effrob.errors import EffrobError, UsageProblem, suggest
-from effrob.results.model_result import ModelResult, of_published, of_records, suite_of
+from effrob.results.model_result import ModelResult, of_published, of_records
 from effrob.results.store import Stored, read
 from model_zoo.published import largest_sizes, published, sources
+from shifts import suite_of
 
 DEFAULT_RESULTS = Path("effrob-results")
 # What two records of one model on one shift may differ in, in words.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from effrob.errors import UsageProblem, suggest
 from effrob.results.accuracy import Accuracy
 from effrob.results.answers import BaselineAnswers
-from effrob.results.model_result import MEANS, ModelResult, suite_of
-from shifts.suites import suite
+from effrob.results.model_result import MEANS, ModelResult
+from shifts import suite, suite_of
 
 
 @dataclass(frozen=True, eq=False)

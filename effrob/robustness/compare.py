@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
 from effrob.results.answers import read_npz
-from effrob.results.model_result import MEANS, ModelResult, suite_of
+from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import DEFAULT_RESULTS, find_pair
 from effrob.robustness.baseline import Baseline, default_baseline, in_suite
 from effrob.robustness.catalogue import baseline as find_baseline
@@ -23,6 +23,7 @@ from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge, line_without
 from effrob.robustness.significance import adjust
+from shifts import suite_of
 
 Bools = NDArray[np.bool_]
 ALPHA = 0.05

@@ -285,3 +285,8 @@ def assess(
     model  its name: `flags` then says where the line was fitted through it
     """
     return Effective(line, clean, shift, pairing, model)
+
+
+def equivalence(effective: Effective, margin: float | None = None) -> Equivalence:
+    """Is this model on the line, within the margin? Without a margin, the fixed one."""
+    return effective.equivalence(margin)

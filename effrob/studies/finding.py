@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effrob.results.model_result import ModelResult, suite_of
+from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.significance import SHARE, adjust, margin_for, two_one_sided
 from effrob.studies.arms import WIDER, StudyLines, arm_result, cell, results_of
 from effrob.studies.estimate import Reckoned, reckon
 from effrob.studies.study import MEAN, Contrast, Study
+from shifts import suite_of
 
 ALPHA = 0.05
 MOVES, EQUIVALENT, UNKNOWN = "moves it", "equivalent", "cannot tell"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from effrob.errors import UsageProblem
 from effrob.results.model_result import MEANS
-from shifts.suites import suite
+from shifts import suite
 
 MEAN = "mean-of-four"
 

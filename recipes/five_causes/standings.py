@@ -21,7 +21,7 @@ from effrob.robustness.fit import RobustnessFit, fit
 from model_zoo.sources.from_pocket import cards
 from recipes.five_causes.evaluation import Measured
 from recipes.five_causes.grid import Grid
-from shifts.suites import suite
+from shifts import suite
 
 Floats = NDArray[np.float64]
 SHIFTS = suite("pocket").ranked

@@ -21,7 +21,7 @@ from effrob.leaderboard.site import write_site
 from effrob.robustness.fit import fit
 from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import LOGIT
-from shifts.suites import suite
+from shifts import suite
 
 from .conftest import SHIFTS, submit
 

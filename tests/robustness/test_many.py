@@ -10,7 +10,7 @@ from effrob.robustness.fit import fit
 from effrob.robustness.many import p_values
 from effrob.robustness.per_image.pairing import Pairing
 from model_zoo.published import published
-from shifts.suites import suite
+from shifts import suite
 
 
 @pytest.fixture(scope="module")

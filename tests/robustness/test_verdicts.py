@@ -17,7 +17,7 @@ from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
 from effrob.robustness.significance import margin_for
 from model_zoo.published import published
-from shifts.suites import suite
+from shifts import suite
 
 FOUR = suite("imagenet").ranked
 FIELDS = {

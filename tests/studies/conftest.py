@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from effrob.results.predictions import Predictions
+from effrob.results.provenance import here
+from effrob.results.record import EvalRecord, EvalSpec
+from effrob.results.store import ResultStore, count
 from effrob.studies.finding import Finding, run
 from effrob.studies.reader import find, shipped
 
@@ -54,24 +56,42 @@ def record(tmp_path: Path) -> Write:
         partial: bool = False,
         prompts: str | None = None,
     ) -> Path:
-        folder = tmp_path / "results" / f"{model}-{head}-{prompts}-{shift}".replace(":", "-").replace("@", "-")
-        folder.mkdir(parents=True)
-        ids = np.array([f"{i:05d}.jpg" for i in range(IMAGES)])
-        zeros, right = np.zeros(IMAGES, dtype=np.int64), {}
-        for name, share in (("predictions", accuracy), ("clean", clean)):
-            right[name] = np.arange(IMAGES) < round(share * IMAGES)
-            np.savez(
-                folder / f"{name}.npz", id=ids, correct=right[name], target=zeros, predicted=zeros, predicted_1000=zeros
-            )
-        counts: dict[str, Any] = {n: {"n": IMAGES, "n_correct": int(r.sum())} for n, r in right.items()}
-        content = {
-            "asked": {"model": model, "shift": shift, "head": head, "prompts": prompts, "protocol": "effrob"},
-            "counts": counts["predictions"],
-            "clean": counts["clean"],
-            "clean_full": counts["clean"],
-            "partial": partial,
-        }
-        (folder / "record.json").write_text(json.dumps(content), encoding="utf-8")
+        rows = {name: _predictions(share) for name, share in (("shift", accuracy), ("clean", clean))}
+        asked = EvalSpec(
+            model, "d" * 64, "default", {}, "exact", "fp32", head, prompts, str(prompts), "effrob",
+            shift, "labels", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
+        )  # fmt: skip
+        made = EvalRecord(
+            asked=asked,
+            weights=None,
+            model_asked=model,
+            counts=count(rows["shift"]),
+            n_expected=IMAGES,
+            partial=partial,
+            clean=count(rows["clean"]),
+            clean_full=count(rows["clean"]),
+            files={},
+            resolved={},
+            provenance=here("cpu", "fp32"),
+        )
+        ResultStore(tmp_path / "results").write(made, rows["shift"], rows["clean"])
         return tmp_path / "results"
 
     return make
+
+
+def _predictions(share: float) -> Predictions:
+    """Answers of which the first `share` are right."""
+    zeros, right = np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES) < round(share * IMAGES)
+    return Predictions(
+        index=np.arange(IMAGES),
+        id=np.array([f"{i:05d}.jpg" for i in range(IMAGES)]),
+        target=zeros,
+        predicted=np.where(right, 0, 1),
+        top5=np.full((IMAGES, 5), -1),
+        predicted_1000=np.where(right, 0, 1),
+        correct=right,
+        correct_1000=right,
+        correct_top5=right,
+        margin=np.ones(IMAGES, dtype=np.float32),
+    )

@@ -213,7 +213,7 @@ def test_single_measured_models_with_answers_are_compared_on_shared_images(
     assert answer.reckoned.paired and answer.size == pytest.approx(0.2)
     path.write_text(path.read_text().replace('head = "zero-shot"\n', ""))
     done = effrob("run", str(path), "--results", str(results))
-    assert done.exit_code == 2 and "several heads (native, zero-shot)" in done.stderr and "line 12" in done.stderr
+    assert done.exit_code == 2 and "several ways (native, zero-shot)" in done.stderr and "line 12" in done.stderr
 
 
 def test_one_prompt_set_of_several_is_named_with_the_head(
