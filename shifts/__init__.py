@@ -10,19 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shifts.catalogue import Found, find, load
+    from shifts.catalogue import Found, find, load, load_suite
     from shifts.check import check_shift
+    from shifts.declared.sets import DeclaredSuite
+    from shifts.declared.suite import Suite, SuiteSet, TrainingSplit
     from shifts.errors import DataError, DataMissing
     from shifts.facts import describe
     from shifts.labels import LabelSpace, duplicate_names
     from shifts.protocol import PROTOCOLS, Protocol
     from shifts.registry import names, register, suite_of, teaches
     from shifts.shift import Example, ImageSource, Shift
-    from shifts.suites import Suite, SuiteSet, TrainingSplit, suite, suite_names
+    from shifts.suites import declare, known_suite, suite, suite_names
 
 _HOMES = {
     "DataError": "errors",
     "DataMissing": "errors",
+    "DeclaredSuite": "declared.sets",
     "Example": "shift",
     "Found": "catalogue",
     "ImageSource": "shift",
@@ -30,14 +33,17 @@ _HOMES = {
     "PROTOCOLS": "protocol",
     "Protocol": "protocol",
     "Shift": "shift",
-    "Suite": "suites",
-    "SuiteSet": "suites",
-    "TrainingSplit": "suites",
+    "Suite": "declared.suite",
+    "SuiteSet": "declared.suite",
+    "TrainingSplit": "declared.suite",
     "check_shift": "check",
+    "declare": "suites",
     "describe": "facts",
     "duplicate_names": "labels",
     "find": "catalogue",
+    "known_suite": "suites",
     "load": "catalogue",
+    "load_suite": "catalogue",
     "names": "registry",
     "register": "registry",
     "suite": "suites",
@@ -50,6 +56,7 @@ __all__ = [
     "PROTOCOLS",
     "DataError",
     "DataMissing",
+    "DeclaredSuite",
     "Example",
     "Found",
     "ImageSource",
@@ -60,10 +67,13 @@ __all__ = [
     "SuiteSet",
     "TrainingSplit",
     "check_shift",
+    "declare",
     "describe",
     "duplicate_names",
     "find",
+    "known_suite",
     "load",
+    "load_suite",
     "names",
     "register",
     "suite",

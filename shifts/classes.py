@@ -13,10 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from shifts.declared.suite import SuiteSet
 from shifts.errors import DataMissing
 from shifts.labels import LabelSpace
 from shifts.protocol import Protocol
-from shifts.suites import SuiteSet, known_suite
+from shifts.suites import known_suite
 
 DATA = Path(str(files("shifts") / "data"))
 

@@ -12,10 +12,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from shifts import suites
+from shifts.declared.suite import Suite
 from shifts.errors import DataError, DataMissing
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.suites import Suite
 
 Loader = Callable[[Path, Protocol, bool], Shift]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -68,9 +69,11 @@ def test_a_file_is_read_by_the_same_reader(tmp_path: Path) -> None:
     file.write_text(OWN)
     suite = shifts.suite(file)
     assert suite == shifts.suite(str(file))
-    assert suite.tests == ("photo", "art_painting", "sketch") and suite.classes == "folders"
-    assert suite.train == shifts.TrainingSplit("photo", 0.5, 3) and suite.axis_title == "photo accuracy"
-    art = suite.sets["art_painting"]
+    assert suite.tests == ("pacs/photo", "pacs/art_painting", "pacs/sketch") and suite.classes == "folders"
+    assert suite.train == shifts.TrainingSplit("pacs/photo", 0.5, 3) and suite.axis_title == "photo accuracy"
+    assert suite.training == (suite.train_set,) == ("pacs/train",)
+    assert shifts.Suite.from_json(json.loads(json.dumps(suite.as_json()))) == suite
+    art = suite.sets["pacs/art_painting"]
     assert (art.title, art.form, art.place, art.licence) == ("Art", "list", "art.csv", "their own")
 
 
