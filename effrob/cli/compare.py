@@ -42,14 +42,16 @@ def compare(
     from effrob.files import strict_json
     from effrob.robustness.compare import compare as compare_models
 
-    found = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts)
-    for notice in found.notices:
+    comparison = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts)
+    for notice in comparison.notices:
         click.echo(notice, err=True)
     if as_json:
-        click.echo(strict_json(found.as_json()), nl=False)
+        click.echo(strict_json(comparison.as_json()), nl=False)
         return
-    click.echo(f"{found.first.model} ({found.first.source}) minus {found.second.model} ({found.second.source})")
-    for row in found.as_json():
+    click.echo(
+        f"{comparison.first.model} ({comparison.first.source}) minus {comparison.second.model} ({comparison.second.source})"
+    )
+    for row in comparison.as_json():
         click.echo(_sentence(row))
 
 

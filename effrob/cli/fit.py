@@ -66,8 +66,8 @@ def fit(
         fit_line(shift, chosen if baseline or not shifts else default_baseline(shift), axis, scale, segments)
         for shift in wanted
     ]
-    rows: list[dict[str, Any]] = [row for found in fits for row in found.as_json()]
-    lines = [line for found in fits for line in found.segments]
+    rows: list[dict[str, Any]] = [row for each in fits for row in each.as_json()]
+    lines = [line for each in fits for line in each.segments]
     checks = [diagnose(line) for line in lines]
     if as_json:
         click.echo(strict_json([{**row, **check.as_json()} for row, check in zip(rows, checks)]), nl=False)

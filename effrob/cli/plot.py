@@ -50,8 +50,8 @@ def command(
 
     line = LineOptions(baseline, axis, scale)
     gathered = gather(results, published)
-    found, lines = gathered.board(line), gathered.lines(line)
-    panels = [panel(found, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
+    ranking, lines = gathered.board(line), gathered.lines(line)
+    panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
     draw(panels, out, scale)
     for each in panels:
         for notice in each.notices():

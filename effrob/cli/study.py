@@ -31,7 +31,7 @@ def list_studies(as_json: bool) -> None:
     from effrob.files import strict_json
     from effrob.studies.reader import read, shipped
 
-    found = [read(path) for path in shipped().values()]
+    studies = [read(path) for path in shipped().values()]
     if as_json:
         rows = [
             {
@@ -43,11 +43,11 @@ def list_studies(as_json: bool) -> None:
                 "contrasts": len(each.contrasts),
                 "shifts": list(each.shifts),
             }
-            for each in found
+            for each in studies
         ]
         click.echo(strict_json(rows), nl=False)
         return
-    for each in found:
+    for each in studies:
         click.echo(f"{each.name:<18} cause {each.cause or '-':<4} {len(each.arms):>3} arms  {each.question}")
 
 
@@ -61,11 +61,11 @@ def show(name: str, as_json: bool) -> None:
     from effrob.files import strict_json
     from effrob.studies.reader import find, path_of
 
-    found = find(name)
+    shown = find(name)
     if not as_json:
         click.echo(path_of(name).read_text(encoding="utf-8-sig"), nl=False)
         return
-    facts = asdict(found)
+    facts = asdict(shown)
     for table in (facts, *facts["arms"]):
         del table["location"]
     click.echo(strict_json(facts), nl=False)
@@ -85,15 +85,15 @@ def run_study(name: str, results: Path, figure: Path | None, as_json: bool) -> N
     from effrob.studies.reader import find
     from effrob.studies.report import report
 
-    found = run(find(name), results)
+    finding = run(find(name), results)
     if as_json:
-        click.echo(strict_json(found.as_json()), nl=False)
+        click.echo(strict_json(finding.as_json()), nl=False)
     else:
-        click.echo(report(found))
+        click.echo(report(finding))
     if figure is not None:
         from effrob.studies.figure import draw
 
-        draw(found, figure)
+        draw(finding, figure)
         click.echo(f"the figure is in {figure}", err=True)
 
 

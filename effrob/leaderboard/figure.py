@@ -71,12 +71,12 @@ class Panel:
         return said
 
 
-def panel(found: Board, lines: Lines, shift: str) -> Panel:
+def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     """The picture of one shift. Raises UsageProblem where no row has it."""
     axis = "full" if shift == "mean-of-four" else lines.options.axis
-    every, left = points(found, shift, axis)
+    every, left = points(ranking, shift, axis)
     if not every and not left:
-        known = [*dict.fromkeys(name for row in found.rows for name in row.cells), "mean-of-four"]
+        known = [*dict.fromkeys(name for row in ranking.rows for name in row.cells), "mean-of-four"]
         raise UsageProblem(f"no row has an accuracy on {shift!r}{suggest(shift, known)}")
     shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
     kept = [p for p in shown if p.x >= LOWEST] or shown

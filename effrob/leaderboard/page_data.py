@@ -33,7 +33,7 @@ def pair(ends: Sequence[float] | None) -> list[float | None]:
     return [None, None] if ends is None else [rounded(end) for end in ends]
 
 
-def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
+def board_data(by_suite: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
     """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
     return {
         "groups": {key: look._asdict() for key, look in GROUPS.items()},
@@ -41,7 +41,7 @@ def board_data(found: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]
         "reaches": list(REACHES),
         "rule": RULE,
         "rate": RATE,
-        "suites": {name: _suite(name, list(each), pages) for name, each in found.items()},
+        "suites": {name: _suite(name, list(each), pages) for name, each in by_suite.items()},
     }
 
 
@@ -57,8 +57,8 @@ def shifts_of(analysis: Analysis) -> list[str]:
     return [*known, *sorted(present - {*known})]
 
 
-def _suite(name: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
-    first, known = found[0], suite(name)
+def _suite(name: str, every: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
+    first, known = every[0], suite(name)
     shifts = shifts_of(first)
     named = mean_of(known)
     labels = {shift: title(shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
@@ -69,8 +69,8 @@ def _suite(name: str, found: list[Analysis], pages: Mapping[str, str]) -> dict[s
         "mean": named,
         "families": {key: family(key, name) for key in GROUPS},
         "labels": labels,
-        "files": {analysis.key: analysis_file(analysis.key) for analysis in found},
-        "rows": [_row(row, [a.rows[i] for a in found], shifts, pages) for i, row in enumerate(first.rows)],
+        "files": {analysis.key: analysis_file(analysis.key) for analysis in every},
+        "rows": [_row(row, [a.rows[i] for a in every], shifts, pages) for i, row in enumerate(first.rows)],
     }
 
 

@@ -1,6 +1,6 @@
 """What a picture of a shift is made of: points, the line with its band, and the groups that give colour and marker.
 
-Figures and the page draw the same points. Knows no drawing library.
+Figures and the page draw the same points.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ class Point:
     group: str
 
 
-def points(found: Board, shift: str, axis: str) -> tuple[list[Point], int]:
+def points(ranking: Board, shift: str, axis: str) -> tuple[list[Point], int]:
     """The points that stand on `axis`, and how many rows have the shift but not that axis. Means stand on `full`."""
     made, left = [], 0
-    for row, x, y in _coordinates(found.rows, shift, axis):
+    for row, x, y in _coordinates(ranking.rows, shift, axis):
         if x is None:
             left += 1
         else:

@@ -42,10 +42,10 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
         raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
     chart_library = _plotly()
     templates = _templates()
-    found = analyses(gathered, line)
+    by_suite = analyses(gathered, line)
     draft = temporary(out)
     try:
-        _write(draft, gathered, found, templates, chart_library)
+        _write(draft, gathered, by_suite, templates, chart_library)
         old = temporary(out)
         if out.exists():
             out.rename(old)
@@ -53,11 +53,11 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return sum(len(each[0].rows) for each in found.values())
+    return sum(len(each[0].rows) for each in by_suite.values())
 
 
 def _write(
-    folder: Path, gathered: Gathered, found: Mapping[str, list[Analysis]], templates: Any, chart_library: Path
+    folder: Path, gathered: Gathered, by_suite: Mapping[str, list[Analysis]], templates: Any, chart_library: Path
 ) -> None:
     (folder / "models").mkdir(parents=True)
     (folder / "data").mkdir()
@@ -65,21 +65,24 @@ def _write(
     for name in OURS:
         (folder / name).write_bytes(resources.files("effrob.leaderboard").joinpath("page", name).read_bytes())
     shutil.copyfile(chart_library, folder / "plotly.min.js")
-    models = dict.fromkeys(row.model for each in found.values() for row in each[0].rows)
+    models = dict.fromkeys(row.model for each in by_suite.values() for row in each[0].rows)
     pages = page_names(models)
-    (folder / "data" / "board.js").write_text(script("board", board_data(found, pages)), encoding="utf-8")
-    for each in found.values():
+    (folder / "data" / "board.js").write_text(script("board", board_data(by_suite, pages)), encoding="utf-8")
+    for each in by_suite.values():
         for analysis in each:
             text = script("analysis", analysis_data(analysis, gathered.lines(analysis.line)))
             (folder / "data" / analysis_file(analysis.key)).write_text(text, encoding="utf-8")
-    chosen = board([row for each in found.values() for row in each[0].rows])
+    chosen = board([row for each in by_suite.values() for row in each[0].rows])
     (folder / "board.csv").write_text(csv_text(chosen), encoding="utf-8")
-    context = {"suites": list(found), "first": {suite: analysis_file(each[0].key) for suite, each in found.items()}}
+    context = {
+        "suites": list(by_suite),
+        "first": {suite: analysis_file(each[0].key) for suite, each in by_suite.items()},
+    }
     index = templates.get_template("index.html").render(problems=gathered.problems, **context)
     (folder / "index.html").write_text(index, encoding="utf-8")
     template = templates.get_template("model.html")
-    for model, rows in _by_model(found).items():
-        facts = _model_facts(model, rows, next(iter(found)), chosen)
+    for model, rows in _by_model(by_suite).items():
+        facts = _model_facts(model, rows, next(iter(by_suite)), chosen)
         (folder / "models" / pages[model]).write_text(template.render(**facts), encoding="utf-8")
 
 
@@ -88,10 +91,10 @@ def page_names(models: Iterable[str]) -> dict[str, str]:
     return {model: f"{slug(model)}-{hashlib.sha256(model.encode()).hexdigest()[:8]}.html" for model in models}
 
 
-def _by_model(found: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardRow]]]:
+def _by_model(by_suite: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardRow]]]:
     """Model -> its rows, each as judged by every analysis, the chosen one first."""
     grouped: dict[str, list[list[BoardRow]]] = {}
-    for each in found.values():
+    for each in by_suite.values():
         for judged in zip(*(analysis.rows for analysis in each), strict=True):
             grouped.setdefault(judged[0].model, []).append(list(judged))
     return grouped

@@ -36,10 +36,10 @@ def write_board(
     return None
 
 
-def _text(found: Board, form: str, top: int | None) -> str:
+def _text(ranking: Board, form: str, top: int | None) -> str:
     from effrob.leaderboard import latex, render
 
     writers = {"csv": render.csv_text, "json": render.json_text}
     if form in writers:
-        return writers[form](found)
-    return latex.latex(found, top) if form == "latex" else render.markdown(found, top)
+        return writers[form](ranking)
+    return latex.latex(ranking, top) if form == "latex" else render.markdown(ranking, top)

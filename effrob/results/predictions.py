@@ -1,6 +1,6 @@
 """What a head said of each image: the primary record, from which every accuracy is derived.
 
-Pure numpy. Knows no models and no images; a file of it can be checked and re-scored on any laptop.
+It needs neither the model nor the images: a file of it can be checked and scored again on any laptop.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ class Provenance:
 @functools.cache
 def package_versions() -> dict[str, str]:
     """Installed versions of what decides a number."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @functools.cache

@@ -96,8 +96,8 @@ class EvalRecord:
 def from_json(value: Any) -> EvalRecord:
     """The inverse of `as_json`. Raises EffrobError naming the first thing that is wrong."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-        raise EffrobError(f"a record of schema {SCHEMA} was wanted, found {found!r}")
+        version = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise EffrobError(f"a record of schema {SCHEMA} was wanted, found {version!r}")
     try:
         fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord)}
         fields["asked"] = EvalSpec(**fields["asked"])

@@ -139,7 +139,7 @@ def candidates(
 
     A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
     """
-    found: dict[str, ModelResult] = {}
+    by_source: dict[str, ModelResult] = {}
     prefix, _, rest = name.partition(":")
     for table in ("measured", *sources()):
         for wanted in [name, rest] if rest and prefix in (table, table.replace("_", "-")) else [name]:
@@ -148,13 +148,13 @@ def candidates(
             else:
                 result = published_results(table).get(wanted)
             if result is not None:
-                found.setdefault(result.source, result)
-    if not found:
+                by_source.setdefault(result.source, result)
+    if not by_source:
         known = {model for table in sources() for model in published_results(table)}
         known |= {stored.record.asked.model for stored in records}
         hint = suggest(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
         raise UsageProblem(f"no record below {results} and no published table has {name!r}{hint}")
-    return found
+    return by_source
 
 
 def _read_with(records: Sequence[Stored], name: str, head: str | None, prompts: str | None) -> list[Stored]:

@@ -123,7 +123,7 @@ def cook_distance(line: BaselineLine) -> Floats:
 
 def _most_influential_family(line: BaselineLine) -> tuple[str, float]:
     names = np.array(line.families)
-    found = (line.families[0], line.slope)
+    farthest = (line.families[0], line.slope)
     for family in dict.fromkeys(line.families):
         kept = names != family
         x, y = line.tx[kept], line.ty[kept]
@@ -131,9 +131,9 @@ def _most_influential_family(line: BaselineLine) -> tuple[str, float]:
             continue
         dx = x - x.mean()
         slope = float(dx @ y) / float(dx @ dx)
-        if abs(slope - line.slope) > abs(found[1] - line.slope):
-            found = (family, slope)
-    return found
+        if abs(slope - line.slope) > abs(farthest[1] - line.slope):
+            farthest = (family, slope)
+    return farthest
 
 
 def deming_slope(line: BaselineLine) -> float:

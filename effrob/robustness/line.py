@@ -1,7 +1,7 @@
 """Line: ordinary least squares of shift accuracy on clean accuracy over baseline models, on a chosen scale.
 
 Every model weighs the same. The bootstraps draw models (in table order, seeded, so that they can be repeated exactly)
-or whole families. Knows arrays and names only, neither shifts nor baselines.
+or whole families.
 """
 
 from __future__ import annotations

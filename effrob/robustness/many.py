@@ -1,6 +1,6 @@
 """Many: the p-values of a whole board at once, the same numbers as `Effective.p_value`, an array at a time.
 
-One by one they cost half a millisecond each, and a board asks for nine thousand. Knows no board and no correction.
+One by one they cost half a millisecond each, and a leaderboard asks for nine thousand.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ STEPS, CLOSE = 60, 1e-15
 
 def p_values(many: Sequence[Effective]) -> list[float | None]:
     """`p_value` of each, in order; None where it has none. Those with per-image answers are reckoned one by one."""
-    found: list[float | None] = [None] * len(many)
+    result: list[float | None] = [None] * len(many)
     by_scale: dict[str, list[int]] = {}
     for i, one in enumerate(many):
         if one.place is None or one.pairing is not None or one.effective_robustness == 0:
-            found[i] = one.p_value
+            result[i] = one.p_value
         else:
             by_scale.setdefault(one.fit.scale.name, []).append(i)
     for places in by_scale.values():
         for i, p in zip(places, _p([many[i] for i in places]).tolist()):
-            found[i] = p
-    return found
+            result[i] = p
+    return result
 
 
 def _p(many: Sequence[Effective]) -> Floats:
@@ -121,13 +121,13 @@ def _root(distances: _Distances) -> Floats:
     """(n,) widths in [0, FURTHEST] at which `reached` falls through 0: false position, by Anderson and Bjorck (1973)."""
     left, right = np.zeros(len(distances.slope)), np.full(len(distances.slope), FURTHEST)
     f_left, f_right = distances.reached(left), distances.reached(right)
-    found, open_ = right.copy(), np.arange(len(right))
+    result, open_ = right.copy(), np.arange(len(right))
     for _ in range(STEPS):
         with np.errstate(invalid="ignore", divide="ignore"):
             middle = right - f_right * (right - left) / (f_right - f_left)
         middle = np.where(np.isfinite(middle), middle, (left + right) / 2)
         f = distances.reached(middle)
-        found[open_] = middle
+        result[open_] = middle
         crossed = f * f_right < 0
         with np.errstate(invalid="ignore", divide="ignore"):
             kept = 1 - f / f_right
@@ -139,4 +139,4 @@ def _root(distances: _Distances) -> Floats:
             break
         open_, left, right, f_left, f_right = (v[more] for v in (open_, left, right, f_left, f_right))
         distances = distances.take(more)
-    return found
+    return result

@@ -101,14 +101,14 @@ def fit_multi(
 
 def variance_inflation(x: Floats) -> Floats:
     """(J,) 1 / (1 - R^2) of each column regressed on the others; infinite for a copy."""
-    found = np.ones(x.shape[1])
+    inflation = np.ones(x.shape[1])
     for column in range(x.shape[1] if x.shape[1] > 1 else 0):
         others = np.delete(x, column, axis=1)
         others, y = others - others.mean(axis=0), x[:, column] - x[:, column].mean()
         gap = y - others @ np.linalg.lstsq(others, y, rcond=None)[0]
         share = float(gap @ gap) / float(y @ y)
-        found[column] = 1.0 / share if share > 1e-12 else np.inf
-    return found
+        inflation[column] = 1.0 / share if share > 1e-12 else np.inf
+    return inflation
 
 
 def multi_id(

@@ -21,9 +21,9 @@ COLOURS = {MOVES: "#D55E00", EQUIVALENT: "#0072B2", UNKNOWN: "#6b7280"}  # Okabe
 MARKERS = {MOVES: "D", EQUIVALENT: "s", UNKNOWN: "o"}
 
 
-def draw(found: Finding, out: Path) -> None:
+def draw(finding: Finding, out: Path) -> None:
     """Write PNG, PDF or SVG by the name of `out`. Raises UsageProblem for another ending, no arms, or no matplotlib."""
-    study = found.study
+    study = finding.study
     if out.suffix.lower() not in FORMATS:
         raise UsageProblem(f"a figure is written as {', '.join(FORMATS)}; got {out.name!r}")
     if not study.arms:
@@ -33,8 +33,8 @@ def draw(found: Finding, out: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageProblem("figures need matplotlib: pip install 'effrob[plots]'") from None
-    shifts = [shift for shift, cells in found.cells.items() if cells]
-    models = list(dict.fromkeys((cell["arm"], cell["model"]) for shift in shifts for cell in found.cells[shift]))
+    shifts = [shift for shift, cells in finding.cells.items() if cells]
+    models = list(dict.fromkeys((cell["arm"], cell["model"]) for shift in shifts for cell in finding.cells[shift]))
     contrasts = [contrast.name for contrast in study.contrasts]
     with mpl.rc_context({**STYLE, "axes.labelsize": 7, "ytick.labelsize": 6, "xtick.labelsize": 6}):
         heights = [len(models) + 1, len(contrasts) + 1] if contrasts else [len(models) + 1]
@@ -42,15 +42,15 @@ def draw(found: Finding, out: Path) -> None:
         figure = Figure(figsize=(max(size[0], PAGE), size[1]), layout="constrained")
         axes = figure.subplots(len(heights), len(shifts), squeeze=False, height_ratios=heights, sharey="row")
         for column, shift in enumerate(shifts):
-            _arms(axes[0, column], found.cells[shift], models, title(shift))
+            _arms(axes[0, column], finding.cells[shift], models, title(shift))
             if contrasts:
-                _contrasts(axes[1, column], found.at(shift), contrasts)
+                _contrasts(axes[1, column], finding.at(shift), contrasts)
         labels = [arm if len({m for a, m in models if a == arm}) == 1 else f"{arm}: {model}" for arm, model in models]
         _labels(axes[0, 0], labels)
         if contrasts:
             _labels(axes[1, 0], [_short(name) for name in contrasts])
-        _legend(figure, [cell for shift in shifts for cell in found.cells[shift]], bool(contrasts))
-        figure.suptitle(f"{study.title or study.name}: {found.verdict}", fontsize=9)
+        _legend(figure, [cell for shift in shifts for cell in finding.cells[shift]], bool(contrasts))
+        figure.suptitle(f"{study.title or study.name}: {finding.verdict}", fontsize=9)
         stamp = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
         with whole_file(out) as file:
             kind = out.suffix.lower()

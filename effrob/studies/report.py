@@ -21,9 +21,9 @@ READING = (
 HEADINGS = ("arm", "model", "line: baseline, axis", "clean", "accuracy", "eff. robustness [95 %] | 95 % |", "beside")
 
 
-def report(found: Finding) -> str:
+def report(finding: Finding) -> str:
     """The whole finding: question, what arms share, caveats, each shift, verdicts."""
-    study = found.study
+    study = finding.study
     cause = f" (cause {study.cause})" if study.cause else ""
     lines = [f"{study.title or study.name}{cause}", *_wrap(study.question), ""]
     for name, said in (
@@ -33,23 +33,23 @@ def report(found: Finding) -> str:
         ("can decide", [study.decides]),
         ("cannot decide", [study.cannot_decide]),
         ("instead", [study.instead] if study.instead else []),
-        ("notices", found.notices),
+        ("notices", finding.notices),
     ):
         lines += [part for each in said for part in _wrap(each, f"  {name:<14}")]
     if study.arms:
         lines += ["", *_wrap(READING)]
-    for shift, cells in found.cells.items():
-        lines += _shift(shift, cells, found.at(shift))
+    for shift, cells in finding.cells.items():
+        lines += _shift(shift, cells, finding.at(shift))
     lines += ["", "Over all shifts"]
     for contrast in study.contrasts:
         why = f" (confounded: {contrast.confounded})" if contrast.confounded else ""
-        lines += _wrap(f"{contrast.name}: {found.judgement(contrast)}{why}", "  ")
+        lines += _wrap(f"{contrast.name}: {finding.judgement(contrast)}{why}", "  ")
     headline = (
         f", by its headline contrast `{study.headline}`"
         if study.headline
         else (": it has no contrast" if study.arms else ": it has no arm")
     )
-    return "\n".join([*lines, *_wrap(f"The study's verdict: {found.verdict}{headline}.", "  ")])
+    return "\n".join([*lines, *_wrap(f"The study's verdict: {finding.verdict}{headline}.", "  ")])
 
 
 def _wrap(text: str, first: str = "") -> list[str]:
@@ -101,14 +101,14 @@ def sentence(answer: Answer) -> str:
 
 
 def _judged(answer: Answer) -> str:
-    found = answer.reckoned.estimate
-    if found is None:
+    estimate = answer.reckoned.estimate
+    if estimate is None:
         missing = ", ".join(answer.reckoned.missing)
         return f"no arm to compare with (not measured here: {missing})" if missing else "too few arms to compare"
-    p = answer.p_adjusted if answer.p_adjusted is not None else found.p_value
+    p = answer.p_adjusted if answer.p_adjusted is not None else estimate.p_value
     margin = "no margin" if answer.margin is None else f"margin ±{percent(answer.margin)}"
     how = ", paired" if answer.reckoned.paired else ""
     return (
-        f"{points(found.value)} {interval(found.interval(), True, 2)}{how}, p {p_text(p or 0.0)} (Holm), {margin}, "
+        f"{points(estimate.value)} {interval(estimate.interval(), True, 2)}{how}, p {p_text(p or 0.0)} (Holm), {margin}, "
         f"line of {answer.baseline}, {answer.axis}: {answer.alone}"
     )

@@ -116,11 +116,11 @@ def _by_class(rng: np.random.Generator, draws: int, *views: tuple[NDArray[np.int
     """(D, M) accuracies in each view with one draw of classes common to all views."""
     classes = np.unique(np.concatenate([target for target, _ in views]))
     weights = multinomial_weights(rng, draws, len(classes))
-    found = []
+    accuracies = []
     for target, correct in views:
         right, images = class_counts(target, correct, classes)
-        found.append(np.asarray((weights @ right.T) / (weights @ images)[:, None], dtype=np.float64))
-    return found
+        accuracies.append(np.asarray((weights @ right.T) / (weights @ images)[:, None], dtype=np.float64))
+    return accuracies
 
 
 def _by_image(rng: np.random.Generator, draws: int, target: NDArray[np.int64], correct: Bools) -> Floats:

@@ -70,16 +70,16 @@ def per_class(
         raise UsageProblem("per-class effective robustness wants baseline models that differ on the clean images")
     slope = float((dx * members_y).sum()) / sxx
     height = members_y.mean(axis=0) + slope * (tx[-1] - members_x.mean(axis=0))
-    found = line.scale.inverse(ty[-1]) - line.scale.inverse(height)
+    distances = line.scale.inverse(ty[-1]) - line.scale.inverse(height)
     weight = ny / ny.sum()
     y, x = float(target_shift.mean()), float(target_clean.mean())
     overall = y - line.scale.back(line.at(line.scale.to(x)))
-    parts = weight * found
+    parts = weight * distances
     total = float(parts.sum())
     top = np.sort(parts * np.sign(total))[::-1][: max(1, len(classes) // 10)].sum()
     return PerClass(
         classes=classes,
-        effective_robustness=found,
+        effective_robustness=distances,
         weight=weight,
         overall=overall,
         gap=overall - total,
@@ -112,9 +112,9 @@ def prior_strength(right: Floats, images: Floats) -> float:
 def duplicate_names(names: Sequence[str], classes: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
     """Pairs (first, later) of class indices with the same name."""
     first: dict[str, int] = {}
-    found = []
+    distances = []
     for index in classes.tolist():
         earlier = first.setdefault(names[index], index)
         if earlier != index:
-            found.append((earlier, index))
-    return tuple(found)
+            distances.append((earlier, index))
+    return tuple(distances)
