@@ -28,6 +28,7 @@ class Source:
     """How to read one table. `shifts` and `clean` map a shift to its column; `images` a shift to its number of images.
 
     A shift in `same_classes` has all the classes of the clean set, so its class-matched accuracy is the full one.
+    per_row  fields of a row that have a column of their own: head, protocol, prompts, note, reference, weights, where
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     others: Mapping[str, str] = field(default_factory=dict)
     replace: tuple[str, str] = ("", "")
     note: str | None = None
+    per_row: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
 
     def __post_init__(self) -> None:
@@ -69,6 +71,8 @@ class PublishedAccuracy:
     clean_matched  shift -> clean accuracy on the shift's classes, where the source gives it
     images         set -> number of images, `imagenet` for the clean set; clean_images: shift -> images of its clean view
     training_data  in1k, in1k_distilled, more_data, robust_intv, or the source's own word
+    weights        what was evaluated, by one name in every table; the model's own name where a table says no other
+    reference      the paper or file of this row, where a table holds several; where: the place in it
     """
 
     source: str
@@ -85,6 +89,9 @@ class PublishedAccuracy:
     training_data: str | None
     others: Mapping[str, float]
     note: str | None
+    weights: str
+    reference: str | None = None
+    where: str | None = None
 
     def clean(self, shift: str, axis: str = "clean") -> tuple[float, int] | None:
         """The clean accuracy to set beside `shift` and its number of images; None where it was not published.
@@ -162,7 +169,8 @@ def read_table(path: Path, layout: Source) -> list[PublishedAccuracy]:
     """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        wanted = [layout.full, *layout.shifts.values(), *layout.clean.values(), *layout.others.values()]
+        named = (layout.shifts, layout.clean, layout.others, layout.per_row)
+        wanted = [layout.full, *(column for columns in named for column in columns.values())]
         missing = [column for column in wanted if column not in (reader.fieldnames or [])]
         if missing:
             raise ModelError(f"{path.name} must hold the columns {', '.join(wanted)}; missing: {', '.join(missing)}")
@@ -198,21 +206,25 @@ def _row(cells: Mapping[str, str], layout: Source, where: str) -> PublishedAccur
         for shift in layout.same_classes & layout.shifts.keys():
             matched[shift], clean_images[shift] = full, layout.images["imagenet"]
     training = cells[layout.training] if layout.training else None
+    stated = {key: cells[column] or None for key, column in layout.per_row.items()}
     return PublishedAccuracy(
         source=layout.name,
         model=model,
-        img_size=int(cells[layout.size]) if layout.size else None,
+        img_size=int(cells[layout.size]) if layout.size and cells[layout.size] else None,
         accuracies=accuracies,
         clean_full=full,
         clean_matched=matched,
         images=layout.images,
         clean_images=clean_images,
-        protocol=layout.protocol,
-        head=layout.heads.get(model, layout.head),
-        prompts=layout.prompts,
+        protocol=stated.get("protocol") or layout.protocol,
+        head=stated.get("head") or layout.heads.get(model, layout.head),
+        prompts=stated.get("prompts") or layout.prompts,
         training_data=layout.training_names.get(training, training) if training else layout.training_as,
         others=read(layout.others),
-        note=layout.note,
+        note=stated.get("note") or layout.note,
+        weights=stated.get("weights") or model,
+        reference=stated.get("reference"),
+        where=stated.get("where"),
     )
 
 

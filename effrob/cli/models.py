@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from model_zoo.published import PublishedAccuracy
 
 
 @click.command("models")
 @click.argument("spec", required=False)
+@click.option("--conflicts", is_flag=True, help="List published accuracies that contradict one another instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
-def command(spec: str | None, as_json: bool) -> None:
-    """List models by scheme with their default weights, or show what is known of one SPEC without loading weights."""
+def command(spec: str | None, conflicts: bool, as_json: bool) -> None:
+    """List models by scheme with their default weights, or show what is known of one SPEC without loading weights.
+
+    SPEC may also be the name of a model that papers report and nobody can load: its published accuracies are shown, each with
+    its source, and where sources contradict one another, both.
+    """
+    from effrob.errors import UsageProblem
     from effrob.files import strict_json
 
+    if conflicts and spec:
+        raise UsageProblem("--conflicts lists every model's: give it no SPEC, or SPEC without it")
     with redirect_stdout(sys.stderr):  # a user's loader may print
-        rows = [_one(spec)] if spec else _every()
+        rows = _conflicts() if conflicts else [_one(spec)] if spec else _every()
     if as_json:
         click.echo(strict_json(rows), nl=False)
         return
     for row in rows:
-        if spec:
+        if conflicts:
+            click.echo(f"{row['weights']} ({row['head']}) {row['sentence']}")
+        elif spec:
             _show(row)
         else:
             click.echo(row["model"] if row["default"] is None else f"{row['model']}@{row['default']}")
+    if not spec and not conflicts:
+        click.echo(
+            f"{len(_conflicts())} published accuracies contradict one another: `effrob models --conflicts` lists both values",
+            err=True,
+        )
 
 
 def _show(facts: dict[str, Any], indent: str = "") -> None:
@@ -55,8 +73,15 @@ def _one(spec: str) -> dict[str, Any]:
     from model_zoo.cards import card_of_spec
     from model_zoo.registration import saved
 
-    identity = model_zoo.identify(spec)
+    try:
+        identity = model_zoo.identify(spec)
+    except (model_zoo.ModelError, model_zoo.UnknownModel):
+        reported = _published(spec)
+        if not reported:
+            raise
+        return {"model": spec, "published": reported, "conflicts": _conflicts({row["weights"] for row in reported})}
     name = str(identity.spec)
+    published = _published(name)
     return {
         "model": name,
         "asked": identity.asked,
@@ -68,28 +93,57 @@ def _one(spec: str) -> dict[str, Any]:
         "digest": identity.digest,
         "notes": list(identity.notes),
         "card": card_of_spec(name, saved().get(name)).as_json(),
-        "published": _published(name),
+        "published": published,
+        "conflicts": _conflicts({row["weights"] for row in published}),
         "cached": _cached(identity.digest),
     }
 
 
 def _published(spec: str) -> list[dict[str, Any]]:
-    """Rows of the published tables for these very weights, as fractions: same spec, or timm's ARCH.TAG."""
+    """Rows of the published tables for these very weights, as fractions: same spec, timm's ARCH.TAG, or a paper's name."""
+    from model_zoo.disputes import disputes_of
     from model_zoo.published import published, sources
 
-    named = {spec, spec.removeprefix("timm:") if spec.startswith("timm:") else spec}
+    named = {spec, spec.removeprefix("timm:")}
     return [
         {
             "source": row.source,
+            "reference": row.reference,
             "protocol": row.protocol,
             "head": row.head,
             "img_size": row.img_size,
+            "weights": row.weights,
             "imagenet": row.clean_full,
             **row.accuracies,
+            **row.others,
+            "note": row.note,
+            "where": row.where,
+            "disputed": [each.sentence for each in disputes_of(row)],
         }
         for source in sources()
         for row in published(source)
-        if row.model in named
+        if named & {row.model, row.weights, *_in_papers(row)}
+    ]
+
+
+def _in_papers(row: PublishedAccuracy) -> set[str]:
+    """What papers call a row's model: `SigLIP-B/16@224`, and without its resolution."""
+    if row.reference is None:
+        return set()
+    name = row.model.removesuffix(f" [{row.reference}]")
+    return {name, name.partition("@")[0]}
+
+
+def _conflicts(weights: set[str] | None = None) -> list[dict[str, Any]]:
+    """Published accuracies of the same weights that differ by more than a point; of all weights where none are named."""
+    from dataclasses import asdict
+
+    from model_zoo.disputes import conflicts
+
+    return [
+        {**asdict(each), "sentence": each.sentence}
+        for each in conflicts()
+        if weights is None or each.weights in weights
     ]
 
 

@@ -17,7 +17,7 @@ def _cards(source: str) -> dict[str, ModelCard]:
 def test_every_published_row_has_a_card_with_sources_and_one_ending(source: str) -> None:
     for row in largest_sizes(published(source)):
         card = card_of_published(row)
-        assert card.loss, row.model
+        assert card.loss or source == "papers", row.model  # a name in a paper's table says little
         assert (card.trained_on is None) == (card.supervision is None)
         assert len(card.sources) == 1 or card.trained_on
         if row.training_data == "in1k":

@@ -219,7 +219,7 @@ def check_table(page: Any, expected: list[dict[str, Any]]) -> None:
                 assert ("alone, not among so many" in words) == by_chance, (name, shift)
 
 
-EVERYTHING = "per=2000&columns=clean.mean.shifts.accuracy.intervals.verdicts.diagnostic.others"
+EVERYTHING = "per=5000&columns=clean.mean.shifts.accuracy.intervals.verdicts.diagnostic.others"
 
 
 def test_it_is_interactive_in_under_two_seconds_over_every_published_row(browser: Any, site: Site) -> None:
@@ -260,11 +260,11 @@ def test_another_analysis_moves_points_verdicts_and_ranks_live(page: Any, site: 
         site.rows(LineOptions()),
         {key(row): row for row in site.rows(LineOptions("timm-in1k", "full", "probit"))},
     )
-    show(page, EVERYTHING.replace("per=2000", "per=50"))
+    show(page, EVERYTHING.replace("per=5000", "per=50"))
     for name, value in (("baseline", "timm-in1k"), ("axis", "full"), ("scale", "probit")):
         page.select_option(f"#controls [name={name}]", value)
     page.wait_for_function(IS_SHOWN)
-    page.select_option("#per", "2000")
+    page.select_option("#per", "5000")
     check_table(page, list(after.values()))
     changed = [row for row in before if _verdicts(row) != _verdicts(after[key(row)])]
     assert len(changed) > 100
@@ -276,7 +276,7 @@ def _verdicts(row: dict[str, Any]) -> list[str | None]:
 
 
 def test_a_protocol_ranks_its_own_rows_by_the_boards_rule(page: Any, site: Site) -> None:
-    show(page, "per=2000")
+    show(page, "per=5000")
     page.select_option("#controls [name=protocol]", "clip-benchmark")
     alone = board([row for row in site.gathered.rows(LineOptions()) if row.protocol == "clip-benchmark"])
     expected = {key(row): row for row in as_json(alone)}
@@ -387,7 +387,7 @@ def test_a_click_chooses_a_model_and_says_what_is_known_of_it(page: Any) -> None
 
 
 def test_sorting_goes_both_ways_and_puts_what_is_unknown_last(page: Any) -> None:
-    show(page, f"per=2000&source={TESTBED}")
+    show(page, f"per=5000&source={TESTBED}")
     for times, down in ((1, True), (2, False)):
         page.click('#table button[data-sort="imagenet-r"]')
         values = column(page, "imagenet-r")
@@ -499,7 +499,7 @@ def test_zooming_narrows_the_picture_marks_finer_ticks_and_goes_back(page: Any) 
 
 
 def test_a_brush_keeps_what_it_holds_and_follows_to_another_shift(page: Any) -> None:
-    show(page, f"shift=imagenet-r&per=2000&source={TESTBED}")
+    show(page, f"shift=imagenet-r&per=5000&source={TESTBED}")
     page.click("[data-tool=select]")
     drag(page, (0.5, 0.05, 0.95, 0.45))
     page.wait_for_function("effrob.view.now.brush !== ''")

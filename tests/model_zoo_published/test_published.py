@@ -21,6 +21,7 @@ COUNTS = {
     "clip_benchmark_scaling": 33,
     "mobileclip": 14,
     "systems": 4,
+    "papers": 178,
 }
 
 

@@ -10,7 +10,7 @@ effrob.table = (() => {
     ", below the baseline's clean accuracies on a shift: the line is extrapolated",
     ", not ranked for want of one of the four",
   ];
-  const PER = [50, 200, 2000];
+  const PER = [50, 200, 5000];
   const box = document.getElementById("table"), pager = document.getElementById("pages");
 
   const small = (text) => (text ? make("span", { class: "ci" }, text) : null);
