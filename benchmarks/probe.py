@@ -299,7 +299,7 @@ def _resident(what: str) -> int:
 
 def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     from effrob.logistic.feature_blocks import FeatureBlocks
-    from effrob.logistic.regularization_path import Rules, fit_path
+    from effrob.logistic.regularization_path import FitSettings, fit_path
 
     x, y = features("rectified", n, *SHAPE[1:])
     fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])
@@ -308,7 +308,9 @@ def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     points: list[Any] = []
 
     def fit() -> None:
-        points.extend(fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, rules=Rules(tol, progress=True)))
+        points.extend(
+            fit_path(FeatureBlocks.measure(x), y, SHAPE[2], strengths, settings=FitSettings(tol, progress=True))
+        )
 
     cost = call(fit)
     peak = _resident("VmHWM") - before

@@ -41,6 +41,14 @@ class LinearClassifier:
     facts: dict[str, Any] = field(default_factory=dict)
     kept: ClassVar[bool] = True  # False: made anew each time, there is nothing that a file would save
 
+    @classmethod
+    def from_coefficients(
+        cls, coef: NDArray[np.float64], intercept: NDArray[np.float64], facts: dict[str, Any]
+    ) -> LinearClassifier:
+        """coef (K, D) and intercept (K,) of a fit, made float32."""
+        weight, bias = torch.from_numpy(coef).float(), torch.from_numpy(intercept).float()
+        return cls(weight, bias, torch.arange(len(bias)), normalise=False, facts=facts)
+
     def scores(self, features: torch.Tensor) -> torch.Tensor:
         """(B, D) float32 -> (B, C) float32."""
         if self.normalise:

@@ -1,7 +1,7 @@
 """The linear probe as a scikit-learn classifier: multinomial logistic regression at one strength, or the best of several.
 
 Objective C x Σ weight x loss + ½ ||W||², the intercept free. The best of several is chosen on held-out training rows and
-fitted again on all of them. Knows no cache and no test set.
+fitted again on all of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from effrob.heads.splits import FRACTION, split
 from effrob.logistic.feature_blocks import FeatureBlocks
-from effrob.logistic.regularization_path import TOL, Rules, fit_path
+from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, fit_path
 from effrob.logistic.solution import ProbePoint
 from effrob.logistic.validation import check_strengths
 
 Floats = NDArray[np.float64]
 SMALL = (
-    2e6  # N x K x D below which a fit is made in float64 and to EXACT by default: a second or two a strength at most
+    2e6  # N x K x D up to which a fit is made in float64 and to EXACT_TOL by default: two seconds a strength at most
 )
-EXACT = 1e-15
+EXACT_TOL = 1e-15  # relative gap: float64's rounding ends the fit
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -97,8 +97,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """(N,) classes."""
         scores = self.decision_function(X)
         picked = (scores > 0).astype(np.int64) if scores.ndim == 1 else scores.argmax(axis=1)
-        found: NDArray[Any] = self.classes_[picked]
-        return found
+        classes: NDArray[Any] = self.classes_[picked]
+        return classes
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """(N, K) probabilities, columns in the order of classes_."""
@@ -106,8 +106,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if scores.ndim == 1:
             scores = np.stack([-scores / 2, scores / 2], axis=1)
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        found: Floats = scores / scores.sum(axis=1, keepdims=True)
-        return found
+        probabilities: Floats = scores / scores.sum(axis=1, keepdims=True)
+        return probabilities
 
     def predict_log_proba(self, X: ArrayLike) -> Floats:
         """Their logarithms."""
@@ -138,16 +138,16 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[np.int64],
         weights: Floats | None,
         strengths: Sequence[float],
-        picked: NDArray[np.int64] | None = None,
+        places: NDArray[np.int64] | None = None,
         start: ProbePoint | None = None,
     ) -> list[ProbePoint]:
         n_classes = len(self.classes_)
         small = len(labels) * n_classes * rows.shape[1] <= SMALL
-        if picked is not None:
-            labels, weights = labels[picked], None if weights is None else weights[picked]
-        tol = self.tol if self.tol is not None else EXACT if small else TOL
+        if places is not None:
+            labels, weights = labels[places], None if weights is None else weights[places]
+        tol = self.tol if self.tol is not None else EXACT_TOL if small else DEFAULT_TOL
         features = FeatureBlocks.measure(
-            rows, picked, weights, device=self.device, dtype=torch.float64 if small else torch.float32
+            rows, places, weights, device=self.device, dtype=torch.float64 if small else torch.float32
         )
         return fit_path(
             features,
@@ -156,7 +156,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             strengths,
             weights=weights,
             start=start,
-            rules=Rules(tol, self.max_iter, self.progress, self.random_state),
+            settings=FitSettings(tol, self.max_iter, self.progress, self.random_state),
         )
 
     def _best(
@@ -165,15 +165,17 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The strength with the most held-out rows right (ties: the least held-out loss), fitted again on all rows."""
         parts = split(labels, self.held_out, self.random_state)
         points = self._points(rows, labels, weights, strengths, parts.kept)
-        asked = FeatureBlocks.unmeasured(rows, parts.held_out, device=self.device)
+        held_out = FeatureBlocks.unmeasured(rows, parts.held_out, device=self.device)
         w = None if weights is None else weights[parts.held_out]
-        self.sweep_ = [{**point.report.facts(), **judged(point, asked, labels[parts.held_out], w)} for point in points]
-        best = choose(self.sweep_)
+        self.sweep_ = [
+            {**point.report.facts(), **score_held_out(point, held_out, labels[parts.held_out], w)} for point in points
+        ]
+        best = best_strength(self.sweep_)
         (point,) = self._points(rows, labels, weights, [strengths[best]], start=points[best])
         return point
 
 
-def judged(
+def score_held_out(
     point: ProbePoint, features: FeatureBlocks, labels: NDArray[np.int64], weights: Floats | None = None
 ) -> dict[str, float]:
     """Weighted accuracy and mean loss of a point on rows it did not see."""
@@ -186,11 +188,11 @@ def judged(
         logits = features.raw(span).double() @ coef.T + intercept
         right += float((w.to(y.device) * (logits.argmax(1) == y)).sum())
         loss += float((w.to(y.device) * torch.nn.functional.cross_entropy(logits, y, reduction="none")).sum())
-    mass = float(len(labels) if weights is None else weights.sum())
-    return {"held_out_accuracy": right / mass, "held_out_loss": loss / mass}
+    total = float(len(labels) if weights is None else weights.sum())
+    return {"held_out_accuracy": right / total, "held_out_loss": loss / total}
 
 
-def choose(sweep: Sequence[dict[str, Any]]) -> int:
+def best_strength(sweep: Sequence[dict[str, Any]]) -> int:
     """The place of the best strength: most accurate on held-out rows, then least loss, then strongest penalty."""
     return min(
         range(len(sweep)), key=lambda i: (-sweep[i]["held_out_accuracy"], sweep[i]["held_out_loss"], sweep[i]["C"])

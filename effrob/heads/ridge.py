@@ -1,7 +1,6 @@
 """The ridge head: least squares on one-hot classes with a penalty, in closed form; every strength from one decomposition.
 
-The Gram matrices of the rows kept and held out are summed up once, in float64; memory is a few D x D and D x K. Knows no
-iteration.
+The Gram matrices of the rows kept and held out are summed up once, in float64; memory is a few D x D and D x K.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from effrob.logistic.feature_blocks import FeatureBlocks
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
-SHARES = tuple(10.0 ** (-e / 2) for e in range(0, 15))  # penalty / (rows x mean variance of a feature): 1 to 1e-7
+RELATIVE_PENALTIES = tuple(
+    10.0 ** (-e / 2) for e in range(0, 15)
+)  # penalty / (rows x mean variance of a feature): 1 to 1e-7
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class RidgeHead:
         solver, final = Ridge(of_kept, whole.centre), Ridge(of_all, whole.centre)
         unit = solver.size if solver.size > 0 else 1.0
         sweep = []
-        for share in SHARES:
-            accuracy, error = judged(*solver.at(share * unit), held, right)
+        for share in RELATIVE_PENALTIES:
+            accuracy, error = score_held_out(*solver.at(share * unit), held, right)
             sweep.append({"share": share, "held_out_accuracy": accuracy, "held_out_error": error})
         best = min(sweep, key=lambda one: (-one["held_out_accuracy"], one["held_out_error"]))
         penalty = best["share"] * (final.size if final.size > 0 else 1.0)
@@ -113,7 +114,7 @@ class RidgeHead:
         return LinearClassifier(weight, bias, torch.arange(len(bias)), normalise=False, facts={"ridge": facts})
 
 
-def judged(
+def score_held_out(
     weight: torch.Tensor, bias: torch.Tensor, features: FeatureBlocks, labels: NDArray[np.int64]
 ) -> tuple[float, float]:
     """Accuracy and mean squared error on rows that were held out."""

@@ -1,6 +1,6 @@
-"""Rows turned onto the axes of their covariance, where a diagonal is as good a metric as a whole matrix.
+"""Rows in the eigenbasis of their covariance, where a diagonal preconditioner does as well as a full matrix.
 
-A turn changes no penalty and no loss, so any rows may lie along the axes of others that are like them. Knows no labels.
+An orthogonal change of basis changes neither penalty nor loss, so rows may be expressed in the eigenbasis of other, similar rows.
 """
 
 from __future__ import annotations
@@ -9,43 +9,45 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from torch import Tensor
 
 from effrob.logistic.feature_blocks import FeatureBlocks
 
-ROWS = 2, 1024  # x d rows, and rows, that axes are measured on at most
+# rows that the covariance is measured on at most: the larger of so many a feature and so many in all
+ROWS_PER_FEATURE, ROWS = 2, 1024
 
 
 @dataclass(frozen=True)
-class Axes:
-    """basis (d, d) float32, a turn;  spectrum (d,) float64, the variances along it in the features' own units."""
+class Eigenbasis:
+    """vectors (d, d) float32, orthonormal columns;  variances (d,) float64 along them, in the features' own units."""
 
-    basis: torch.Tensor
-    spectrum: torch.Tensor
+    vectors: Tensor
+    variances: Tensor
 
     @classmethod
     def of(cls, blocks: FeatureBlocks) -> Self:
-        """Of these rows, or of some of many, evenly spread."""
-        every = -(-len(blocks) // max(ROWS[0] * blocks.dimension, ROWS[1]))
-        rows = _plain(blocks, slice(None, None, every))
+        """Of these rows; of many, of every n-th."""
+        every = -(-len(blocks) // max(ROWS_PER_FEATURE * blocks.dimension, ROWS))
+        rows = _unscaled(blocks, slice(None, None, every))
         covariance = rows.T @ rows / len(rows)
         try:
-            roots, basis = torch.linalg.eigh(covariance)
+            variances, vectors = torch.linalg.eigh(covariance)
         except RuntimeError:  # torch.linalg.LinAlgError: float32 may not converge where many features are constant
-            roots, basis = torch.linalg.eigh(covariance.double())
-        return cls(basis.to(rows.dtype), roots.double().clamp_min(0.0) * blocks.unit**2)
+            variances, vectors = torch.linalg.eigh(covariance.double())
+        return cls(vectors.to(rows.dtype), variances.double().clamp_min(0.0) * blocks.unit**2)
 
-    def turned(self, blocks: FeatureBlocks) -> torch.Tensor:
-        """(N, d + 1) float32 rows along the axes, in units of `blocks.unit`; the last column is 1."""
+    def transform(self, blocks: FeatureBlocks) -> Tensor:
+        """(N, d + 1) float32 coordinates of the rows, in units of `blocks.unit`; the last column is 1."""
         rows = torch.ones(len(blocks), blocks.dimension + 1, device=blocks.device)
-        rows[:, :-1] = _plain(blocks, slice(None)) @ self.basis
+        rows[:, :-1] = _unscaled(blocks, slice(None)) @ self.vectors
         return rows
 
-    def back(self, theta: torch.Tensor) -> torch.Tensor:
-        """(K, d + 1) weights along the axes -> those of the coordinates that were turned, float64."""
-        weights = theta[:, :-1].to(self.basis) @ self.basis.T
+    def inverse_transform(self, theta: Tensor) -> Tensor:
+        """(K, d + 1) weights in this basis -> weights (K, d + 1) float64 of the coordinates that `transform` took."""
+        weights = theta[:, :-1].to(self.vectors) @ self.vectors.T
         return torch.cat([weights.double(), theta[:, -1:].double()], dim=1)
 
 
-def _plain(blocks: FeatureBlocks, some: slice) -> torch.Tensor:
-    """(n, d) float32 centred rows, all features in one unit, constant ones 0."""
+def _unscaled(blocks: FeatureBlocks, some: slice) -> Tensor:
+    """(n, d) float32 centred rows, all features in one unit; constant ones are 0."""
     return blocks.take(some) * blocks.scale.to(torch.float32)

@@ -1,26 +1,31 @@
 """Feature rows as the solvers read them: block by block, centred and scaled, from an array, a memory map or a tensor.
 
-The intercept is free, so centring changes no optimum; scaling is undone on the coefficients, so it changes no penalty.
-A memory map is streamed and never copied whole. Knows no labels, no cache and no files.
+The intercept is free, so centring moves no optimum; solvers apply the scales to the weights, so the penalty stays on the
+unscaled coefficients.
+A memory map is streamed and never copied whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-Source = NDArray[np.floating] | torch.Tensor
+FeatureSource = NDArray[np.floating] | Tensor
 
-BLOCK_ROWS = {"cpu": 1024, "cuda": 16384}  # a block of logits stays near the cache of a core, or fills a GPU
+BLOCK_ROWS = {
+    "cpu": 1024,
+    "cuda": 16384,
+}  # rows: 1024 x 512 features in float32 are 2 MB, a core's cache; a GPU wants large products
 
 
-def read_rows(source: Source, rows: NDArray[np.int64] | slice) -> torch.Tensor:
+def read_rows(source: FeatureSource, rows: NDArray[np.int64] | slice) -> Tensor:
     """(n, D) rows of an array, a memory map or a tensor, in its own dtype and place."""
-    if isinstance(source, torch.Tensor):
+    if isinstance(source, Tensor):
         return source[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(source.device)]
     return torch.from_numpy(np.array(source[rows], order="C"))
 
@@ -32,25 +37,25 @@ class FeatureBlocks:
     source   (M, D) float array, memory map or tensor; rows  (N,) int64 of it, ascending, or None for all
     centre   (D,) float64 weighted means;  unit  the largest scale, so that solvers see features of order one
     scale    (D,) float64 powers of two at most 1, times `unit` near the standard deviations; 0 where a feature is constant
-    spread   the summed variance of the features: what strengths can be measured in
+    spread   the summed variance of the features; penalties are stated relative to N x spread
     resident (N, D) the rows as `blocks` gives them, or None where they are read again in every pass
     """
 
-    source: Source
+    source: FeatureSource
     rows: NDArray[np.int64] | None
     device: torch.device
     dtype: torch.dtype
     block_rows: int
-    centre: torch.Tensor
-    scale: torch.Tensor
+    centre: Tensor
+    scale: Tensor
     unit: float
     spread: float = 0.0
-    resident: torch.Tensor | None = None
+    resident: Tensor | None = None
 
     @classmethod
     def measure(
         cls,
-        source: Source,
+        source: FeatureSource,
         rows: NDArray[np.int64] | None = None,
         weights: NDArray[np.float64] | None = None,
         *,
@@ -71,22 +76,22 @@ class FeatureBlocks:
         unit = float(deviation.max())
         unit = 2.0 ** float(np.round(np.log2(unit))) if unit > 0 else 1.0
         scale = torch.where(deviation > 0, torch.exp2(torch.round(torch.log2(deviation / unit))), 0.0)
-        blocks = raw.changed(centre=centre, scale=scale, unit=unit, spread=float(deviation.square().sum()))
+        blocks = replace(raw, centre=centre, scale=scale, unit=unit, spread=float(deviation.square().sum()))
         if resident is None:
             resident = not isinstance(source, np.memmap)
-        return blocks.kept() if resident else blocks
+        return blocks.in_memory() if resident else blocks
 
     @classmethod
     def unmeasured(
         cls,
-        source: Source,
+        source: FeatureSource,
         rows: NDArray[np.int64] | None = None,
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         block_rows: int | None = None,
     ) -> FeatureBlocks:
-        """Rows to be read `raw`: nothing of them is known, so `take` is not for them."""
+        """Rows to be read by `raw` alone: without means and scales there is no `take`."""
         device = torch.device(device)
         block = block_rows or BLOCK_ROWS.get(device.type, 2048)
         nothing = torch.zeros(source.shape[1], dtype=torch.float64, device=device)
@@ -105,12 +110,12 @@ class FeatureBlocks:
         for first in range(0, len(self), self.block_rows):
             yield slice(first, min(first + self.block_rows, len(self)))
 
-    def raw(self, span: slice | NDArray[np.int64]) -> torch.Tensor:
+    def raw(self, span: slice | NDArray[np.int64]) -> Tensor:
         """(n, D) rows as they are stored, on the device, in the stored dtype."""
         picked = span if self.rows is None else self.rows[span]
         return read_rows(self.source, picked).to(self.device)
 
-    def take(self, span: slice | NDArray[np.int64]) -> torch.Tensor:
+    def take(self, span: slice | NDArray[np.int64]) -> Tensor:
         """(n, D) centred and scaled rows in the arithmetic's dtype."""
         if self.resident is not None:
             return self.resident[span if isinstance(span, slice) else torch.from_numpy(span).to(self.device)]
@@ -118,28 +123,24 @@ class FeatureBlocks:
         # in float64: a mean far above the deviations would cost a float32 its digits
         return (self.raw(span) - self.centre).mul_(inverse).to(self.dtype)
 
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Row range and (n, D) centred, scaled rows, block after block."""
         for span in self.spans():
             yield span, self.take(span)
 
-    def kept(self) -> FeatureBlocks:
+    def in_memory(self) -> FeatureBlocks:
         """The same blocks, held on the device."""
         whole = torch.empty(len(self), self.dimension, dtype=self.dtype, device=self.device)
         for span, rows in self.blocks():
             whole[span] = rows
-        return self.changed(resident=whole)
+        return replace(self, resident=whole)
 
     def in_dtype(self, dtype: torch.dtype) -> FeatureBlocks:
         """The same rows for another arithmetic."""
-        plain = self.changed(dtype=dtype, resident=None)
-        return plain.kept() if self.resident is not None else plain
+        streamed = replace(self, dtype=dtype, resident=None)
+        return streamed.in_memory() if self.resident is not None else streamed
 
-    def changed(self, **fields: object) -> FeatureBlocks:
-        """A copy with some fields replaced."""
-        return FeatureBlocks(**{**self.__dict__, **fields})
-
-    def _moments(self, weights: NDArray[np.float64] | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _moments(self, weights: NDArray[np.float64] | None) -> tuple[Tensor, Tensor]:
         """Weighted mean and standard deviation (D,) float64 by Chan's merging of blocks; exactly 0 where constant."""
         d = self.dimension
         mean = torch.zeros(d, dtype=torch.float64, device=self.device)
@@ -157,16 +158,16 @@ class FeatureBlocks:
             w = torch.ones(len(block), dtype=torch.float64, device=self.device)
             if weights is not None:
                 w = torch.from_numpy(weights[span]).to(w)
-            mass = float(w.sum())
+            weight = float(w.sum())
             least, most = torch.minimum(least, low), torch.maximum(most, high)
-            if mass == 0.0:
+            if weight == 0.0:
                 continue
-            here = (w @ block) / mass
+            here = (w @ block) / weight
             block = block - here  # never in place: the block may be a view of the caller's tensor
-            apart = here - mean
-            square += w @ block.square() + apart**2 * (total * mass / (total + mass))
-            total += mass
-            mean += apart * (mass / total)
+            difference = here - mean
+            square += w @ block.square() + difference**2 * (total * weight / (total + weight))
+            total += weight
+            mean += difference * (weight / total)
         deviation = (square / max(total, 1e-300)).sqrt()
         if not bool(torch.isfinite(deviation).all()):
             raise ValueError("the features are too large to be squared in float64: rescale them")
@@ -187,7 +188,7 @@ class RowSpace:
 
     @classmethod
     def of(cls, features: FeatureBlocks, weights: NDArray[np.float64] | None = None) -> RowSpace:
-        """Of these features; a copy of N x N is made where N <= D."""
+        """By a QR decomposition where N <= D: N x N numbers are copied."""
         centre = features.centre.cpu().numpy()
         if len(features) > features.dimension:
             return cls(features, centre, None)
@@ -202,10 +203,10 @@ class RowSpace:
         )
         return cls(blocks, centre, basis.cpu().numpy())
 
-    def outward(
+    def to_features(
         self, coef: NDArray[np.float64], bias: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Solver's weights (K, d) and intercepts (K,) -> those of the features as given."""
+        """A solver's weights (K, d) and intercepts (K,) -> those of the features as given."""
         coef = coef / self.blocks.unit
         bias = bias - coef @ (self.blocks.centre.cpu().numpy() if self.basis is not None else self.centre)
         if self.basis is None:
@@ -213,10 +214,10 @@ class RowSpace:
         coef = coef @ self.basis.T
         return coef, bias - coef @ self.centre
 
-    def inward(
+    def from_features(
         self, coef: NDArray[np.float64], bias: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The reverse of `outward`; what lies outside the span of the rows is dropped."""
+        """The reverse of `to_features`; what lies outside the span of the rows is dropped."""
         bias = bias + coef @ self.centre
         if self.basis is not None:
             coef = coef @ self.basis

@@ -1,236 +1,248 @@
-"""The softmax loss of rows few enough to keep their probabilities: exact where evaluated, cheaply curved around there.
+"""The loss on rows few enough to keep all N x K probabilities: what Newton's method needs.
 
-A product with the Hessian is two matrix products and no softmax, and needs few digits: they are made in bfloat16 where the
-device is quicker at it. Logits are kept too, so that a place between known ones is scored by no product at all.
+A Hessian product is then two matrix products and no softmax, and may be inexact: it is made in bfloat16 where the device is faster at
+it. Logits are kept too, so that a linear combination of known iterates is evaluated without a matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from effrob.logistic.preconditioner import Moments, moments_of, plain_does
-from effrob.logistic.streamed_loss import SPREAD, Evaluation, balanced_, dot, in_doubt, quick_dtype, residuals_
+from effrob.logistic.losses import (
+    Evaluation,
+    Iterate,
+    balance_right_class_,
+    covariance_rows,
+    dot,
+    draw_by_curvature,
+    linear_combination,
+    low_precision_dtype,
+    softmax_residuals_,
+    squared_weights,
+)
+from effrob.logistic.preconditioner import TINY, Moments, centred_moments, diagonal_suffices
 
-CELLS = {"cpu": 1 << 22, "cuda": 1 << 27}  # N x K up to which they are kept: 11 numbers of each
-RCOND = 1e-6  # relative eigenvalue of the curvature between places under which it is noise
-
-
-class Place(NamedTuple):
-    """theta (K, D + 1) float64 and its logits (N, K)."""
-
-    theta: torch.Tensor
-    logits: torch.Tensor
+MIN_EIGENVALUE = (
+    1e-6  # relative to the largest, of a Hessian among iterates: a smaller one is float32's rounding of logits
+)
 
 
 class InMemoryLoss:
-    """Mean weighted loss + penalty / 2 x ||W||²; theta (K, D + 1) float64 has the intercepts last.
+    """A `Loss` that keeps logits and probabilities of the theta evaluated last.
 
-    x (N, D) rows in the arithmetic's dtype, scaled by scale (D,);  y (N,) int64;  w (N,) float64 or None
+    x (N, D) rows in the arithmetic's dtype, in units of scale (D,);  y (N,) int64;  weights (N,) float64 or None;
+    block_rows: rows a step, so that a block of logits stays in the cache
     """
 
     def __init__(
-        self,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        w: torch.Tensor | None,
-        penalty: float,
-        scale: torch.Tensor,
-        n_classes: int,
-        block_rows: int,
+        self, x: Tensor, y: Tensor, weights: Tensor | None, scale: Tensor, n_classes: int, block_rows: int
     ) -> None:
-        self.x, self.y, self.w, self.penalty, self.scale, self.dtype = x, y, w, penalty, scale, x.dtype
-        self.quick = x.to(quick_dtype(x.dtype, x.device))
-        self.cheap = self.quick.dtype != self.dtype
-        self.mass = float(len(y)) if w is None else float(w.sum())
+        self.x, self.y, self.weights, self.scale = x, y, weights, scale
+        self.x_low = x.to(low_precision_dtype(x.dtype, x.device))
+        self.total = float(len(y)) if weights is None else float(weights.sum())
         self.block_rows = max(64, block_rows)
         self.logits = x.new_empty(len(y), n_classes)
-        self.chance = torch.empty_like(self.logits)
+        self.probability = torch.empty_like(self.logits)
         self.theta = torch.empty(0)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the rows and of products that are not `low_precision`."""
+        return self.x.dtype
+
+    @property
+    def has_low_precision(self) -> bool:
+        """Whether `low_precision` means another dtype than the rows' own."""
+        return self.x_low.dtype != self.dtype
+
+    def evaluate(
+        self,
+        theta: Tensor,
+        penalty: float,
+        logits: Tensor | None = None,
+        previous: Evaluation | None = None,
+        *,
+        low_precision_logits: bool = False,
+    ) -> Evaluation:
+        """f and its gradient at theta, whose logits (N, K) may be known; `hessian_product` is at this theta from now on.
+
+        With `previous`, the evaluation at the last theta, the change of the gradient since then is made in low precision, and with
+        `low_precision_logits` that of the logits too: each is wrong by about a hundredth of the change.
+        """
+        value, gradient = 0.0, torch.zeros_like(theta)
+        if previous is not None:
+            step = theta - self.theta
+            step_weights, step_intercepts = self._linear(step, self.x_low.dtype)
+        weights, intercepts = self._linear(theta, self.dtype)
+        self.theta = theta
+        rows = self._rows(low_precision=previous is not None)
+        for span in self._spans():
+            if low_precision_logits and previous is not None:
+                known = self.logits[span].add_(torch.mm(self.x_low[span], step_weights)).add_(step_intercepts)
+            else:
+                known = torch.addmm(intercepts, self.x[span], weights) if logits is None else logits[span]
+                self.logits[span] = known
+            probability = torch.softmax(known, dim=-1)
+            change = probability - self.probability[span] if previous is not None else None
+            self.probability[span] = probability
+            loss, residual = softmax_residuals_(probability, known, self.y[span])
+            residual = residual if change is None else balance_right_class_(change, self.y[span])
+            if self.weights is not None:
+                loss = loss * self.weights[span]
+                residual *= self.weights[span].unsqueeze(-1).to(self.dtype)
+            value += float(loss.sum())
+            gradient[:, :-1] += torch.mm(residual.to(rows.dtype).T, rows[span])
+            gradient[:, -1] += residual.sum(0)
+        gradient /= self.total
+        gradient[:, :-1] *= self.scale
+        gradient[:, :-1] += penalty * (theta if previous is None else step)[:, :-1]
+        if previous is not None:
+            gradient += previous.gradient
+        return Evaluation(value / self.total + penalty / 2 * squared_weights(theta), gradient)
+
+    def hessian_product(self, direction: Tensor, penalty: float, low_precision: bool) -> tuple[Tensor, Tensor]:
+        """The direction (K, D + 1) as rounded to the arithmetic, and the Hessian times that rounded direction.
+
+        Pairing the product with the unrounded direction would leave an error that the features' condition number amplifies.
+        """
+        rows = self._rows(low_precision)
+        weights, intercepts = self._linear(direction, rows.dtype)
+        scale = self.scale.to(self.dtype)
+        inverse = torch.where(scale > 0, 1.0 / scale, 0.0)  # exact: scales are powers of two
+        direction = torch.cat([weights.T.to(self.dtype) * inverse, direction[:, -1:]], dim=-1)
+        product = torch.zeros_like(direction)
+        for span in self._spans():
+            x, probability = rows[span], self.probability[span]
+            change = (torch.mm(x, weights) + intercepts).mul_(probability)
+            change.addcmul_(probability, change.sum(-1, keepdim=True), value=-1.0)
+            if self.weights is not None:
+                change *= self.weights[span].unsqueeze(-1).to(self.dtype)
+            product[:, :-1] += torch.mm(change.to(rows.dtype).T, x)
+            product[:, -1] += change.sum(0)
+        product /= self.total
+        product[:, :-1] *= scale
+        product[:, :-1] += penalty * direction[:, :-1]
+        return direction, product
+
+    def moments(self, theta: Tensor, penalty: float) -> Moments:
+        """Of the curvature at theta: of all rows, but the covariance of `covariance_rows` of them at most."""
+        if theta is not self.theta:
+            self.evaluate(theta, penalty)
+        n, d = self.x.shape
+        weight = self.theta.new_zeros(len(self.theta))
+        first = self.x.new_zeros(len(weight), d)
+        by_row = self.x.new_empty(n)
+        for span in self._spans():
+            probability = self.probability[span]
+            curvature = torch.addcmul(probability, probability, probability, value=-1.0)
+            if self.weights is not None:
+                curvature *= self.weights[span].unsqueeze(-1).to(self.dtype)
+            weight += curvature.sum(0)
+            by_row[span] = curvature.sum(-1)
+            first += torch.mm(curvature.to(self.x_low.dtype).T, self.x_low[span])
+        mean = first.double() / weight.clamp_min(TINY).unsqueeze(-1)
+        if n > covariance_rows(d):
+            rows = self.x[draw_by_curvature(by_row, d)]
+            relative = by_row.new_full((len(rows),), 1.0 / len(rows))
+        else:
+            rows, relative = self.x, by_row / by_row.sum().clamp_min(torch.finfo(self.dtype).tiny)
+        diagonal = centred_moments(weight, mean, relative @ rows.square(), self.total, self.scale)
+        if diagonal_suffices(diagonal, rows, relative, self.scale, penalty, n * len(weight)):
+            return diagonal
+        second = torch.mm((rows * relative.unsqueeze(-1)).T, rows)
+        return centred_moments(weight, mean, second, self.total, self.scale)
+
+    def value(self, theta: Tensor, penalty: float) -> float:
+        """f alone."""
+        return self._value(theta, self._logits(theta), penalty)
+
+    def iterate(self, theta: Tensor) -> Iterate:
+        """theta and a copy of its logits."""
+        return Iterate(theta, self.logits.clone() if theta is self.theta else self._logits(theta))
+
+    def combine(self, iterates: Sequence[Iterate], coefficients: Sequence[float], penalty: float) -> Iterate:
+        """The combination, or one Newton step from it among all combinations of these iterates, where f is smaller there.
+
+        Coefficients sum to 1 and still do after the step. Logits combine as the thetas do: no matrix product with the rows is made.
+        """
+        known = [(one.theta, self._logits(one.theta) if one.logits is None else one.logits) for one in iterates]
+        begin = torch.tensor(coefficients, dtype=torch.float64, device=self.y.device)
+        theta, logits = _combined(known, begin)
+        last_theta, last_logits = known[-1]
+        weights = [last_theta[:, :-1], *((one - last_theta)[:, :-1] for one, _ in known[:-1])]
+        slope, hessian = torch.zeros_like(begin), begin.new_zeros(len(known), len(known))
+        loss = 0.0
+        for span in self._spans():
+            right = self.y[span].unsqueeze(-1)
+            probability = torch.softmax(logits[span], dim=-1)
+            means: list[Tensor] = []
+            directions = [last_logits[span], *(one[span] - last_logits[span] for _, one in known[:-1])]
+            margins = [one - one.gather(-1, right) for one in directions]  # nothing cancels in saturated rows
+            w = None if self.weights is None else self.weights[span]
+            for i, margin in enumerate(margins):
+                weighted = probability * margin
+                means.append(weighted.sum(-1).double())
+                weighted_mean = means[i] if w is None else means[i] * w
+                weighted = weighted if w is None else weighted.mul_(w.unsqueeze(-1).to(self.dtype))
+                slope[i] += weighted_mean.sum()
+                for j in range(i + 1):
+                    hessian[i, j] += dot(weighted, margins[j]) - dot(weighted_mean, means[j])
+            losses, _ = softmax_residuals_(probability, logits[span], self.y[span])
+            loss += float((losses if w is None else losses * w).sum())
+        inner = hessian.new_tensor([[float((a * b).sum()) for b in weights] for a in weights])
+        pull = slope.new_tensor([float((theta[:, :-1] * one).sum()) for one in weights])
+        hessian = (hessian + hessian.tril(-1).T) / self.total + inner * penalty
+        slope = slope / self.total + pull * penalty
+        unit = hessian.diagonal().clamp_min(TINY).rsqrt()
+        step = -unit * _minimum_norm_solution(unit.unsqueeze(1) * hessian * unit, unit * slope)
+        step = torch.cat([step[1:], step[:1] - step[1:].sum()])
+        other_theta, other_logits = _combined(known, begin + step)
+        value = loss / self.total + penalty / 2 * squared_weights(theta)
+        if self._value(other_theta, other_logits, penalty) < value:
+            return Iterate(other_theta, other_logits)
+        return Iterate(theta, logits)
 
     def _spans(self) -> Iterator[slice]:
         for first in range(0, len(self.y), self.block_rows):
             yield slice(first, first + self.block_rows)
 
-    def _rows(self, dtype: torch.dtype) -> torch.Tensor:
-        return self.x if dtype == self.dtype else self.quick
+    def _rows(self, low_precision: bool) -> Tensor:
+        return self.x_low if low_precision else self.x
 
-    def _linear(self, theta: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """theta as (D, K) weights for the scaled rows, and (K,) intercepts in the arithmetic's dtype."""
+    def _linear(self, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """theta as (D, K) weights of the scaled rows in `dtype`, and (K,) intercepts in the arithmetic's."""
         return (theta[:, :-1] * self.scale.to(theta.dtype)).to(dtype).T, theta[:, -1].to(self.dtype)
 
-    def evaluate(
-        self,
-        theta: torch.Tensor,
-        logits: torch.Tensor | None = None,
-        last: Evaluation | None = None,
-        *,
-        rough: bool = False,
-    ) -> Evaluation:
-        """Value and gradient at theta, whose logits (N, K) may be known; curvature is of there from now on.
+    def _logits(self, theta: Tensor) -> Tensor:
+        weights, intercepts = self._linear(theta, self.dtype)
+        return torch.cat([torch.addmm(intercepts, self.x[span], weights) for span in self._spans()])
 
-        `last`, of the last place, has the gradient's change since there made in the quick arithmetic, and `rough` that of the
-        logits too: each is wrong by a part in a hundred of the change or so.
-        """
-        value, gradient = 0.0, torch.zeros_like(theta)
-        if last is not None:
-            step = theta - self.theta
-            moved, shift = self._linear(step, self.quick.dtype)
-        weight, bias = self._linear(theta, self.dtype)
-        self.theta = theta
-        rows = self._rows(self.dtype if last is None else self.quick.dtype)
-        for span in self._spans():
-            if rough and last is not None:
-                known = self.logits[span].add_(torch.mm(self.quick[span], moved)).add_(shift)
-            else:
-                known = torch.addmm(bias, self.x[span], weight) if logits is None else logits[span]
-                self.logits[span] = known
-            chance = torch.softmax(known, dim=-1)
-            change = chance - self.chance[span] if last is not None else None
-            self.chance[span] = chance
-            loss, residual = residuals_(chance, known, self.y[span])
-            residual = residual if change is None else balanced_(change, self.y[span])
-            if self.w is not None:
-                loss = loss * self.w[span]
-                residual *= self.w[span].unsqueeze(-1).to(self.dtype)
-            value += float(loss.sum())
-            gradient[:, :-1] += torch.mm(residual.to(rows.dtype).T, rows[span])
-            gradient[:, -1] += residual.sum(0)
-        weight = theta[:, :-1]
-        gradient /= self.mass
-        gradient[:, :-1] *= self.scale
-        gradient[:, :-1] += self.penalty * (weight if last is None else step[:, :-1])
-        if last is not None:
-            gradient += last.gradient
-        return Evaluation(value / self.mass + self.penalty / 2 * float(weight.square().sum()), gradient)
-
-    def curved(self, direction: torch.Tensor, quick: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """(K, D + 1) -> the direction as the arithmetic has it, quick or not, and the Hessian's product with that one."""
-        dtype = self.quick.dtype if quick else self.dtype
-        weight, bias = self._linear(direction, dtype)
-        scale, whole = self.scale.to(self.dtype), self._rows(dtype)
-        inverse = torch.where(scale > 0, 1.0 / scale, 0.0)  # scales are powers of two: exact
-        direction = torch.cat([weight.T.to(self.dtype) * inverse, direction[:, -1:]], dim=-1)
-        product = torch.zeros_like(direction)
-        for span in self._spans():
-            rows, chance = whole[span], self.chance[span]
-            change = (torch.mm(rows, weight) + bias).mul_(chance)
-            change.addcmul_(chance, change.sum(-1, keepdim=True), value=-1.0)
-            if self.w is not None:
-                change *= self.w[span].unsqueeze(-1).to(self.dtype)
-            product[:, :-1] += torch.mm(change.to(dtype).T, rows)
-            product[:, -1] += change.sum(0)
-        product /= self.mass
-        product[:, :-1] *= scale
-        product[:, :-1] += self.penalty * direction[:, :-1]
-        return direction, product
-
-    def moments(self) -> Moments:
-        """Curvature where it was evaluated last.
-
-        Of all rows, but the spread of SPREAD of them at most (see `in_doubt`).
-        """
-        n, d = self.x.shape
-        mass = self.theta.new_zeros(len(self.theta))
-        first = self.x.new_zeros(len(mass), d)
-        doubt = self.x.new_empty(n)
-        for span in self._spans():
-            chance = self.chance[span]
-            curve = torch.addcmul(chance, chance, chance, value=-1.0)
-            if self.w is not None:
-                curve *= self.w[span].unsqueeze(-1).to(self.dtype)
-            mass += curve.sum(0)
-            doubt[span] = curve.sum(-1)
-            first += torch.mm(curve.to(self.quick.dtype).T, self.quick[span])
-        centre = first.double() / mass.clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(-1)
-        if n > max(SPREAD[0] * d, SPREAD[1]):
-            picked = self.x[in_doubt(doubt, d)]
-            share = doubt.new_full((len(picked),), 1.0 / len(picked))
-        else:
-            picked, share = self.x, doubt / doubt.sum().clamp_min(torch.finfo(self.dtype).tiny)
-        plain = moments_of(mass, centre, share @ picked.square(), self.mass, self.scale)
-        if plain_does(plain, picked, share, self.scale, self.penalty, n * len(mass)):
-            return plain
-        second = torch.mm((picked * share.unsqueeze(-1)).T, picked)
-        return moments_of(mass, centre, second, self.mass, self.scale)
-
-    def place(self) -> Place:
-        """Where it was evaluated last, to be kept."""
-        return Place(self.theta, self.logits.clone())
-
-    def placed(self, theta: torch.Tensor) -> Place:
-        """theta and its logits: half an evaluation."""
-        weight, bias = self._linear(theta, self.dtype)
-        return Place(theta, torch.cat([torch.addmm(bias, self.x[span], weight) for span in self._spans()]))
-
-    def blend(self, places: Sequence[Place], shares: Sequence[float]) -> Place:
-        """The mixture of places with these shares, or a better one where it falls: a Newton step among them."""
-        given = torch.tensor(shares, dtype=torch.float64, device=self.y.device)
-        start = _mixed(places, given)
-        last, n = places[-1], len(places)
-        weights = [last.theta[:, :-1], *((one.theta - last.theta)[:, :-1] for one in places[:-1])]
-        slope, bend = torch.zeros_like(given), given.new_zeros(n, n)
+    def _value(self, theta: Tensor, logits: Tensor, penalty: float) -> float:
         loss = 0.0
         for span in self._spans():
-            right = self.y[span].unsqueeze(-1)
-            chance = torch.softmax(start.logits[span], dim=-1)
-            means: list[torch.Tensor] = []
-            ways = [last.logits[span], *(one.logits[span] - last.logits[span] for one in places[:-1])]
-            apart = [one - one.gather(-1, right) for one in ways]  # nothing cancels in sure rows
-            w = None if self.w is None else self.w[span]
-            for i, one in enumerate(apart):
-                shared = chance * one
-                means.append(shared.sum(-1).double())
-                heavy = means[i] if w is None else means[i] * w
-                shared = shared if w is None else shared.mul_(w.unsqueeze(-1).to(self.dtype))
-                slope[i] += heavy.sum()
-                for j in range(i + 1):
-                    bend[i, j] += dot(shared, apart[j]) - dot(heavy, means[j])
-            lost, _ = residuals_(chance, start.logits[span], self.y[span])
-            loss += float((lost if w is None else lost * w).sum())
-        inner = bend.new_tensor([[float((a * b).sum()) for b in weights] for a in weights])
-        drawn = slope.new_tensor([float((start.theta[:, :-1] * one).sum()) for one in weights])
-        bend = (bend + bend.tril(-1).T) / self.mass + inner * self.penalty
-        slope = slope / self.mass + drawn * self.penalty
-        unit = bend.diagonal().clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
-        step = -unit * _least(unit.unsqueeze(1) * bend * unit, unit * slope)
-        step = torch.cat([step[1:], step[:1] - step[1:].sum()])
-        other = _mixed(places, given + step)
-        asked = loss / self.mass + self.penalty / 2 * float(start.theta[:, :-1].square().sum())
-        return other if self._value(other) < asked else start
-
-    def value(self, theta: torch.Tensor) -> float:
-        """The value alone: half an evaluation, and curvature stays where it was."""
-        return self._value(self.placed(theta))
-
-    def _value(self, place: Place) -> float:
-        """The objective at a place."""
-        loss = 0.0
-        for span in self._spans():
-            logits = place.logits[span]
-            lost, _ = residuals_(torch.softmax(logits, dim=-1), logits, self.y[span])
-            loss += float((lost if self.w is None else lost * self.w[span]).sum())
-        return loss / self.mass + self.penalty / 2 * float(place.theta[:, :-1].square().sum())
+            block = logits[span]
+            losses, _ = softmax_residuals_(torch.softmax(block, dim=-1), block, self.y[span])
+            loss += float((losses if self.weights is None else losses * self.weights[span]).sum())
+        return loss / self.total + penalty / 2 * squared_weights(theta)
 
 
-def _mixed(places: Sequence[Place], shares: torch.Tensor) -> Place:
-    """Their sum with shares (places,) float64."""
-    parts = [(float(share), one) for share, one in zip(shares, places)]
-    theta = torch.stack([share * one.theta for share, one in parts]).sum(0)
-    (first, start), *rest = parts
-    logits = start.logits * first
-    for share, one in rest:
-        logits.add_(one.logits, alpha=share)
-    return Place(theta, logits)
+def _combined(known: Sequence[tuple[Tensor, Tensor]], coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """The sums of the thetas and of their logits with float64 coefficients (n,)."""
+    factors = [float(factor) for factor in coefficients]
+    logits = known[0][1] * factors[0]
+    for factor, (_, other) in zip(factors[1:], known[1:]):
+        logits.add_(other, alpha=factor)
+    return linear_combination([Iterate(theta) for theta, _ in known], factors), logits
 
 
-def _least(bend: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """The least solution (n,) of bend (n, n) x = slope, without what is noise in bend."""
-    if not bool(torch.isfinite(bend).all() & torch.isfinite(slope).all()):
-        return torch.zeros_like(slope)  # places so far off that float32 cannot hold their logits' squares
-    roots, basis = torch.linalg.eigh(bend)
-    clear = roots > RCOND * roots[-1:]
-    found: torch.Tensor = basis @ torch.where(clear, (basis.T @ slope) / roots.clamp_min(1e-300), 0.0)
-    return found
+def _minimum_norm_solution(matrix: Tensor, right: Tensor) -> Tensor:
+    """x (n,) of matrix (n, n) x = right, in the span of eigenvectors above MIN_EIGENVALUE."""
+    if not bool(torch.isfinite(matrix).all() & torch.isfinite(right).all()):
+        return torch.zeros_like(right)  # iterates so far apart that float32 overflows on their logits' squares
+    roots, basis = torch.linalg.eigh(matrix)
+    clear = roots > MIN_EIGENVALUE * roots[-1:]
+    solution: Tensor = basis @ torch.where(clear, (basis.T @ right) / roots.clamp_min(1e-300), 0.0)
+    return solution

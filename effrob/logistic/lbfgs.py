@@ -1,12 +1,17 @@
-"""Preconditioned L-BFGS on a convex problem each of whose looks is a pass, stopped by the relative gap to its optimum.
+"""L-BFGS with a preconditioner and a backtracking line search, for a loss of which nothing is kept between passes.
 
-For more rows and classes than Newton's method can keep probabilities of: it asks for nothing but values and gradients, and
-every one of them moves it on. Knows no features and no softmax; needs an objective and how small a gap is asked for.
+Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5. It asks for values and gradients only, and every pass moves
+it on, where Newton's method would spend passes on Hessian products. What differs here:
 
-Stopping. The gap f - f* is estimated as the largest of four numbers: SAFETY times the quasi-Newton decrement -g'd / 2 (exact
-where the model of the Hessian is), a part of the metric's own decrement (which is not misled by a pair learned far off),
-Aitken's extrapolation of the last falls of f (which sees slow directions that no model does), and a seventieth of what strong
-convexity makes certain. It stops at gap <= tol x f. A problem that no longer moves has reached its arithmetic's floor.
+- The initial matrix H0 is softmax's preconditioner, scaled by the last pair as s'y / y'H0 y, and measured again after
+  `remeasure_at` steps while the gap is large.
+- The first step is a part of a full one: no curvature pair has been seen. From one strength to the next, the change of theta and of its
+  gradient under the new penalty is a pair known beforehand.
+- Where no step makes progress, it restarts without pairs and with the largest curvature softmax can have.
+
+Stopping. The gap f - f* is estimated as the largest of four numbers: `decrement_ratio` times half of -g'd, d the step; the
+preconditioner's own decrement ½ g'Mg over `preconditioner_ratio`, which no old pair misleads; Aitken's extrapolation of the last
+decreases of f, which sees slow directions that no model does; and `convexity_bound`. It stops at gap <= tol, relative to f.
 """
 
 from __future__ import annotations
@@ -15,160 +20,198 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from effrob.logistic.newton_cg import ARMIJO, HALF, ROUNDING, SHORTEST, Minimum, Reason, certain
-from effrob.logistic.preconditioner import Moments, Preconditioner, even
-from effrob.logistic.streamed_loss import Evaluation, dot
-
-SAFETY = 5.0  # decrement of the model against the true gap: 1 to 20 seen, 20 only where Aitken's number is the larger
-LONG = 4.0  # the metric's own decrement against the true gap: 1 to 4 where steps are learned to be shorter, 20 far off
-WINDOW = 4  # accepted steps, at least, in each of the two falls that are compared
-SHARE = 8  # ... and this part of all steps: where many were needed, a few of them tell too little of the rate
-REFRESH = (1, 6, 16, 40, 90)  # accepted rounds after which the metric is measured again, while much is left to do
-FAR = 1e3  # "much": the estimated gap is this many times what is asked
-BEGIN = 0.2  # of a whole step, the first: its curvature was not seen, and along the steepest way it is more than the metric has
-LONGER = 2.0  # x the step that was taken, where a whole one was too long: the next to be tried, a whole one at most
-RESCUES = 2  # times it may start again from where it stands, with no memory and a cautious metric
-PAIRS = 10  # curvature pairs: 5 to 40 take the same number of evaluations
+from effrob.logistic.losses import VALUE_NOISE, Evaluation, Iterate, convexity_bound, dot, remove_common
+from effrob.logistic.preconditioner import Preconditioner
+from effrob.logistic.solution import Minimum, Reason
+from effrob.logistic.streamed_loss import StreamedLoss
 
 
-class Objective(Protocol):
-    """A convex function of theta (K, D + 1) float64; dtype of its arithmetic."""
+@dataclass(frozen=True)
+class LBFGSSettings:
+    """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
 
-    penalty: float
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    def evaluate(self, theta: torch.Tensor) -> Evaluation: ...
-
-    def moments(self, theta: torch.Tensor) -> Moments: ...
+    pairs: int = 10  # curvature pairs: 5 to 40 take the same number of evaluations
+    low_precision_tol: float = (
+        1e-2  # relative gap from which passes are made in bfloat16, which cannot tell a smaller one
+    )
+    decrement_ratio: float = 5.0  # gap over -½ g'd: 1 to 20 were measured, 20 only where Aitken's number is larger
+    preconditioner_ratio: float = (
+        4.0  # ½ g'Mg over the gap: 1 to 4 where learned steps are shorter than M's, 20 far off
+    )
+    window: int = 4  # steps, at least, in each of the two decreases that Aitken's extrapolation compares,
+    window_part: int = 8  # and one in so many of all steps: a few of many tell little of the rate
+    remeasure_at: tuple[int, ...] = (1, 6, 16, 40, 90)  # steps after which the preconditioner is measured again,
+    remeasure_above: float = 1e3  # while the gap is this many times what is asked
+    first_step: float = (
+        0.2  # of a full step: along the steepest direction there is more curvature than the preconditioner's
+    )
+    max_decrease: float = 0.5  # of f, that the first step may promise
+    step_growth: float = 2.0  # x the accepted step: the next one tried, where a full step was too long
+    restarts: int = 2  # of one solve, at most
+    armijo: float = 1e-4  # part of the decrease promised by the directional derivative that a step must bring (N&W 3.4)
+    min_step: float = 1e-7  # of a full step: shorter ones are none
 
 
 @dataclass
-class _Run:
-    """Where it stands, what it learned there, and where to next."""
+class _State:
+    """The iterate, what was learned on the way to it, and the next step."""
 
-    theta: torch.Tensor
+    theta: Tensor
     value: float
-    gradient: torch.Tensor
-    metric: Preconditioner
-    slope: float = -1.0
+    gradient: Tensor
+    preconditioner: Preconditioner
+    derivative: float = -1.0
     step: float = 1.0
-    best: float = math.inf  # the least decrement seen, and the rounds since
-    idle: int = 0
-    rescues: int = 0
-    direction: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    falls: list[float] = field(default_factory=list)
-    pairs: list[tuple[torch.Tensor, torch.Tensor, float]] = field(default_factory=list)
+    least_decrement: float = math.inf
+    stalled: int = 0  # steps since the decrement was last clearly smaller than ever before
+    restarts: int = 0
+    direction: Tensor = field(default_factory=lambda: torch.empty(0))
+    values: list[float] = field(default_factory=list)
+    pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list)  # s, y, 1 / s'y
 
     def aim(self, dtype: torch.dtype) -> None:
-        """Take a whole step of L-BFGS for the next."""
-        self.direction = _direction(self, dtype)
-        self.slope, self.step = float((self.gradient * self.direction).sum()), 1.0
+        """Make a full step along the L-BFGS direction the next."""
+        self.direction = self._direction(dtype)
+        self.derivative, self.step = float((self.gradient * self.direction).sum()), 1.0
+
+    def _direction(self, dtype: torch.dtype) -> Tensor:
+        """Minus the inverse Hessian approximation times the gradient, by the two-loop recursion."""
+        q = self.gradient.to(dtype)
+        alphas = []
+        for s, y, rho in reversed(self.pairs):
+            alphas.append(rho * dot(s, q))
+            q = q - alphas[-1] * y
+        q = self.preconditioner.apply(q)
+        if self.pairs:
+            s, y, rho = self.pairs[-1]
+            length = dot(self.preconditioner.apply(y), y)
+            if length > 0 and math.isfinite(1.0 / (rho * length)):
+                q = q / (rho * length)
+        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas)):
+            q = q + (alpha - rho * dot(y, q)) * s
+        return remove_common(-q.double())
+
+    def learn(self, s: Tensor, y: Tensor, dtype: torch.dtype, keep: int) -> None:
+        """A curvature pair: a step, and the change of the gradient along it."""
+        s, y = s.to(dtype), y.to(dtype)
+        curvature = dot(s, y)
+        if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
+            self.pairs = [*self.pairs[1 - keep :], (s, y, 1.0 / curvature)]
+
+    def gap(self, penalty: float, settings: LBFGSSettings) -> float:
+        """Estimated, relative to f."""
+        g = self.gradient.to(self.preconditioner.mean.dtype)
+        decrement = dot(g, self.preconditioner.apply(g)) / 2 / settings.preconditioner_ratio
+        gap = max(-settings.decrement_ratio * self.derivative / 2, convexity_bound(self.gradient, penalty), decrement)
+        window = max(settings.window, (len(self.values) - 1) // settings.window_part)
+        if len(self.values) > 2 * window:
+            middle = self.values[-1 - window]
+            before, now = self.values[-1 - 2 * window] - middle, middle - self.value
+            rate = min(max(now / before, 0.0), 0.95) if before > 0 else 0.0
+            gap = max(gap, max(now, 0.0) * rate / (1 - rate))
+        gap /= max(abs(self.value), sys.float_info.min)
+        return gap if math.isfinite(gap) else math.inf
 
 
-def _direction(run: _Run, dtype: torch.dtype) -> torch.Tensor:
-    """Minus the L-BFGS inverse Hessian times the gradient."""
-    q = run.gradient.to(dtype)
-    taken = []
-    for s, y, r in reversed(run.pairs):
-        taken.append(r * dot(s, q))
-        q = q - taken[-1] * y
-    q = run.metric.apply(q)
-    if run.pairs:
-        s, y, r = run.pairs[-1]
-        length = dot(run.metric.apply(y), y)
-        if length > 0 and math.isfinite(1.0 / (r * length)):
-            q = q / (r * length)
-    for (s, y, r), a in zip(run.pairs, reversed(taken)):
-        q = q + (a - r * dot(y, q)) * s
-    return even(-q.double())
+@dataclass
+class LBFGS:
+    """The solver of one loss; it remembers the last solve, which gives the next one its first curvature pair.
 
-
-def _gap(run: _Run, penalty: float) -> float:
-    """Estimated relative gap."""
-    plain = run.gradient.to(run.metric.centre.dtype)
-    metric = dot(plain, run.metric.apply(plain)) / 2
-    gap = max(-SAFETY * run.slope / 2, certain(run.gradient, penalty), metric / LONG)
-    window = max(WINDOW, (len(run.falls) - 1) // SHARE)
-    if len(run.falls) > 2 * window:
-        before, now = run.falls[-1 - 2 * window] - run.falls[-1 - window], run.falls[-1 - window] - run.value
-        rate = min(max(now / before, 0.0), 0.95) if before > 0 else 0.0
-        gap = max(gap, max(now, 0.0) * rate / (1 - rate))
-    gap /= max(abs(run.value), sys.float_info.min)
-    return gap if math.isfinite(gap) else math.inf
-
-
-def minimise(
-    objective: Objective,
-    start: torch.Tensor,
-    *,
-    tol: float,
-    max_evaluations: int,
-    known: tuple[torch.Tensor, torch.Tensor] | None = None,
-    watch: Callable[[int, float], None] = lambda evaluations, gap: None,
-) -> Minimum:
-    """Minimise from `start` (K, D + 1) float64. `watch` hears evaluations so far and the gap.
-
-    `known`: another place and the gradient there, both (K, D + 1): what lies between tells of the curvature.
+    exact_value: whether the value of a low-precision solve is evaluated again exactly, at the cost of a pass
     """
-    dtype, penalty = objective.dtype, objective.penalty
-    start = even(start)
-    there = objective.evaluate(start)
-    run = _Run(start, there.value, there.gradient, Preconditioner.of(objective.moments(start), objective.penalty))
-    if known is not None:
-        _learn(run, start - known[0], there.gradient - known[1], dtype)
-    run.aim(dtype)
-    run.step = min(BEGIN, HALF * run.value / -run.slope) if not run.pairs and run.slope < 0 else 1.0
-    run.falls.append(run.value)
-    evaluations, accepted, noise = 1, 0, ROUNDING[dtype]
-    while True:
-        gap = _gap(run, penalty)
-        watch(evaluations, gap)
-        run.idle = 0 if -run.slope < 0.7 * run.best else run.idle + 1
-        run.best = -run.slope if run.idle == 0 else run.best
-        flat = run.falls[max(0, len(run.falls) - 1 - 2 * WINDOW)] - run.value <= noise * run.value
-        lost = run.step < SHORTEST or not run.slope < 0
-        if lost and run.rescues < RESCUES and gap > tol:
-            run.metric, run.pairs, run.rescues = run.metric.cautious(objective.penalty), [], run.rescues + 1
-            run.aim(dtype)
-            lost = not run.slope < 0
-        stuck = (run.idle > 3 * WINDOW and flat) or lost
-        if gap <= tol or stuck or evaluations >= max_evaluations:
-            reason: Reason = "gap" if gap <= tol else "rounding" if stuck else "cap"
-            return Minimum(run.theta, run.value, run.gradient, evaluations, gap, reason)
-        trial = run.theta + run.step * run.direction
-        there = objective.evaluate(trial)
-        evaluations += 1
-        fall = run.value - there.value
-        if fall >= -ARMIJO * run.step * run.slope - noise * abs(run.value):
-            _accept(run, trial, there, dtype)
-            accepted += 1
-            if accepted in REFRESH and _gap(run, penalty) > FAR * tol:
-                run.metric = Preconditioner.of(objective.moments(run.theta), objective.penalty)
-            trusted = min(1.0, LONGER * run.step) if len(run.pairs) > 1 else 1.0
-            run.aim(dtype)
-            run.step = trusted
-        else:  # the parabola through f, its slope and the failed trial
-            curve = -(fall + run.step * run.slope)
-            shorter = -run.slope * run.step / (2 * curve) if math.isfinite(curve) and curve > 0 else 0.1
-            run.step *= min(max(shorter, 0.1), 0.5)
 
+    loss: StreamedLoss
+    exact_value: bool = True
+    settings: LBFGSSettings = LBFGSSettings()
+    last: tuple[Minimum, float] | None = None  # with its penalty
 
-def _learn(run: _Run, s: torch.Tensor, y: torch.Tensor, dtype: torch.dtype) -> None:
-    """A curvature pair: a step and the change of the gradient along it."""
-    s, y = s.to(dtype), y.to(dtype)
-    curvature = dot(s, y)
-    if curvature > torch.finfo(dtype).tiny and math.isfinite(1.0 / curvature):
-        run.pairs = [*run.pairs[1 - PAIRS :], (s, y, 1.0 / curvature)]
+    def minimize(
+        self,
+        start: Iterate,
+        penalty: float,
+        *,
+        tol: float,
+        max_evaluations: int,
+        callback: Callable[[int, float], None] = lambda evaluations, gap: None,
+    ) -> Minimum:
+        """From `start` to a relative gap of `tol`; `callback` gets evaluations and the gap at every step."""
+        low_precision = tol >= self.settings.low_precision_tol
+        minimum = self._minimize(start.theta, penalty, tol, max_evaluations, low_precision, callback)
+        self.last = minimum, penalty
+        if low_precision and self.exact_value:
+            value, evaluations = self.loss.value(minimum.theta, penalty), minimum.evaluations + 1
+            minimum = Minimum(minimum.theta, value, minimum.gradient, evaluations, minimum.gap, minimum.reason)
+        return minimum
 
+    def known_gradient(self, penalty: float) -> tuple[Tensor, Tensor] | None:
+        """The theta of the last solve, and its gradient under another penalty."""
+        if self.last is None:
+            return None
+        minimum, before = self.last
+        gradient = minimum.gradient.clone()
+        gradient[:, :-1] += (penalty - before) * minimum.theta[:, :-1]
+        return minimum.theta, gradient
 
-def _accept(run: _Run, trial: torch.Tensor, there: Evaluation, dtype: torch.dtype) -> None:
-    """Move to a trial point, and learn from it."""
-    _learn(run, trial - run.theta, there.gradient - run.gradient, dtype)
-    run.theta, run.value, run.gradient = trial, there.value, there.gradient
-    run.falls.append(run.value)
+    def _minimize(
+        self,
+        start: Tensor,
+        penalty: float,
+        tol: float,
+        max_evaluations: int,
+        low_precision: bool,
+        callback: Callable[[int, float], None],
+    ) -> Minimum:
+        opt, loss, dtype = self.settings, self.loss, self.loss.dtype
+        start = remove_common(start)
+        there = loss.evaluate(start, penalty, low_precision=low_precision)
+        preconditioner = Preconditioner.of(loss.moments(start, penalty), penalty)
+        now = _State(start, there.value, there.gradient, preconditioner)
+        known = self.known_gradient(penalty)
+        if known is not None:
+            now.learn(start - known[0], there.gradient - known[1], dtype, opt.pairs)
+        now.aim(dtype)
+        if not now.pairs and now.derivative < 0:
+            now.step = min(opt.first_step, opt.max_decrease * now.value / -now.derivative)
+        now.values.append(now.value)
+        evaluations, accepted, noise = 1, 0, VALUE_NOISE[dtype]
+        while True:
+            gap = now.gap(penalty, opt)
+            callback(evaluations, gap)
+            now.stalled = 0 if -now.derivative < 0.7 * now.least_decrement else now.stalled + 1
+            now.least_decrement = -now.derivative if now.stalled == 0 else now.least_decrement
+            flat = now.values[max(0, len(now.values) - 1 - 2 * opt.window)] - now.value <= noise * now.value
+            no_step = now.step < opt.min_step or not now.derivative < 0
+            if no_step and now.restarts < opt.restarts and gap > tol:
+                now.preconditioner = now.preconditioner.with_maximal_curvature(penalty)
+                now.pairs, now.restarts = [], now.restarts + 1
+                now.aim(dtype)
+                no_step = not now.derivative < 0
+            stuck = (now.stalled > 3 * opt.window and flat) or no_step
+            if gap <= tol or stuck or evaluations >= max_evaluations:
+                reason: Reason = "gap" if gap <= tol else "rounding" if stuck else "cap"
+                return Minimum(now.theta, now.value, now.gradient, evaluations, gap, reason)
+            trial = now.theta + now.step * now.direction
+            there = loss.evaluate(trial, penalty, low_precision=low_precision)
+            evaluations += 1
+            decrease = now.value - there.value
+            if decrease >= -opt.armijo * now.step * now.derivative - noise * abs(now.value):
+                self._accept(now, trial, there)
+                accepted += 1
+                if accepted in opt.remeasure_at and now.gap(penalty, opt) > opt.remeasure_above * tol:
+                    now.preconditioner = Preconditioner.of(loss.moments(now.theta, penalty), penalty)
+                step = min(1.0, opt.step_growth * now.step) if len(now.pairs) > 1 else 1.0
+                now.aim(dtype)
+                now.step = step
+            else:  # to the minimum of the parabola through f, its derivative and the failed trial
+                curve = -(decrease + now.step * now.derivative)
+                shorter = -now.derivative * now.step / (2 * curve) if math.isfinite(curve) and curve > 0 else 0.1
+                now.step *= min(max(shorter, 0.1), 0.5)
+
+    def _accept(self, now: _State, trial: Tensor, there: Evaluation) -> None:
+        now.learn(trial - now.theta, there.gradient - now.gradient, self.loss.dtype, self.settings.pairs)
+        now.theta, now.value, now.gradient = trial, there.value, there.gradient
+        now.values.append(now.value)

@@ -1,13 +1,18 @@
-"""Newton's method on a softmax loss whose curvature is cheap, stopped by the relative gap to its optimum.
+"""Truncated Newton's method (Newton-CG) with a line search, for a loss whose Hessian products are cheap.
 
-Each step solves (Hessian) x step = -gradient by preconditioned conjugate gradients as far as pays. Products with the Hessian
-are made in the quick arithmetic of the loss: what they lose, the next gradient brings back. So are the changes of gradients,
-and on the way of logits too, while what they lose (`drift`) is nothing beside the gap asked; where a fit ends is exact.
+Nocedal and Wright, Numerical Optimization (2006), algorithm 7.1: each step solves  Hessian x step = -gradient  inexactly by
+preconditioned conjugate gradients (algorithm 5.3), then searches along it. Compare `NewtonCGSolver`-like code in SciPy's `fmin_ncg`
+and scikit-learn's `_newton_cg`. What differs here:
 
-Stopping. The error of conjugate gradients in the Hessian's norm is what the model can still fall, and their own falls tell it
-(Hestenes and Stiefel 1952; Strakos and Tichy 2002). At a new place the gap f - f* is estimated, not certified, as the
-gradient's ½ g'Mg, M the metric, times what that fell short of such an error in the last solve, or a seventieth of what strong
-convexity makes certain where that is more. It stops at gap <= tol x f.
+- The preconditioner is softmax's own (`preconditioner`), measured again when the gap has fallen far.
+- Hessian products, changes of gradients, and far from the optimum changes of logits are made in bfloat16 where the device is faster at
+  it. Each loses about a hundredth of a *change*, so the error is bounded by how far the iterate moved; `gradient_error` and
+  `value_error` keep account of it. The last evaluation is exact but for the gradient's last change.
+- Conjugate gradients stop by the decrease of f still to come, relative to f, and not by the norm of the residual.
+
+Stopping. The decrease of the quadratic model still to come follows from conjugate gradients' own decreases (Hestenes and Stiefel 1952;
+Strakos and Tichy 2002). At a new iterate f - f* is estimated as ½ g'Mg, M the preconditioner, times `gap_ratio`: by what factor ½ g'Mg fell short of
+the decrease in the last solve. The estimate is never less than `convexity_bound`. It stops at gap <= tol, relative to f.
 """
 
 from __future__ import annotations
@@ -16,236 +21,249 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from effrob.logistic.in_memory_loss import InMemoryLoss
-from effrob.logistic.preconditioner import Preconditioner, even
-from effrob.logistic.streamed_loss import Evaluation, dot
-
-ENOUGH = 0.5  # of the gap asked: what a solve may leave
-SHARE = 0.5  # x the root of its relative fall: the part of it that a solve may leave, since the model will be as wrong
-MOST = 0.3  # that part at most
-NEAR = 0.05  # x relative fall ** 1.5 under the gap asked: the model is good to the end
-TRUST = 0.03  # ... and its relative fall under this
-HALF = 0.5  # relative fall of the model that is not to be believed further: no loss falls under 0
-SOME = 5  # products of a solve that is not under it, at most: later ones go where the model is flat and f is not
-FIRST = 4  # products of a solve that goes to the end, at least: earlier falls do not tell of slow directions
-WINDOW = 2  # conjugate gradient steps whose falls are compared with those of as many before
-PRODUCTS = 200  # of a solve, at most
-ROUNDS = 15  # steps in float32, at most: what asks for more asks for float64
-AGAIN = 150.0  # fall of the gap after which the metric is measured again,
-FAR = 3000.0  # ... while it is this many times what is asked
-FLOOR = 0.7  # of ½ g'Mg, at least, is taken for the gap: a metric may be too long, and a solve told of few directions
-LOOSE = 70.0  # what is certain of a gap against the gap: 2 to 5 mostly, 1500 where an estimate was a tenth of it
-LEAST = 1e-9  # part of the gap asked: a solve goes no deeper than that, however little of what is certain it sees
-SAFETY = 5.0  # ½ g'Mg against the gap before any solve: 1 to 5 seen
-ROUNDING = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative noise of a value summed over rows
-BLENDED = 30.0  # x that: of a value whose logits are sums of others
-ARMIJO = 1e-4  # part of the fall its slope promises that a step must bring
-LEVEL = 0.5  # a step is too long where the slope at its end rises by more than this part of the fall at its start
-SHORTEST = 1e-7  # step, of a whole one, under which there is none
-LOST = 1e-5  # of a gap: what a step made in quick arithmetic leaves wrong in the gradient, as a gap
-SMALL = 0.1  # of the gap asked: what a gradient may be wrong by
-BLUR = (
-    0.01  # of the falls since an exact value: what one of quick logits may be wrong by; slopes tell of falls from there
-)
-POOR = 0.5  # of its gap: a step that leaves more in quick arithmetic, from less than CLOSE, is the last in it
-CLOSE = 1e-4
-
-
-Reason = Literal["gap", "rounding", "cap"]
+from effrob.logistic.losses import VALUE_NOISE, Evaluation, Iterate, convexity_bound, dot, remove_common
+from effrob.logistic.preconditioner import Preconditioner
+from effrob.logistic.solution import Minimum, Reason
 
 
 @dataclass(frozen=True)
-class Minimum:
-    """Where it ended: theta (K, D + 1), f, its gradient, passes spent, estimated relative gap, why it stopped."""
+class NewtonCGSettings:
+    """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
 
-    theta: torch.Tensor
-    value: float
-    gradient: torch.Tensor
-    evaluations: int
-    gap: float
-    reason: Reason
+    # when conjugate gradients stop; "relative" decreases are of f, and all decreases the quadratic model's
+    solve_gap: float = 0.5  # of the gap asked: what the last solve may leave
+    forcing: float = 0.5  # x root of its relative decrease: the part of its decrease that another solve may leave,
+    max_forcing: float = 0.3  # and the largest such part
+    model_error: float = (
+        0.05  # x relative decrease ** 1.5: relative error of the model; under the gap asked, a solve is the last
+    )
+    trusted_decrease: float = 0.03  # relative decrease above which no solve is the last
+    untrusted_products: int = (
+        5  # of such a solve, at most: later ones follow directions in which the model is flat and f is not
+    )
+    max_decrease: float = 0.5  # relative decrease at which a solve ends, as no loss falls under 0
+    final_products: int = 4  # of the last solve, at least: the first decreases do not show slow directions
+    window: int = 2  # conjugate gradient steps whose decreases are compared with those of as many before
+    max_products: int = 200  # of a solve
+    max_float32_steps: int = 15  # Newton steps: a fit that takes more continues in float64
+    # the preconditioner is measured again after the gap has fallen by this, while it is `remeasure_above` x what is asked
+    remeasure_after: float = 150.0
+    remeasure_above: float = 3000.0
+    # the estimate of the gap
+    min_gap_ratio: float = 0.7  # gap over ½ g'Mg, at least
+    first_gap_ratio: float = 5.0  # and before any solve: 1 to 5 were measured
+    min_estimate: float = (
+        1e-9  # of `convexity_bound`: a solve goes no deeper, however little of it the preconditioner sees
+    )
+    # the line search
+    armijo: float = 1e-4  # part of the decrease promised by the directional derivative that a step must bring (N&W 3.4)
+    max_end_slope: float = (
+        0.5  # uphill directional derivative at a step's end over the downhill one at its start, at most
+    )
+    min_step: float = 1e-7  # of a full step: shorter ones are none
+    # low precision
+    combined_noise: float = (
+        30.0  # x VALUE_NOISE: relative noise of a value whose logits are a linear combination of others
+    )
+    gradient_loss: float = 1e-5  # of the gap, as a gap: what a step in low precision leaves wrong in the gradient
+    max_gradient_error: float = 0.1  # of the gap asked, as a gap: what the gradient may be wrong by
+    value_loss: float = 0.01  # of decreases since the last exact value: error of a value with low-precision logits
+    floor_ratio: float = (
+        0.5  # a step that leaves more than this part of a gap under `floor_gap` is the last in low precision
+    )
+    floor_gap: float = 1e-4
 
 
 class _Solve(NamedTuple):
-    """What conjugate gradients came to.
+    """step (K, D + 1), the Hessian products it took, the largest (decrease to come) / (½ r'Mr) on the way, and whether it is
+    expected to end within the tolerance."""
 
-    step (K, D + 1);  short  the model's fall still to come over ½ r'Mr, the most near the end;  products made
-    last  whether it should be within its tolerance there
-    """
-
-    step: torch.Tensor
-    short: float
+    step: Tensor
+    gap_ratio: float
     products: int
-    last: bool
+    final: bool
 
 
-def _left(falls: list[float]) -> float:
-    """What the falls of conjugate gradients say is still to come."""
-    if len(falls) < 2:
-        return math.inf
-    width = WINDOW if len(falls) >= 2 * WINDOW else 1
-    now, before = sum(falls[-width:]), sum(falls[-2 * width : -width])
-    rate = min(max(now / before, 0.0), 0.95) if before else 0.0
-    return now * rate / (1 - rate) * (1 if width == WINDOW else 3)
+class _Trial(NamedTuple):
+    """Where a line search ended: step length, theta and its evaluation, evaluations made, whether the last was in low precision."""
+
+    length: float
+    theta: Tensor
+    evaluation: Evaluation
+    evaluations: int
+    low_precision: bool
 
 
-def _solve(
-    loss: InMemoryLoss, gradient: torch.Tensor, metric: Preconditioner, size: float, tol: float, most: int, quick: bool
-) -> _Solve:
-    """Conjugate gradients until what is left of the fall is little beside tol x size, or beside the model's error."""
-    r = gradient.to(loss.dtype, copy=True)
-    step = torch.zeros_like(r)
-    z = metric.apply(r)
-    p, rho = -z, dot(r, z)
-    falls: list[float] = []
-    norms: list[float] = []
-    left = math.inf
-    while len(falls) < most:
-        p, product = loss.curved(p, quick)
-        steep, bend = dot(r, p), dot(p, product)
-        if not (bend > 0 and steep < 0):
-            break
-        a = -steep / bend
-        falls.append(-a * steep / 2)
-        norms.append(rho / 2)
-        step.add_(p, alpha=a)
-        r.add_(product, alpha=a)
-        left = _left(falls)
-        fall = sum(falls)
-        depth = fall / size
-        good = NEAR * depth**1.5 < tol and depth < TRUST
-        share = 0.0 if good else min(SHARE * math.sqrt(depth), MOST)
-        few = math.log10(max(depth / (ENOUGH * tol), sys.float_info.min))
-        early = good and len(falls) < 1 + min(few, FIRST - 1)
-        enough = left <= ENOUGH * tol * size or left <= share * fall
-        if (enough and not early) or depth >= HALF or (depth >= TRUST and len(falls) >= SOME):
-            break
-        z = metric.apply(r)
-        fresh = dot(r, z)
-        p, rho = torch.add(-z, p, alpha=fresh / rho if rho else 0.0), fresh
-    short, tail = FLOOR, left if math.isfinite(left) else 0.0
-    for fall, norm in zip(reversed(falls), reversed(norms)):
-        tail += fall
-        short = max(short, tail / norm if norm else 0.0)
-    return _Solve(even(step.double()), short, len(falls), left <= ENOUGH * tol * size)
+@dataclass(frozen=True)
+class NewtonCG:
+    """The solver of one loss."""
 
+    loss: InMemoryLoss
+    settings: NewtonCGSettings = NewtonCGSettings()
 
-class _Looked(NamedTuple):
-    """Where a line search ended: step, of a whole one, theta and what was seen there; passes; whether quick ones did."""
+    def minimize(
+        self,
+        start: Iterate,
+        penalty: float,
+        *,
+        tol: float,
+        max_evaluations: int,
+        callback: Callable[[int, float], None] = lambda evaluations, gap: None,
+    ) -> Minimum:
+        """From `start` to a relative gap of `tol`; `callback` gets evaluations and the gap at every step.
 
-    step: float
-    theta: torch.Tensor
-    there: Evaluation
-    passes: int
-    quick: bool
+        The minimum's value is exact, and its theta is what the loss evaluated last.
+        """
+        loss, opt, dtype = self.loss, self.settings, self.loss.dtype
+        noise = VALUE_NOISE[dtype] * (1 if start.logits is None else opt.combined_noise)
+        theta = remove_common(start.theta)
+        value, gradient = loss.evaluate(theta, penalty, start.logits)
+        preconditioner = Preconditioner.of(loss.moments(theta, penalty), penalty)
+        gap_ratio, stalled, value_error = opt.first_gap_ratio, 0, 0.0
+        gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+        measured = gap
+        evaluations, steps, low_precision, inexact, gradient_error = 1, 0, True, False, 0.0
+        while True:
+            callback(evaluations, gap)
+            if inexact and (evaluations >= max_evaluations or gap <= tol or stalled >= 2):
+                value, gradient = loss.evaluate(theta, penalty)
+                gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+                evaluations, inexact, gradient_error, value_error = evaluations + 1, False, 0.0, 0.0
+            if gap <= tol or stalled >= 2 or evaluations >= max_evaluations:
+                reason: Reason = "gap" if gap <= tol else "rounding" if stalled >= 2 else "cap"
+                return Minimum(theta, value, gradient, evaluations, gap, reason)
+            max_products = max(1, min(opt.max_products, max_evaluations - evaluations))
+            size = max(abs(value), sys.float_info.min)
+            solve = self._solve(gradient, preconditioner, penalty, size, part * tol, max_products, low_precision)
+            gradient_error += gap * opt.gradient_loss
+            low = low_precision and loss.has_low_precision
+            gradient_good = gradient_error < opt.max_gradient_error * tol
+            inexact = low and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
+            here = Evaluation(value, gradient)
+            slack = noise * abs(value) + value_error
+            previous = here if inexact or (low and gradient_good) else None
+            trial = self._search(theta, here, solve.step, penalty, slack, previous, inexact)
+            evaluations, steps = evaluations + solve.products + trial.evaluations, steps + 1
+            inexact = inexact and trial.low_precision
+            gradient_error = gradient_error if trial.low_precision else 0.0
+            decrease = value - trial.evaluation.value
+            stalled = stalled + 1 if decrease <= noise * abs(value) and value_error == 0 else 0
+            value_error = value_error + abs(decrease) * opt.value_loss if inexact else 0.0
+            theta, (value, gradient), gap_ratio = trial.theta, trial.evaluation, solve.gap_ratio
+            before, noise = gap, VALUE_NOISE[dtype]
+            gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+            unsolved = solve.products == opt.max_products
+            if dtype == torch.float32 and (steps >= opt.max_float32_steps or (unsolved and not low_precision)):
+                stalled = 2  # float32 would need many more steps: the path continues in float64
+            floor = (gap > opt.floor_ratio * before and before < opt.floor_gap) or stalled > 0
+            low_precision = low_precision and not unsolved and not (gap > tol and trial.length == 1 and floor)
+            if gap < measured / opt.remeasure_after and gap > opt.remeasure_above * tol:
+                preconditioner = Preconditioner.of(loss.moments(theta, penalty), penalty)
+                gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+                measured = gap
 
+    def _solve(
+        self,
+        gradient: Tensor,
+        preconditioner: Preconditioner,
+        penalty: float,
+        size: float,
+        tol: float,
+        max_products: int,
+        low_precision: bool,
+    ) -> _Solve:
+        """Conjugate gradients until the decrease to come is small beside tol x size, or beside the model's own error."""
+        opt = self.settings
+        r = gradient.to(self.loss.dtype, copy=True)
+        step = torch.zeros_like(r)
+        z = preconditioner.apply(r)
+        p, rho = -z, dot(r, z)
+        decreases: list[float] = []
+        norms: list[float] = []
+        to_come = math.inf
+        while len(decreases) < max_products:
+            p, product = self.loss.hessian_product(p, penalty, low_precision)
+            derivative, curvature = dot(r, p), dot(p, product)
+            if not (curvature > 0 and derivative < 0):
+                break
+            alpha = -derivative / curvature
+            decreases.append(-alpha * derivative / 2)
+            norms.append(rho / 2)
+            step.add_(p, alpha=alpha)
+            r.add_(product, alpha=alpha)
+            to_come = self._decrease_to_come(decreases)
+            decrease = sum(decreases)
+            relative = decrease / size
+            final = opt.model_error * relative**1.5 < tol and relative < opt.trusted_decrease
+            forcing = 0.0 if final else min(opt.forcing * math.sqrt(relative), opt.max_forcing)
+            digits = math.log10(max(relative / (opt.solve_gap * tol), sys.float_info.min))
+            early = final and len(decreases) < 1 + min(digits, opt.final_products - 1)
+            enough = to_come <= opt.solve_gap * tol * size or to_come <= forcing * decrease
+            untrusted = relative >= opt.trusted_decrease and len(decreases) >= opt.untrusted_products
+            if (enough and not early) or relative >= opt.max_decrease or untrusted:
+                break
+            z = preconditioner.apply(r)
+            rho_new = dot(r, z)
+            p, rho = torch.add(-z, p, alpha=rho_new / rho if rho else 0.0), rho_new
+        gap_ratio, tail = opt.min_gap_ratio, to_come if math.isfinite(to_come) else 0.0
+        for decrease, norm in zip(reversed(decreases), reversed(norms)):
+            tail += decrease
+            gap_ratio = max(gap_ratio, tail / norm if norm else 0.0)
+        return _Solve(remove_common(step.double()), gap_ratio, len(decreases), to_come <= opt.solve_gap * tol * size)
 
-def _search(
-    loss: InMemoryLoss,
-    theta: torch.Tensor,
-    here: Evaluation,
-    direction: torch.Tensor,
-    slack: float,
-    last: Evaluation | None,
-    rough: bool,
-) -> _Looked:
-    """A step along `direction` that brings what its slope promises, but for `slack`, and does not end far uphill.
+    def _decrease_to_come(self, decreases: list[float]) -> float:
+        """The rest of a geometric series through the last decreases; three times that while only two are known."""
+        if len(decreases) < 2:
+            return math.inf
+        width = self.settings.window if len(decreases) >= 2 * self.settings.window else 1
+        now, before = sum(decreases[-width:]), sum(decreases[-2 * width : -width])
+        rate = min(max(now / before, 0.0), 0.95) if before else 0.0
+        return now * rate / (1 - rate) * (1 if width == self.settings.window else 3)
 
-    `last` and `rough` are for the first look, see `InMemoryLoss.evaluate`: what such a look refuses is looked at exactly.
-    """
-    slope = float((here.gradient * direction).sum())
-    step = 1.0 if math.isfinite(slope) else 0.0
-    passes = 0
-    while True:
-        trial = theta + step * direction if step else theta
-        there = loss.evaluate(trial, None, last, rough=rough)
-        passes += 1
-        steep = float((there.gradient * direction).sum())
-        fell = here.value - there.value >= -ARMIJO * step * slope - slack and steep <= -LEVEL * slope
-        if fell or not step:
-            return _Looked(step, trial, there, passes, last is not None)
-        if last is None:
-            shorter = (
-                slope / (slope - steep) if math.isfinite(steep) and steep != slope else 0.1
-            )  # where slopes point to 0
-            step = 0.0 if step < SHORTEST else step * min(max(shorter, 0.1), 0.7)
-        last, rough = None, False
+    def _search(
+        self,
+        theta: Tensor,
+        here: Evaluation,
+        direction: Tensor,
+        penalty: float,
+        slack: float,
+        previous: Evaluation | None,
+        low_precision_logits: bool,
+    ) -> _Trial:
+        """Backtracking to a step with Armijo's decrease, but for `slack`, that does not end far uphill.
 
+        The first trial is in low precision where `previous` is given (see `InMemoryLoss.evaluate`); refused, it is evaluated exactly.
+        """
+        opt = self.settings
+        derivative = float((here.gradient * direction).sum())
+        length = 1.0 if math.isfinite(derivative) else 0.0
+        evaluations = 0
+        while True:
+            trial = theta + length * direction if length else theta
+            there = self.loss.evaluate(trial, penalty, None, previous, low_precision_logits=low_precision_logits)
+            evaluations += 1
+            end = float((there.gradient * direction).sum())
+            decreased = here.value - there.value >= -opt.armijo * length * derivative - slack
+            if (decreased and end <= -opt.max_end_slope * derivative) or not length:
+                return _Trial(length, trial, there, evaluations, previous is not None)
+            if previous is None:  # shorten to where the derivative would vanish, were it linear
+                secant = derivative / (derivative - end) if math.isfinite(end) and end != derivative else 0.1
+                length = 0.0 if length < opt.min_step else length * min(max(secant, 0.1), 0.7)
+            previous, low_precision_logits = None, False
 
-def newton(
-    loss: InMemoryLoss,
-    start: torch.Tensor,
-    logits: torch.Tensor | None = None,
-    *,
-    tol: float,
-    max_evaluations: int,
-    watch: Callable[[int, float], None] = lambda evaluations, gap: None,
-) -> Minimum:
-    """Minimise from `start` (K, D + 1) float64, whose logits (N, K) may be known.
-
-    The minimum's evaluations are passes over the rows, products among them. `watch` hears those so far and the gap. It is
-    the place of an exact evaluation, and the loss's last.
-    """
-    dtype = loss.dtype
-    noise = ROUNDING[dtype] * (1 if logits is None else BLENDED)
-    theta = even(start)
-    value, gradient = loss.evaluate(theta, logits)
-    metric = Preconditioner.of(loss.moments(), loss.penalty)
-    short, idle, blur = SAFETY, 0, 0.0
-    gap, part = _gap(metric, gradient, value, short, loss.penalty)
-    measured = gap
-    evaluations, rounds, quick, rough, drift = 1, 0, True, False, 0.0
-    while True:
-        watch(evaluations, gap)
-        if rough and (evaluations >= max_evaluations or gap <= tol or idle >= 2):
-            value, gradient = loss.evaluate(theta)
-            gap, part = _gap(metric, gradient, value, short, loss.penalty)
-            evaluations, rough, drift, blur = evaluations + 1, False, 0.0, 0.0
-        if gap <= tol or idle >= 2 or evaluations >= max_evaluations:
-            reason: Reason = "gap" if gap <= tol else "rounding" if idle >= 2 else "cap"
-            return Minimum(theta, value, gradient, evaluations, gap, reason)
-        most = max(1, min(PRODUCTS, max_evaluations - evaluations))
-        solved = _solve(loss, gradient, metric, max(abs(value), sys.float_info.min), part * tol, most, quick)
-        drift += gap * LOST
-        cheap, fine = quick and loss.cheap, drift < SMALL * tol
-        rough = cheap and not solved.last and (fine or NEAR * gap**2.25 > tol)
-        here = Evaluation(value, gradient)
-        slack = noise * abs(value) + blur
-        looked = _search(loss, theta, here, solved.step, slack, here if rough or (cheap and fine) else None, rough)
-        evaluations, rounds = evaluations + solved.products + looked.passes, rounds + 1
-        rough, drift = rough and looked.quick, drift if looked.quick else 0.0
-        fall = value - looked.there.value
-        idle = idle + 1 if fall <= noise * abs(value) and blur == 0 else 0
-        blur = blur + abs(fall) * BLUR if rough else 0.0
-        theta, (value, gradient), short, before, noise = looked.theta, looked.there, solved.short, gap, ROUNDING[dtype]
-        gap, part = _gap(metric, gradient, value, short, loss.penalty)
-        unsolved = solved.products == PRODUCTS
-        if dtype == torch.float32 and (rounds >= ROUNDS or (unsolved and not quick)):
-            idle = 2  # it would go on for long, for want of digits
-        floored = (gap > POOR * before and before < CLOSE) or idle > 0
-        quick = quick and not unsolved and not (gap > tol and looked.step == 1 and floored)
-        if gap < measured / AGAIN and gap > FAR * tol:
-            metric = Preconditioner.of(loss.moments(), loss.penalty)
-            gap, part = _gap(metric, gradient, value, short, loss.penalty)
-            measured = gap
-
-
-def _gap(
-    metric: Preconditioner, gradient: torch.Tensor, value: float, short: float, penalty: float
-) -> tuple[float, float]:
-    """Relative gap, estimated and never under a part of what is certain; and the estimate over that."""
-    r = gradient.to(metric.centre.dtype)
-    estimate, sure = short * dot(r, metric.apply(r)) / 2, certain(gradient, penalty)
-    gap = max(estimate, sure) / max(abs(value), sys.float_info.min)
-    if not (gap >= 0 and estimate >= 0):
-        return math.inf, 1.0  # a metric that rounding has made indefinite tells nothing
-    return gap, max(estimate / sure, LEAST) if sure > estimate else 1.0
-
-
-def certain(gradient: torch.Tensor, penalty: float) -> float:
-    """By strong convexity a gap is at most LOOSE times this, where the intercepts are at their optimum."""
-    return float(gradient[:, :-1].square().sum()) / max(2 * penalty * LOOSE, sys.float_info.min)
+    def _gap(
+        self, preconditioner: Preconditioner, gradient: Tensor, value: float, gap_ratio: float, penalty: float
+    ) -> tuple[float, float]:
+        """The relative gap, estimated and at least `convexity_bound`; and the estimate as a part of that, for the next solve's depth."""
+        r = gradient.to(preconditioner.mean.dtype)
+        estimate, bound = gap_ratio * dot(r, preconditioner.apply(r)) / 2, convexity_bound(gradient, penalty)
+        gap = max(estimate, bound) / max(abs(value), sys.float_info.min)
+        if not (gap >= 0 and estimate >= 0):
+            return math.inf, 1.0  # rounding has made the preconditioner indefinite
+        return gap, max(estimate / bound, self.settings.min_convex_part) if bound > estimate else 1.0

@@ -1,12 +1,13 @@
-"""The preconditioner: what a step must be measured in for softmax regression to look round.
+"""The preconditioner of both Newton's method and L-BFGS: one approximate Hessian block for all classes, inverted.
 
-Class k's own curvature is the covariance of the rows weighted by p_k (1 - p_k), *about their weighted mean*: moving to that
-mean frees the intercept from the weights, and what is left is nearly the same matrix for every class. So one matrix serves
-all, spread x mean mass + penalty, and one Cholesky factorisation a place. Beside the plain covariance this halves the
-evaluations; a mass and an eigenbasis for every class saves none, with classes of one size or of sizes 1 to 28.
+The Hessian of softmax regression has for class k the diagonal block  Xᵀ diag(p_k (1 - p_k)) X + penalty. In coordinates centred at
+the class's own weighted mean row the intercept decouples from the weights, and the blocks are nearly equal across
+classes. So one matrix, mean weight x pooled covariance + penalty, and one Cholesky factorisation stand for all of them. Measured: half the
+evaluations of a preconditioner by the plain covariance; a factor and an eigenbasis for each class save none, for classes of one size or of
+sizes 1 to 28.
 
-What is common to all classes changes no probability and is nought at the optimum. A mean for every class mixes it into
-steps, so it is taken out of them: left in, it slows conjugate gradients by a third and more.
+The per-class means mix the component common to all classes into steps. It changes no probability, so `apply` removes it: left
+in, conjugate gradients take a third more products.
 """
 
 from __future__ import annotations
@@ -15,135 +16,134 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-PLAIN = 2.0  # largest eigenvalue of mass x spread over the penalty up to which a diagonal does as well
-SPIKED = 5.0  # x what is enough for the largest eigenvalue: the most a trace may be, since many middling ones count too
-DEAR = 3.0  # x D² / (N x K): a whole metric beside a product, where that is dearer: a plain one does for longer
-POWERS = 4  # products that the largest eigenvalue is found by
-STEEP = 0.002  # pivot, beside a diagonal of ones, under which float32 is not to be trusted with an inverse
-PART = 1e-3  # of a feature's second moment: less about the centres is rounding, or a sample's accident
-HIGHEST = 0.5  # Böhning's bound: softmax's curvature is at most half of the covariance
+# A diagonal preconditioner is used where the curvature's largest eigenvalue is at most this many times the penalty: the system's
+# condition number is then 3 at most, and the benchmark's strengths took as many products as with the matrix
+DIAGONAL_CONDITION = 2.0
+TRACE_CONDITION = 5.0  # ... and its trace at most this many times that: many middling eigenvalues count too
+MATRIX_COST = 3.0  # making and factorising a D x D matrix costs about this x D² / (N x K) of a Hessian product
+POWER_ITERATIONS = 4  # for the largest eigenvalue, which only chooses between two preconditioners
+MIN_PIVOT = 0.002  # Cholesky pivot, of a matrix with diagonal 1, under which float32 inverses were wrong by a tenth
+MIN_CENTRED_PART = 1e-3  # of a second moment: a smaller variance about the mean is rounding or sampling error
+MAX_CURVATURE = 0.5  # softmax's Hessian is at most half of Xᵀ X (Böhning 1992)
+
+TINY = torch.finfo(torch.float64).tiny
 
 
 class Moments(NamedTuple):
-    """Second-order facts of rows weighted by p_k (1 - p_k): what a class's curvature sees.
+    """Moments of rows weighted by the curvature p_k (1 - p_k).
 
-    mass (K,) the mean weight of a class;  centre (K, D) its weighted mean row;
-    spread (D, D) the weighted covariance about those centres, pooled over classes, or (D,) its diagonal.
+    weight (K,) mean curvature of a class;  mean (K, D) its weighted mean row;  covariance (D, D) about those means, pooled over
+    classes, or (D,) its diagonal.
     """
 
-    mass: torch.Tensor
-    centre: torch.Tensor
-    spread: torch.Tensor
+    weight: Tensor
+    mean: Tensor
+    covariance: Tensor
 
 
-def moments_of(
-    mass: torch.Tensor, centre: torch.Tensor, second: torch.Tensor, rows: float, scale: torch.Tensor
-) -> Moments:
-    """Summed curvature (K,), its mean rows (K, D) and the pooled mean row x row (D, D), of scaled rows -> moments.
+def centred_moments(weight: Tensor, mean: Tensor, second: Tensor, total: float, scale: Tensor) -> Moments:
+    """Summed curvature (K,), mean rows (K, D) and pooled second moments (D, D) or (D,) of scaled rows -> moments.
 
-    rows: summed weights of the rows;  scale (D,) of them. `second` may be its diagonal (D,); it is overwritten, and its
-    dtype is the result's.
+    total: summed weights of the rows;  scale (D,) of the features. `second` is overwritten, and its dtype is the result's.
     """
-    centre, share = centre.to(second.dtype), mass / mass.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    share, scale = share.to(second.dtype).unsqueeze(1), scale.to(second.dtype)
+    mean, relative = mean.to(second.dtype), weight / weight.sum().clamp_min(TINY)
+    relative, scale = relative.to(second.dtype).unsqueeze(1), scale.to(second.dtype)
     if second.dim() == 1:
-        spread = second - (share * centre.square()).sum(0)
-        spread = torch.where(spread < PART * second, second, spread) * scale.square()
-        return Moments(mass / rows, centre * scale, spread)
-    spread = torch.addmm(second, (centre * share).T, centre, alpha=-1.0)
-    if bool((spread.diagonal() < PART * second.diagonal()).any()):
-        spread = second  # drawn rows and exact centres disagree on what one row brings: about no centre, then
-    spread.mul_(scale.unsqueeze(1)).mul_(scale)
-    return Moments(mass / rows, centre * scale, spread)
+        variance = second - (relative * mean.square()).sum(0)
+        variance = torch.where(variance < MIN_CENTRED_PART * second, second, variance) * scale.square()
+        return Moments(weight / total, mean * scale, variance)
+    covariance = torch.addmm(second, (mean * relative).T, mean, alpha=-1.0)
+    if bool((covariance.diagonal() < MIN_CENTRED_PART * second.diagonal()).any()):
+        covariance = second  # sampled second moments minus exact means: they disagree on what a single row contributes
+    covariance.mul_(scale.unsqueeze(1)).mul_(scale)
+    return Moments(weight / total, mean * scale, covariance)
 
 
-def plain_does(
-    plain: Moments, rows: torch.Tensor, share: torch.Tensor | float, scale: torch.Tensor, penalty: float, passed: int
+def diagonal_suffices(
+    diagonal: Moments, rows: Tensor, weights: Tensor | float, scale: Tensor, penalty: float, n_logits: int
 ) -> bool:
-    """Whether a diagonal will do for the metric, so that the matrix need not be made.
+    """Whether a diagonal preconditioner does as well as the matrix, which then need not be made.
 
-    plain  moments with a diagonal;  rows (n, D) their spread is of, share (n,) or one number their weights
-    passed  rows x classes of a pass: what a matrix costs is told beside it
+    diagonal: moments with a diagonal covariance, of rows (n, D) with these weights (n,);  n_logits: N x K of the loss
     """
     d = rows.shape[1]
-    mass = max(float(plain.mass.mean()), torch.finfo(torch.float64).tiny)
-    enough = PLAIN * max(1.0, DEAR * d * d / passed) * penalty / mass
-    trace = float(plain.spread.double().sum())
-    if not trace <= SPIKED * enough:
+    weight = max(float(diagonal.weight.mean()), TINY)
+    limit = DIAGONAL_CONDITION * max(1.0, MATRIX_COST * d * d / n_logits) * penalty / weight
+    trace = float(diagonal.covariance.double().sum())
+    if not trace <= TRACE_CONDITION * limit:
         return False
-    return trace <= enough or _peak(plain, rows, share, scale) <= enough
+    return trace <= limit or _largest_eigenvalue(diagonal, rows, weights, scale) <= limit
 
 
-def _peak(plain: Moments, rows: torch.Tensor, share: torch.Tensor | float, scale: torch.Tensor) -> float:
-    """The largest eigenvalue of the spread, nearly, by powers."""
+def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor | float, scale: Tensor) -> float:
+    """Of the pooled covariance, approximately, by power iteration."""
     seeded = torch.Generator(device=rows.device).manual_seed(0)
-    way = torch.randn(rows.shape[1], generator=seeded, device=rows.device, dtype=rows.dtype)
+    vector = torch.randn(rows.shape[1], generator=seeded, device=rows.device, dtype=rows.dtype)
     scale = scale.to(rows.dtype)
-    classes = (plain.mass / plain.mass.sum()).to(rows.dtype)
-    for _ in range(POWERS):
-        way = way / way.norm().clamp_min(torch.finfo(rows.dtype).tiny)
-        seen = (rows @ (scale * way)) * share
-        way = scale * (rows.T @ seen) - plain.centre.T @ ((plain.centre @ way) * classes)
-    return float(way.norm())
-
-
-def even(theta: torch.Tensor) -> torch.Tensor:
-    """(K, D + 1) without what is common to all classes: it changes no probability, costs penalty, and noise drives it."""
-    return theta - theta.mean(0)
+    relative = (diagonal.weight / diagonal.weight.sum()).to(rows.dtype)
+    for _ in range(POWER_ITERATIONS):
+        vector = vector / vector.norm().clamp_min(torch.finfo(rows.dtype).tiny)
+        projected = (rows @ (scale * vector)) * weights
+        vector = scale * (rows.T @ projected) - diagonal.mean.T @ ((diagonal.mean @ vector) * relative)
+    return float(vector.norm())
 
 
 @dataclass(frozen=True)
 class Preconditioner:
     """An approximate inverse Hessian.
 
-    spread (D, D) or its diagonal (D,);  mass  its factor;  centre (K, D)
-    inverse (D, D) of mass x spread + penalty, or the diagonal of that (D,)
+    covariance (D, D), or its diagonal (D,), times `weight` is the curvature;  mean (K, D);
+    inverse (D, D) of weight x covariance + penalty, or the inverse of its diagonal (D,)
     """
 
-    spread: torch.Tensor
-    mass: float
-    inverse: torch.Tensor
-    centre: torch.Tensor
+    covariance: Tensor
+    weight: float
+    inverse: Tensor
+    mean: Tensor
 
     @classmethod
     def of(cls, moments: Moments, penalty: float) -> Preconditioner:
-        """The metric of these moments under a penalty, in their dtype."""
-        mass = float(moments.mass.mean().clamp_min(torch.finfo(torch.float64).tiny))
-        return cls(moments.spread, mass, moments.spread, moments.centre).with_penalty(penalty)
+        """In the moments' dtype."""
+        weight = float(moments.weight.mean().clamp_min(TINY))
+        return cls(moments.covariance, weight, moments.covariance, moments.mean).with_penalty(penalty)
 
     def with_penalty(self, penalty: float) -> Preconditioner:
         """The same curvature under another penalty."""
-        dtype, beside = self.spread.dtype, penalty / self.mass
-        if self.spread.dim() == 1:
-            return replace(self, inverse=(1.0 / (self.mass * (self.spread.double() + beside))).to(dtype))
-        diagonal = self.spread.diagonal().double() + beside
-        unit = diagonal.clamp_min(torch.finfo(torch.float64).tiny).rsqrt()
+        dtype, ridge = self.covariance.dtype, penalty / self.weight
+        if self.covariance.dim() == 1:
+            return replace(self, inverse=(1.0 / (self.weight * (self.covariance.double() + ridge))).to(dtype))
+        diagonal = self.covariance.diagonal().double() + ridge
+        unit = diagonal.clamp_min(TINY).rsqrt()
         scale = unit.to(dtype)
-        even = (self.spread * scale.unsqueeze(1)).mul_(scale)  # features of any scales: a diagonal of ones
-        even.diagonal().fill_(1.0)
-        factor, failed = torch.linalg.cholesky_ex(even)
-        if bool(failed) or bool((factor.diagonal() < STEEP).any()):
-            factor, failed = torch.linalg.cholesky_ex(even.double())
-        if bool(failed):  # sums' rounding has made it indefinite
-            roots, basis = torch.linalg.eigh(even.double())
+        correlation = (self.covariance * scale.unsqueeze(1)).mul_(
+            scale
+        )  # a unit diagonal, whatever the features' scales
+        correlation.diagonal().fill_(1.0)
+        factor, failed = torch.linalg.cholesky_ex(correlation)
+        if bool(failed) or bool((factor.diagonal() < MIN_PIVOT).any()):
+            factor, failed = torch.linalg.cholesky_ex(correlation.double())
+        if bool(failed):  # rounding of the sums has made it indefinite
+            roots, basis = torch.linalg.eigh(correlation.double())
             inverse = (basis / roots.clamp_min(torch.finfo(torch.float32).eps)) @ basis.T
         else:
             inverse = torch.cholesky_inverse(factor)
-        unit = (unit * self.mass**-0.5).to(inverse.dtype)
+        unit = (unit * self.weight**-0.5).to(inverse.dtype)
         return replace(self, inverse=inverse.mul_(unit.unsqueeze(1)).mul_(unit).to(dtype))
 
-    def cautious(self, penalty: float) -> Preconditioner:
-        """With the curvature softmax has at most, so that a whole step cannot overshoot.
+    def with_maximal_curvature(self, penalty: float) -> Preconditioner:
+        """By Böhning's upper bound, so that a full step cannot overshoot.
 
-        For places where all rows are sure of themselves: what curvature is left there says nothing of a step's end.
+        For points where all rows are saturated: the little curvature measured there does not hold along a step.
         """
-        return replace(self, mass=max(self.mass, HIGHEST)).with_penalty(penalty)
+        return replace(self, weight=max(self.weight, MAX_CURVATURE)).with_penalty(penalty)
 
-    def apply(self, gradient: torch.Tensor) -> torch.Tensor:
-        """(K, D + 1) gradients of no common part -> steps of none, in the metric's dtype."""
-        slope = gradient[:, -1]
-        weight = gradient[:, :-1] - slope.unsqueeze(1) * self.centre
-        weight = weight @ self.inverse if self.spread.dim() == 2 else weight * self.inverse
-        intercept = slope / self.mass - (self.centre * weight).sum(1)
-        return even(torch.cat([weight, intercept.unsqueeze(1)], dim=1))
+    def apply(self, gradient: Tensor) -> Tensor:
+        """Gradients (K, D + 1) -> inverse Hessian x gradient, without the component common to all classes."""
+        intercepts = gradient[:, -1]
+        weights = gradient[:, :-1] - intercepts.unsqueeze(1) * self.mean
+        weights = weights @ self.inverse if self.covariance.dim() == 2 else weights * self.inverse
+        intercepts = intercepts / self.weight - (self.mean * weights).sum(1)
+        step = torch.cat([weights, intercepts.unsqueeze(1)], dim=1)
+        return step - step.mean(0)

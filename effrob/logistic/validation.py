@@ -1,4 +1,4 @@
-"""What makes a probe's problem well posed: strengths above 0, a label a row, and a row of every class. Knows no solver."""
+"""Checks of a problem's input: strengths above 0, one label a row, and weight in every class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 def check_strengths(strengths: Sequence[float]) -> list[float]:
     """Floats, in the order given. Raises ValueError where one is not a finite positive number, or there are none."""
-    found = [float(c) for c in strengths]
-    if not found or not all(math.isfinite(c) and c > 0 for c in found):
-        raise ValueError(f"C must be finite and above 0, and it was {found if found else 'an empty list'}")
-    return found
+    values = [float(c) for c in strengths]
+    if not values or not all(math.isfinite(c) and c > 0 for c in values):
+        raise ValueError(f"C must be finite and above 0, and it was {values if values else 'an empty list'}")
+    return values
 
 
 def check_labels(labels: NDArray[np.int64], n_rows: int, n_classes: int, weights: NDArray[np.float64] | None) -> None:

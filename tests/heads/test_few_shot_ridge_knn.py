@@ -33,7 +33,7 @@ def training(n: int = 200, d: int = 12, k: int = 4, seed: int = 0, **changes: ob
 @pytest.mark.parametrize("cells", [1 << 22, 200])
 def test_every_draw_of_a_batch_is_the_optimum_of_its_own_rows(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a stack, and where a stack would be too large to keep, one by one."""
-    monkeypatch.setattr("effrob.heads.few_shot.CELLS", {"cpu": cells})
+    monkeypatch.setattr("effrob.heads.few_shot.IN_MEMORY_LIMIT", {"cpu": cells})
     t = training(400, 24)
     draws = [Draw(shots, seed) for shots in (1, 2, 4, 8, 16) for seed in range(3)]
     for c, drawn in [(c, fit_few_shot(t.array, t.targets, 4, draws, strength=c)) for c in (0.1, 10.0)]:

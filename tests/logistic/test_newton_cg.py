@@ -1,4 +1,4 @@
-"""What makes the probe solver quick must not make it wrong: quick looks, plain metrics, what classes share, lack of digits."""
+"""What makes the solvers fast must not make them wrong: low precision, diagonal preconditioners, lead-ins on some of the rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from sklearn.exceptions import ConvergenceWarning
 from effrob.heads.few_shot import Draw, fit_few_shot
 from effrob.logistic.feature_blocks import FeatureBlocks
 from effrob.logistic.in_memory_loss import InMemoryLoss
-from effrob.logistic.newton_cg import newton
+from effrob.logistic.lbfgs import LBFGS
+from effrob.logistic.losses import Iterate
+from effrob.logistic.newton_cg import NewtonCG
 from effrob.logistic.preconditioner import Preconditioner
-from effrob.logistic.regularization_path import Rules, _Last, fit_path
+from effrob.logistic.regularization_path import FitSettings, fit_path
 from effrob.logistic.streamed_loss import StreamedLoss
 
 
@@ -27,80 +29,80 @@ def drawn(n: int, d: int, k: int, seed: int = 0, apart: float = 1.0) -> tuple[np
     return ((rng.normal(size=(n, d)) + apart * rng.normal(size=(k, d))[y]) * spectrum).astype(np.float32), y
 
 
-def kept(x: np.ndarray, y: np.ndarray, k: int, penalty: float) -> InMemoryLoss:
+def in_memory(x: np.ndarray, y: np.ndarray, k: int) -> InMemoryLoss:
     blocks = FeatureBlocks.measure(x, resident=True)
     assert blocks.resident is not None
-    return InMemoryLoss(blocks.resident, torch.from_numpy(y), None, penalty, blocks.scale, k, 64)
+    return InMemoryLoss(blocks.resident, torch.from_numpy(y), None, blocks.scale, k, 64)
 
 
 def theta_of(k: int, d: int, seed: int) -> torch.Tensor:
     return torch.randn(k, d + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("rough", [False, True])
-def test_a_quick_look_is_wrong_by_a_small_part_of_the_change(rough: bool) -> None:
-    """At a place a little on, many steps after one another included, against an exact look there."""
+@pytest.mark.parametrize("low", [False, True])
+def test_a_low_precision_evaluation_is_wrong_by_a_small_part_of_the_change(low: bool) -> None:
+    """At a place a little on, many steps after one another included, against an exact evaluation there."""
     x, y = drawn(300, 20, 6)
-    loss, exact = kept(x, y, 6, 0.01), kept(x, y, 6, 0.01)
+    loss, exact, penalty = in_memory(x, y, 6), in_memory(x, y, 6), 0.01
     theta = theta_of(6, 20, 0)
-    here = first = loss.evaluate(theta)
+    here = first = loss.evaluate(theta, penalty)
     for seed in range(1, 4):
         theta = theta + 0.1 * theta_of(6, 20, seed)
-        here = loss.evaluate(theta, None, here, rough=rough)
-    there = exact.evaluate(theta)
+        here = loss.evaluate(theta, penalty, None, here, low_precision_logits=low)
+    there = exact.evaluate(theta, penalty)
     change = float((there.gradient - first.gradient).norm())
     assert float((here.gradient - there.gradient).norm()) < 0.01 * change
-    if loss.cheap:
+    if loss.has_low_precision:
         assert not torch.equal(here.gradient, there.gradient)
     off = abs(float(here.value - there.value))
-    assert off < (0.01 * abs(float(there.value - first.value)) if rough else 1e-6 * float(there.value))
-    assert rough or torch.allclose(loss.logits, exact.logits, atol=1e-5)
+    assert off < (0.01 * abs(float(there.value - first.value)) if low else 1e-6 * float(there.value))
+    assert low or torch.allclose(loss.logits, exact.logits, atol=1e-5)
 
 
-def test_sure_rows_keep_their_digits_in_a_quick_look() -> None:
+def test_saturated_rows_keep_their_digits_in_low_precision() -> None:
     """Where p of the right class is 1 but for 1e-6, its change is told by the wrong ones."""
     x, y = drawn(200, 10, 4, apart=6.0)
-    loss, exact = kept(x, y, 4, 1e-6), kept(x, y, 4, 1e-6)
-    theta = newton(loss, torch.zeros(4, 11, dtype=torch.float64), tol=1e-3, max_evaluations=500).theta
+    loss, exact, penalty = in_memory(x, y, 4), in_memory(x, y, 4), 1e-6
+    zero = Iterate(torch.zeros(4, 11, dtype=torch.float64))
+    theta = NewtonCG(loss).minimize(zero, penalty, tol=1e-3, max_evaluations=500).theta
     for scale in (1.0, 2.0):
-        last = loss.evaluate(scale * theta)
-        there, here = exact.evaluate(1.01 * scale * theta), loss.evaluate(1.01 * scale * theta, None, last)
+        last, further = loss.evaluate(scale * theta, penalty), 1.01 * scale * theta
+        there, here = exact.evaluate(further, penalty), loss.evaluate(further, penalty, None, last)
         change = float((there.gradient - last.gradient).norm())
         assert float((here.gradient - there.gradient).norm()) < 0.01 * change
 
 
-def test_what_all_classes_share_is_left_out() -> None:
-    """Of steps, of the optimum, and of a start that has some; the metric's steps still go downhill."""
+def test_the_component_common_to_all_classes_is_removed() -> None:
+    """In steps, in the optimum, and in a start that has some; preconditioned steps still go downhill."""
     x, y = drawn(300, 12, 5)
-    loss = kept(x, y, 5, 1e-3)
+    loss, penalty = in_memory(x, y, 5), 1e-3
     start = theta_of(5, 12, 3) + 5.0
-    gradient = loss.evaluate(start - start.mean(0)).gradient
-    step = Preconditioner.of(loss.moments(), loss.penalty).apply(gradient.float())
+    centred = start - start.mean(0)
+    gradient = loss.evaluate(centred, penalty).gradient
+    step = Preconditioner.of(loss.moments(centred, penalty), penalty).apply(gradient.float())
     assert float(step.mean(0).abs().max()) < 1e-5 * float(step.abs().max())
     assert float((step * gradient).sum()) > 0
-    found = newton(loss, start, tol=1e-6, max_evaluations=1000)
-    other = newton(loss, 0 * start, tol=1e-6, max_evaluations=1000)
-    assert found.reason == "gap" and float(found.theta.mean(0).abs().max()) < 1e-12
-    assert found.value == pytest.approx(other.value, rel=2e-6)
+    ended, other = (
+        NewtonCG(loss).minimize(Iterate(one), penalty, tol=1e-6, max_evaluations=1000) for one in (start, 0 * start)
+    )
+    assert ended.reason == "gap" and float(ended.theta.mean(0).abs().max()) < 1e-12
+    assert ended.value == pytest.approx(other.value, rel=2e-6)
 
 
-def test_a_diagonal_is_the_metric_where_the_penalty_outweighs_the_features() -> None:
+def test_a_diagonal_preconditioner_is_used_where_the_penalty_outweighs_the_features() -> None:
     """... and only there, and the optimum is the same with either."""
     x, y = drawn(400, 16, 5)
-    loss = kept(x, y, 5, 10.0)
-    loss.evaluate(theta_of(5, 16, 0))
-    plain = loss.moments()
-    loss.penalty = loss.penalty * 1e-6
-    whole = loss.moments()
-    assert plain.spread.shape == (16,) and whole.spread.shape == (16, 16)
-    assert torch.allclose(plain.spread, whole.spread.diagonal(), rtol=1e-4)
+    loss, theta = in_memory(x, y, 5), theta_of(5, 16, 0)
+    diagonal, full = loss.moments(theta, 10.0), loss.moments(theta, 1e-5)
+    assert diagonal.covariance.shape == (16,) and full.covariance.shape == (16, 16)
+    assert torch.allclose(diagonal.covariance, full.covariance.diagonal(), rtol=1e-4)
     unit = torch.eye(17, dtype=torch.float32)[:1].expand(5, 17) * torch.tensor([1.0, -1, 0, 0, 0])[:, None]
-    alike = [Preconditioner.of(moments, 1e9).apply(unit) for moments in (plain, whole)]
+    alike = [Preconditioner.of(moments, 1e9).apply(unit) for moments in (diagonal, full)]
     assert torch.allclose(*alike, rtol=1e-5)
 
 
-def test_few_shots_do_not_search_for_what_a_quick_value_hides() -> None:
-    """A value made of quick logits is wrong by more than the last step gains: the slopes tell then."""
+def test_few_shots_do_not_search_for_what_a_low_precision_value_hides() -> None:
+    """A value made of low-precision logits is wrong by more than the last step gains: directional derivatives decide then."""
     x, y = drawn(4000, 128, 50)
     draws = [Draw(8, seed) for seed in range(6)]
     for drawn_ in fit_few_shot(x, y, 50, draws).values():
@@ -113,36 +115,36 @@ def test_what_float32_has_no_digits_for_ends_in_float64_and_not_at_the_cap() -> 
     x[:, 0] *= 100
     features = FeatureBlocks.measure(x)
     (point,) = fit_path(features, y, 4, [1e6])
-    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e6], rules=Rules(1e-12))
+    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 4, [1e6], settings=FitSettings(1e-12))
     assert (point.report.reason, point.report.precision) == ("gap", "float64") and point.report.evaluations < 800
     assert point.report.objective <= best.report.objective * (1 + 1e-5)
 
 
 def test_the_gradient_where_a_strength_ended_is_known_under_the_next_penalty() -> None:
     x, y = drawn(200, 8, 3)
-    loss = StreamedLoss(FeatureBlocks.measure(x), torch.from_numpy(y), None, 200.0, 0.1)
-    theta = theta_of(3, 8, 0)
-    last = _Last(loss, theta, loss.evaluate(theta).gradient, loss.penalty)
-    loss.penalty = 0.02
-    place, gradient = last.under(loss.penalty)
-    assert place is theta and torch.allclose(gradient, loss.evaluate(theta).gradient, rtol=1e-12, atol=1e-14)
+    loss = StreamedLoss(FeatureBlocks.measure(x), torch.from_numpy(y), None, 200.0)
+    solver = LBFGS(loss)
+    theta = solver.minimize(Iterate(theta_of(3, 8, 0)), 0.1, tol=1e-3, max_evaluations=3).theta
+    known = solver.known_gradient(0.02)
+    assert known is not None and known[0] is theta
+    assert torch.allclose(known[1], loss.evaluate(theta, 0.02).gradient, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_way_that_some_rows_lead_astray_is_walked_once_more(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lead_in_that_overfits_its_rows_is_made_again_on_all(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row in a hundred of the other class; and rows of which a part can be told apart by 400 features, and all not."""
     if streamed:
-        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 4000})
+        monkeypatch.setattr("effrob.logistic.regularization_path.IN_MEMORY_LIMIT", {"cpu": 4000})
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(4000, 3)).astype(np.float32), (rng.random(4000) < 0.01).astype(np.int64)
     wide = rng.normal(size=(4000, 400)) + 0.3 * rng.normal(size=(10, 400))[(own := rng.integers(0, 10, 4000))]
     for rows, labels, c in ((x, y, 1.0), (wide.astype(np.float32), own, 1e4)):
         k = int(labels.max()) + 1
         for seed in range(3):
-            rules = Rules(seed=seed)
-            (point,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], rules=rules)
+            settings = FitSettings(seed=seed)
+            (point,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], settings=settings)
             assert point.report.reason == "gap" and point.report.evaluations < 300
-            (best,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], start=point, rules=Rules(1e-8))
+            (best,) = fit_path(FeatureBlocks.measure(rows), labels, k, [c], start=point, settings=FitSettings(1e-8))
             assert point.report.objective <= best.report.objective * (1 + 2e-6)
 
 
@@ -151,13 +153,13 @@ def test_a_way_that_some_rows_lead_astray_is_walked_once_more(streamed: bool, mo
 def test_a_row_far_beyond_the_others_does_not_hide_a_gap(
     size: float, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its features are all but nothing beside it, and no metric sees how far f still falls along them; convexity does."""
+    """Its features are all but nothing beside it, and no preconditioner sees how far f still falls along them; convexity does."""
     rng, y = np.random.default_rng(0), np.repeat(np.arange(10), 8)
     x = (rng.normal(size=(10, 20))[y] + rng.normal(size=(80, 20))).astype(np.float32)
     x[17] *= size
-    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 10, [1.0], rules=Rules(1e-11, 5000))
+    (best,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, 10, [1.0], settings=FitSettings(1e-11, 5000))
     if streamed:
-        monkeypatch.setattr("effrob.logistic.regularization_path.CELLS", {"cpu": 100})
+        monkeypatch.setattr("effrob.logistic.regularization_path.IN_MEMORY_LIMIT", {"cpu": 100})
     (point,) = fit_path(FeatureBlocks.measure(x), y, 10, [1.0])
     gap = point.report.objective / best.report.objective - 1
     assert gap < (3.5e-5 if point.report.reason == "gap" else 140 * point.report.gap)

@@ -1,4 +1,4 @@
-"""Descent from nothing ends at the optimum, says how near, and is not led astray by quick products, bold steps or axes."""
+"""Nonlinear conjugate gradients end at the optimum, say how near, and low precision, bold steps or a shared basis do not mislead them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from sklearn.linear_model import LogisticRegression
 from effrob.heads import few_shot as fewshot
 from effrob.heads.few_shot import Draw, fit_few_shot
 from effrob.heads.splits import draw_shots
-from effrob.logistic import nonlinear_cg as solver
-from effrob.logistic.eigenbasis import Axes
+from effrob.logistic.eigenbasis import Eigenbasis
 from effrob.logistic.feature_blocks import FeatureBlocks
-from effrob.logistic.newton_cg import Minimum
-from effrob.logistic.nonlinear_cg import descend
-from effrob.logistic.regularization_path import Rules, fit_path
+from effrob.logistic.nonlinear_cg import NonlinearCGSettings, minimize_from_zero
+from effrob.logistic.regularization_path import FitSettings, fit_path
+from effrob.logistic.solution import Minimum
 
 K, D, SHOTS = 12, 40, 6
 
 
 def drawn(kind: str = "centred", n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Float32 rows of K classes; `rectified` ones are correlated and far from centred, `sure` ones far apart."""
+    """Float32 rows of K classes; `rectified` ones are correlated and far from centred, `separable` ones far apart."""
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(K), rng.integers(0, K, n - K)])
-    apart = 5.0 if kind == "sure" else 1.0
+    apart = 5.0 if kind == "separable" else 1.0
     x = (rng.normal(size=(n, D)) + apart * rng.normal(size=(K, D))[y]) / np.sqrt(1 + np.arange(D))
     if kind == "rectified":
         x = np.maximum(x @ rng.normal(size=(D, D)), 0)
@@ -43,21 +42,23 @@ def objective(c: float, coef: np.ndarray, intercept: np.ndarray, x: np.ndarray, 
 def optimum(c: float, x: np.ndarray, y: np.ndarray) -> float:
     """Of a float64 solver of another kind."""
     best = LogisticRegression(C=c, tol=1e-10, max_iter=20000).fit(x.astype(np.float64), y)
-    (ours,) = fit_path(FeatureBlocks.measure(x, dtype=torch.float64), y, int(y.max()) + 1, [c], rules=Rules(1e-12))
+    (ours,) = fit_path(
+        FeatureBlocks.measure(x, dtype=torch.float64), y, int(y.max()) + 1, [c], settings=FitSettings(1e-12)
+    )
     return min(objective(c, best.coef_, best.intercept_, x, y), objective(c, ours.coef, ours.intercept, x, y))
 
 
 def descended(x: np.ndarray, y: np.ndarray, share: float, **options: Any) -> tuple[Minimum, float, torch.Tensor]:
     """The minimum, its relative gap in truth, and the true gradient there."""
     blocks = FeatureBlocks.measure(x, resident=True)
-    axes = Axes.of(blocks)
-    rows = axes.turned(blocks)
+    basis = Eigenbasis.of(blocks)
+    rows = basis.transform(blocks)
     penalty = share * blocks.spread / blocks.unit**2
     led = options.pop("led", 0)
     penalties = [penalty * 10.0**i for i in range(led, -1, -1)]
-    options = {"tol": 3e-7, "max_evaluations": 300, "quick": rows.bfloat16(), **options}
+    options = {"tol": 3e-7, "max_evaluations": 300, "rows_low": rows.bfloat16(), **options}
     labels = torch.from_numpy(y)
-    done = descend(rows, labels, int(y.max()) + 1, penalties, axes.spectrum / blocks.unit**2, **options)
+    done = minimize_from_zero(rows, labels, int(y.max()) + 1, penalties, basis.variances / blocks.unit**2, **options)
     chance = torch.softmax(rows.double() @ done.theta.T, 1)
     value = -float(chance.gather(1, labels.unsqueeze(1)).log().mean())
     value += penalty / 2 * float(done.theta[:, :-1].square().sum())
@@ -69,7 +70,7 @@ def descended(x: np.ndarray, y: np.ndarray, share: float, **options: Any) -> tup
     return done, value * c * len(x) / optimum(c, x, y) - 1, gradient
 
 
-@pytest.mark.parametrize("kind", ["centred", "rectified", "sure"])
+@pytest.mark.parametrize("kind", ["centred", "rectified", "separable"])
 @pytest.mark.parametrize("share", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
 def test_it_ends_at_the_optimum_and_says_how_near(kind: str, share: float) -> None:
     done, gap, gradient = descended(*drawn(kind), share)
@@ -80,12 +81,12 @@ def test_it_ends_at_the_optimum_and_says_how_near(kind: str, share: float) -> No
 
 
 def test_a_weak_penalty_is_come_to_through_stronger_ones() -> None:
-    x, y = drawn("sure")
+    x, y = drawn("separable")
     done, gap, _ = descended(x, y, 1e-6, led=1)
     assert done.reason == "gap" and gap < 1e-6
 
 
-def test_a_bold_step_that_makes_all_rows_sure_does_not_strand_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_saturates_all_rows_does_not_strand_it() -> None:
     """Curvature measured there would send the next steps anywhere: without its floor these fits are lost."""
     rng = np.random.default_rng(0)
     spectrum = 1 / np.sqrt(1 + np.arange(150))
@@ -94,19 +95,19 @@ def test_a_bold_step_that_makes_all_rows_sure_does_not_strand_it(monkeypatch: py
     x, y = x.astype(np.float32), np.tile(np.arange(60), 2)
     done, gap, _ = descended(x, y, 1e-5)
     assert done.reason == "gap" and gap < 1e-6
-    monkeypatch.setattr(solver, "SURE", float("inf"))
-    assert descended(x, y, 1e-5)[0].reason != "gap"
+    no_floor = NonlinearCGSettings(saturation_margin=float("inf"))
+    assert descended(x, y, 1e-5, settings=no_floor)[0].reason != "gap"
 
 
 @pytest.mark.parametrize("share", [1e-2, 1e-4])
-def test_quick_rows_lead_to_the_optimum_of_the_rows_themselves(share: float) -> None:
+def test_low_precision_rows_lead_to_the_optimum_of_the_rows_themselves(share: float) -> None:
     """Also of fewer digits than bfloat16 has, and as soon: a line search that told slopes by them would go on for ever."""
     x, y = drawn("rectified")
     blocks = FeatureBlocks.measure(x, resident=True)
-    rows = Axes.of(blocks).turned(blocks)
+    rows = Eigenbasis.of(blocks).transform(blocks)
     exponent = torch.exp2(torch.floor(torch.log2(rows.abs().clamp_min(1e-30))) - 5)
-    done, gap, _ = descended(x, y, share, quick=torch.round(rows / exponent) * exponent, tol=1e-7)
-    exact, _, _ = descended(x, y, share, quick=None, tol=1e-7)
+    done, gap, _ = descended(x, y, share, rows_low=torch.round(rows / exponent) * exponent, tol=1e-7)
+    exact, _, _ = descended(x, y, share, rows_low=None, tol=1e-7)
     assert done.reason == "gap" and gap < 1e-6
     assert done.evaluations <= exact.evaluations + 5
 
@@ -133,19 +134,19 @@ def test_features_that_tell_nothing_leave_every_class_as_likely() -> None:
         assert not point.coef.any() and not point.intercept.any() and point.report.reason == "gap"
 
 
-def test_axes_are_a_turn_in_which_the_covariance_is_diagonal() -> None:
+def test_in_the_eigenbasis_the_covariance_is_diagonal() -> None:
     x, _ = drawn("rectified")
     x[:, 3] *= 40.0
     blocks = FeatureBlocks.measure(x, resident=True)
-    axes = Axes.of(blocks)
-    rows = axes.turned(blocks)
+    basis = Eigenbasis.of(blocks)
+    rows = basis.transform(blocks)
     assert torch.equal(rows[:, -1], torch.ones(len(x)))
     along = rows[:, :-1].double() * blocks.unit
     covariance = along.T @ along / len(x)
-    assert torch.allclose(covariance.diagonal(), axes.spectrum, atol=1e-5 * float(axes.spectrum.max()))
-    assert float((covariance - covariance.diagonal().diag()).abs().max()) < 1e-5 * float(axes.spectrum.max())
+    assert torch.allclose(covariance.diagonal(), basis.variances, atol=1e-5 * float(basis.variances.max()))
+    assert float((covariance - covariance.diagonal().diag()).abs().max()) < 1e-5 * float(basis.variances.max())
     theta = torch.randn(K, D + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    back = axes.back(theta)
+    back = basis.inverse_transform(theta)
     plain = torch.from_numpy(x).double() - blocks.centre
     scores = plain / blocks.unit @ back[:, :-1].T + back[:, -1]
     assert torch.allclose(scores, rows.double() @ theta.T, atol=1e-4)
@@ -153,7 +154,7 @@ def test_axes_are_a_turn_in_which_the_covariance_is_diagonal() -> None:
 
 
 @pytest.mark.parametrize("features", [D, 100, 400])
-def test_draws_of_a_call_share_axes_and_not_answers(features: int) -> None:
+def test_draws_of_a_call_share_a_basis_and_not_answers(features: int) -> None:
     """With fewer features than rows, with more than the small draws have, and with more than any: as each alone."""
     rng = np.random.default_rng(1)
     x, y = drawn(n=K * 40)
@@ -170,12 +171,13 @@ def test_draws_of_a_call_share_axes_and_not_answers(features: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("strength", "changed"), [(1e6, {}), (1.0, {"PASSES": 3}), (1.0, {"CELLS": {"cpu": K * K}}), (1.0, {"FINE": 1.0})]
+    ("strength", "changed"),
+    [(1e6, {}), (1.0, {"MAX_STEPS": 3}), (1.0, {"IN_MEMORY_LIMIT": {"cpu": K * K}}), (1.0, {"MIN_TOL": 1.0})],
 )
-def test_what_descent_is_not_for_is_solved_as_any_other_probe(
+def test_other_draws_are_solved_as_any_other_probe(
     strength: float, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A penalty that vanishes, a descent that does not get there, many rows, and more digits than float32 has."""
+    """A weak penalty, a solve that does not get there, many rows, and more digits than float32 has."""
     asked: list[float] = []
 
     def counted(*given: Any, **options: Any) -> Any:
@@ -206,7 +208,7 @@ def test_a_row_far_off_in_a_larger_draw_costs_a_smaller_one_no_digits() -> None:
     assert value == pytest.approx(point.report.objective, rel=1e-6)
 
 
-def test_axes_that_float32_does_not_find_are_found_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_eigenbasis_that_float32_does_not_find_is_found_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """As happens where half of a thousand features are constant."""
     eigh, asked = torch.linalg.eigh, []
 

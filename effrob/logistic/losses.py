@@ -1,0 +1,150 @@
+"""The objective of multinomial logistic regression, as a protocol, and the softmax arithmetic that its implementations share.
+
+    f(theta) = mean over rows of weight x cross-entropy  +  penalty / 2 x ||W||²
+
+theta is (K, D + 1) float64: K classes, D features, the unpenalised intercepts in the last column. Compare scikit-learn's
+`sklearn.linear_model._linear_loss.LinearModelLoss`. `InMemoryLoss` keeps N x K probabilities, `StreamedLoss` does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from effrob.logistic.preconditioner import Moments
+
+# N x K up to which probabilities are kept, by device type: `InMemoryLoss` holds 11 numbers of each (184 MB in float32 on a CPU)
+IN_MEMORY_LIMIT = {"cpu": 1 << 22, "cuda": 1 << 27}
+
+# relative rounding error of the value, a sum over rows in float64 of losses in this dtype (measured on 10^3 to 10^5 rows)
+VALUE_NOISE = {torch.float32: 1e-8, torch.float64: 1e-14}
+
+# rows that a pooled covariance is measured on at most: the larger of so many a feature and so many in all. With
+# all rows instead, the benchmark's solves take as many products, and the covariance costs four times as much
+COVARIANCE_ROWS_PER_FEATURE, COVARIANCE_ROWS = 2, 1024
+
+# The certain upper bound on the gap (`convexity_bound`) was 2 to 5 times the true gap on the benchmarks' features, and 1500 times
+# where an estimate of the gap was ten times too small. A seventieth of it is a floor under every estimate that costs no benchmark
+# an evaluation; a thirtieth makes paths stopped at 0.1 longer
+CONVEXITY_SLACK = 70.0
+
+
+class Evaluation(NamedTuple):
+    """f and its gradient (K, D + 1) float64."""
+
+    value: float
+    gradient: Tensor
+
+
+class Iterate(NamedTuple):
+    """A point theta (K, D + 1) float64, with its logits (N, K) where a loss keeps them."""
+
+    theta: Tensor
+    logits: Tensor | None = None
+
+
+class Loss(Protocol):
+    """What solvers and paths ask of a loss. The penalty is an argument: a loss has the same data at every strength."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic's; sums over rows are float64."""
+
+    def value(self, theta: Tensor, penalty: float) -> float:
+        """f alone, half the cost of an evaluation; changes no state."""
+
+    def moments(self, theta: Tensor, penalty: float) -> Moments:
+        """Of the curvature at theta, for a preconditioner under this penalty."""
+
+    def iterate(self, theta: Tensor) -> Iterate:
+        """theta with its logits, if this kind of loss keeps them."""
+
+    def combine(self, iterates: Sequence[Iterate], coefficients: Sequence[float], penalty: float) -> Iterate:
+        """The linear combination of iterates, or one with a smaller f where that is cheap to find."""
+
+
+def linear_combination(iterates: Sequence[Iterate], coefficients: Sequence[float]) -> Tensor:
+    """theta (K, D + 1) of the sum."""
+    return torch.stack([factor * one.theta for factor, one in zip(coefficients, iterates)]).sum(0)
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """The inner product of two tensors of one shape."""
+    return float(torch.dot(a.reshape(-1), b.reshape(-1)))
+
+
+def squared_weights(theta: Tensor) -> float:
+    """||W||² of theta (K, D + 1), intercepts left out."""
+    return float(theta[:, :-1].square().sum())
+
+
+def remove_common(theta: Tensor) -> Tensor:
+    """(K, D + 1) less the mean over classes: that part changes no probability, and the penalty makes it 0 at the optimum."""
+    return theta - theta.mean(0)
+
+
+def convexity_bound(gradient: Tensor, penalty: float) -> float:
+    """||gradient in W||² / (2 penalty CONVEXITY_SLACK): what f - f* is at least estimated as.
+
+    By strong convexity (Boyd and Vandenberghe, Convex Optimization, 9.1.2) f - f* is at most CONVEXITY_SLACK times this,
+    where the intercepts are at their optimum.
+    """
+    return squared_weights(gradient) / max(2 * penalty * CONVEXITY_SLACK, sys.float_info.min)
+
+
+def softmax_residuals_(probability: Tensor, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax of logits (n, K), labels (n,) -> cross-entropies (n,) float64, and, in place, softmax minus one-hot.
+
+    Where the right class has more than half, its loss is -log1p(-sum of the others): that keeps the relative precision in float32
+    of rows fitted almost perfectly, where log-sum-exp minus a logit would cancel.
+    """
+    index = y.unsqueeze(-1)
+    right = probability.gather(-1, index).squeeze(-1)
+    probability.scatter_(-1, index, 0.0)
+    wrong = probability.sum(-1).clamp_(max=1.0)
+    probability.scatter_(-1, index, -wrong.unsqueeze(-1))
+    tiny = torch.finfo(logits.dtype).tiny
+    loss = torch.where(wrong < 0.5, -torch.log1p(-wrong.double()), -torch.log(right.clamp_min(tiny).double()))
+    underflow = right < 1e4 * tiny
+    if bool(underflow.any()):
+        exact = logits[underflow].double()
+        loss[underflow] = torch.logsumexp(exact, -1) - exact.gather(-1, y[underflow].unsqueeze(-1)).squeeze(-1)
+    return loss, probability
+
+
+def balance_right_class_(change: Tensor, y: Tensor) -> Tensor:
+    """Changes of probabilities (n, K), in place: the right class's becomes minus the sum of the others'.
+
+    A saturated row's own probability is 1 to the last digit, so its change would be lost.
+    """
+    right = y.unsqueeze(-1)
+    change.scatter_(-1, right, 0.0)
+    return change.scatter_(-1, right, -change.sum(-1, keepdim=True))
+
+
+def low_precision_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """bfloat16 in place of float32 where the device multiplies it faster; otherwise `dtype` itself."""
+    if dtype != torch.float32:
+        return dtype
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else dtype
+    able = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in able)
+    return torch.bfloat16 if has else dtype
+
+
+def covariance_rows(dimension: int) -> int:
+    """Rows that a pooled covariance of `dimension` features is measured on, at most."""
+    return max(COVARIANCE_ROWS_PER_FEATURE * dimension, COVARIANCE_ROWS)
+
+
+def draw_by_curvature(curvature: Tensor, dimension: int) -> Tensor:
+    """`covariance_rows` places, in proportion to the rows' curvature sum of p (1 - p) (N,), by systematic sampling."""
+    wanted = covariance_rows(dimension)
+    cumulative = curvature.double().cumsum(0)
+    thresholds = (torch.arange(wanted, device=curvature.device) + 0.5) / wanted * cumulative[-1]
+    return torch.searchsorted(cumulative, thresholds).clamp_max(len(curvature) - 1)
