@@ -1,8 +1,8 @@
 """Few-shot probes: logistic regression on K training rows of every class, several counts and seeds in one call.
 
-A draw is solved by nonlinear conjugate gradients from zero weights, in the eigenbasis of its rows' covariance, which the draws of one
-call share. One whose penalty is weak, or whose rows are many, is solved as any other probe. A seed's smaller draws are subsets of its
-larger ones. The strength is fixed: K rows leave none to choose one by.
+A draw is solved by nonlinear conjugate gradients from zero weights, in the eigenbasis of its rows' covariance, which the draws
+of one call share. One whose penalty is weak, or whose rows are many, is solved as any other probe. A seed's smaller draws are
+subsets of its larger ones. The strength is fixed: K rows leave none to choose one by.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from effrob.heads.splits import draw_shots, train_facts, usable
 from effrob.logistic.eigenbasis import Eigenbasis
 from effrob.logistic.feature_blocks import FeatureBlocks, FeatureSource, RowSpace
 from effrob.logistic.losses import IN_MEMORY_LIMIT, low_precision_dtype
-from effrob.logistic.nonlinear_cg import minimize_from_zero
-from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, fit_path
+from effrob.logistic.nonlinear_cg import NonlinearCG
+from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, check_labels, check_strengths, fit_path
 from effrob.logistic.solution import ProbePoint, memory_bound, probe_point, softmax_strength
-from effrob.logistic.validation import check_labels, check_strengths
 from effrob.logistic.warm_start import LEAD_IN_FACTOR
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
@@ -182,16 +181,11 @@ class _Batch:
             return None
         lead_in = max(0, round(math.log(size * FIRST_PENALTY, LEAD_IN_FACTOR))) if size * FIRST_PENALTY > 1 else 0
         penalty = 1.0 / (scaled * blocks.unit**2)
-        minimum = minimize_from_zero(
-            own.rows,
-            torch.from_numpy(self.labels[at]).to(own.rows.device),
-            self.n_classes,
-            [penalty * LEAD_IN_FACTOR**i for i in range(lead_in, -1, -1)],
-            own.basis.variances / blocks.unit**2,
-            rows_low=own.rows_low if own.rows.numel() * self.n_classes > MIN_LOW_PRECISION_SIZE else None,
-            tol=self.settings.tol,
-            max_evaluations=MAX_STEPS,
-        )
+        rows_low = own.rows_low if own.rows.numel() * self.n_classes > MIN_LOW_PRECISION_SIZE else None
+        targets, variances = torch.from_numpy(self.labels[at]).to(own.rows.device), own.basis.variances / blocks.unit**2
+        solver = NonlinearCG(own.rows, targets, self.n_classes, variances, rows_low)
+        penalties = [penalty * LEAD_IN_FACTOR**i for i in range(lead_in, -1, -1)]
+        minimum = solver.minimize(penalties, self.settings.tol, MAX_STEPS)
         if minimum.reason != "gap":
             return None
         minimum = replace(minimum, theta=own.basis.inverse_transform(minimum.theta))

@@ -18,9 +18,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from effrob.heads.splits import FRACTION, split
 from effrob.logistic.feature_blocks import FeatureBlocks
-from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, fit_path
+from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, check_strengths, fit_path
 from effrob.logistic.solution import ProbePoint
-from effrob.logistic.validation import check_strengths
 
 Floats = NDArray[np.float64]
 SMALL = (

@@ -16,7 +16,7 @@ from effrob.heads.classifier import LinearClassifier, Training
 from effrob.heads.linear import best_strength, score_held_out
 from effrob.heads.splits import FRACTION, split, train_facts, usable
 from effrob.logistic.feature_blocks import FeatureBlocks
-from effrob.logistic.regularization_path import FitSettings, fit_path, iterate_path
+from effrob.logistic.regularization_path import FitSettings, RegularizationPath, fit_path
 from effrob.logistic.solution import ProbePoint
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
@@ -66,8 +66,8 @@ class Probe:
         sweep: list[dict[str, Any]] = []
         points = []
         strengths = [unit / share for share in RELATIVE_PENALTIES]
-        path = iterate_path(kept, train.targets[parts.kept], train.n_classes, strengths, settings=self._settings)
-        for share, point in zip(RELATIVE_PENALTIES, path):
+        path = RegularizationPath(kept, train.targets[parts.kept], train.n_classes, settings=self._settings)
+        for share, point in zip(RELATIVE_PENALTIES, path.points(strengths)):
             score = score_held_out(point, held_out, train.targets[parts.held_out])
             sweep.append({"share": share, **point.report.facts(), **score})
             points.append(point)

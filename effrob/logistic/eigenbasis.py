@@ -1,6 +1,6 @@
 """Rows in the eigenbasis of their covariance, where a diagonal preconditioner does as well as a full matrix.
 
-An orthogonal change of basis changes neither penalty nor loss, so rows may be expressed in the eigenbasis of other, similar rows.
+An orthogonal change of basis changes neither penalty nor loss, so rows may be expressed in the eigenbasis of similar rows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Feature rows as the solvers read them: block by block, centred and scaled, from an array, a memory map or a tensor.
 
-The intercept is free, so centring moves no optimum; solvers apply the scales to the weights, so the penalty stays on the
-unscaled coefficients.
-A memory map is streamed and never copied whole.
+The intercept is free, so centring moves no optimum; losses apply the scales to the weights, so the penalty is on coefficients
+of unscaled features. A memory map is streamed and never copied whole.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FeatureSource = NDArray[np.floating] | Tensor
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
-BLOCK_ROWS = {
-    "cpu": 1024,
-    "cuda": 16384,
-}  # rows: 1024 x 512 features in float32 are 2 MB, a core's cache; a GPU wants large products
+BLOCK_ROWS = {"cpu": 1024, "cuda": 16384}  # 1024 x 512 features in float32 are 2 MB, a core's cache
 
 
-def read_rows(source: FeatureSource, rows: NDArray[np.int64] | slice) -> Tensor:
+def read_rows(source: FeatureSource, rows: Places | slice) -> Tensor:
     """(n, D) rows of an array, a memory map or a tensor, in its own dtype and place."""
     if isinstance(source, Tensor):
         return source[rows if isinstance(rows, slice) else torch.from_numpy(rows).to(source.device)]
@@ -42,7 +40,7 @@ class FeatureBlocks:
     """
 
     source: FeatureSource
-    rows: NDArray[np.int64] | None
+    rows: Places | None
     device: torch.device
     dtype: torch.dtype
     block_rows: int
@@ -56,22 +54,22 @@ class FeatureBlocks:
     def measure(
         cls,
         source: FeatureSource,
-        rows: NDArray[np.int64] | None = None,
-        weights: NDArray[np.float64] | None = None,
+        rows: Places | None = None,
+        weights: Floats | None = None,
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         resident: bool | None = None,
         block_rows: int | None = None,
     ) -> FeatureBlocks:
-        """Read the rows once: means, scales, and the check that they are finite.
+        """Read the rows once for means, weighted by `weights` (N,), and scales. Raises ValueError for none, and for NaN.
 
-        `weights` (N,) weigh the means. `resident` keeps a centred copy on the device (N x D x 4 bytes in float32);
-        None does so unless `source` is a memory map. Raises ValueError for no rows and for a feature that is not finite.
+        `resident` keeps a centred copy on the device (N x D x 4 bytes in float32); None does unless `source` is a memory map.
         """
         if source.ndim != 2 or source.shape[1] == 0:
             raise ValueError(f"a probe needs features of shape (N, D), and these have shape {tuple(source.shape)}")
-        raw = cls.unmeasured(source, rows, device=device, dtype=dtype, block_rows=block_rows)
+        raw = replace(cls.unmeasured(source, rows, device), dtype=dtype)
+        raw = raw if block_rows is None else replace(raw, block_rows=block_rows)
         centre, deviation = raw._moments(weights)
         unit = float(deviation.max())
         unit = 2.0 ** float(np.round(np.log2(unit))) if unit > 0 else 1.0
@@ -83,19 +81,12 @@ class FeatureBlocks:
 
     @classmethod
     def unmeasured(
-        cls,
-        source: FeatureSource,
-        rows: NDArray[np.int64] | None = None,
-        *,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        block_rows: int | None = None,
+        cls, source: FeatureSource, rows: Places | None = None, device: str | torch.device = "cpu"
     ) -> FeatureBlocks:
         """Rows to be read by `raw` alone: without means and scales there is no `take`."""
         device = torch.device(device)
-        block = block_rows or BLOCK_ROWS.get(device.type, 2048)
-        nothing = torch.zeros(source.shape[1], dtype=torch.float64, device=device)
-        return cls(source, rows, device, dtype, block, nothing, nothing, 1.0)
+        zero = torch.zeros(source.shape[1], dtype=torch.float64, device=device)
+        return cls(source, rows, device, torch.float32, BLOCK_ROWS.get(device.type, 2048), zero, zero, 1.0)
 
     def __len__(self) -> int:
         return len(self.source) if self.rows is None else len(self.rows)
@@ -110,12 +101,12 @@ class FeatureBlocks:
         for first in range(0, len(self), self.block_rows):
             yield slice(first, min(first + self.block_rows, len(self)))
 
-    def raw(self, span: slice | NDArray[np.int64]) -> Tensor:
+    def raw(self, span: slice | Places) -> Tensor:
         """(n, D) rows as they are stored, on the device, in the stored dtype."""
         picked = span if self.rows is None else self.rows[span]
         return read_rows(self.source, picked).to(self.device)
 
-    def take(self, span: slice | NDArray[np.int64]) -> Tensor:
+    def take(self, span: slice | Places) -> Tensor:
         """(n, D) centred and scaled rows in the arithmetic's dtype."""
         if self.resident is not None:
             return self.resident[span if isinstance(span, slice) else torch.from_numpy(span).to(self.device)]
@@ -140,7 +131,7 @@ class FeatureBlocks:
         streamed = replace(self, dtype=dtype, resident=None)
         return streamed.in_memory() if self.resident is not None else streamed
 
-    def _moments(self, weights: NDArray[np.float64] | None) -> tuple[Tensor, Tensor]:
+    def _moments(self, weights: Floats | None) -> tuple[Tensor, Tensor]:
         """Weighted mean and standard deviation (D,) float64 by Chan's merging of blocks; exactly 0 where constant."""
         d = self.dimension
         mean = torch.zeros(d, dtype=torch.float64, device=self.device)
@@ -183,29 +174,22 @@ class RowSpace:
     """
 
     blocks: FeatureBlocks
-    centre: NDArray[np.float64]
-    basis: NDArray[np.float64] | None
+    centre: Floats
+    basis: Floats | None
 
     @classmethod
-    def of(cls, features: FeatureBlocks, weights: NDArray[np.float64] | None = None) -> RowSpace:
+    def of(cls, features: FeatureBlocks, weights: Floats | None = None) -> RowSpace:
         """By a QR decomposition where N <= D: N x N numbers are copied."""
         centre = features.centre.cpu().numpy()
         if len(features) > features.dimension:
             return cls(features, centre, None)
         rows = features.raw(slice(0, len(features))).double() - features.centre
         basis, triangle = torch.linalg.qr(rows.T)
-        blocks = FeatureBlocks.measure(
-            triangle.T.contiguous(),
-            weights=weights,
-            device=features.device,
-            dtype=features.dtype,
-            block_rows=features.block_rows,
-        )
+        rows, (device, dtype, block) = triangle.T.contiguous(), (features.device, features.dtype, features.block_rows)
+        blocks = FeatureBlocks.measure(rows, None, weights, device=device, dtype=dtype, block_rows=block)
         return cls(blocks, centre, basis.cpu().numpy())
 
-    def to_features(
-        self, coef: NDArray[np.float64], bias: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def to_features(self, coef: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """A solver's weights (K, d) and intercepts (K,) -> those of the features as given."""
         coef = coef / self.blocks.unit
         bias = bias - coef @ (self.blocks.centre.cpu().numpy() if self.basis is not None else self.centre)
@@ -214,9 +198,7 @@ class RowSpace:
         coef = coef @ self.basis.T
         return coef, bias - coef @ self.centre
 
-    def from_features(
-        self, coef: NDArray[np.float64], bias: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def from_features(self, coef: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """The reverse of `to_features`; what lies outside the span of the rows is dropped."""
         bias = bias + coef @ self.centre
         if self.basis is not None:

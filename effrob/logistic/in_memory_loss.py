@@ -1,12 +1,12 @@
 """The loss on rows few enough to keep all N x K probabilities: what Newton's method needs.
 
-A Hessian product is then two matrix products and no softmax, and may be inexact: it is made in bfloat16 where the device is faster at
-it. Logits are kept too, so that a linear combination of known iterates is evaluated without a matrix product.
+A Hessian product is then two matrix products and no softmax, and may be made in bfloat16 where the device is faster at it.
+Logits are kept too, so that a linear combination of known iterates is evaluated without a matrix product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,38 +25,27 @@ from effrob.logistic.losses import (
 )
 from effrob.logistic.preconditioner import TINY, Moments, centred_moments, diagonal_suffices
 
-MIN_EIGENVALUE = (
-    1e-6  # relative to the largest, of a Hessian among iterates: a smaller one is float32's rounding of logits
-)
+MIN_EIGENVALUE = 1e-6  # relative to the largest, of a Hessian among iterates: smaller ones are float32's rounding
 
 
 class InMemoryLoss:
     """A `Loss` that keeps logits and probabilities of the theta evaluated last.
 
-    x (N, D) rows in the arithmetic's dtype, in units of scale (D,);  y (N,) int64;  weights (N,) float64 or None;
-    block_rows: rows a step, so that a block of logits stays in the cache
+    x (N, D) rows in the arithmetic's dtype, in units of scale (D,);  y (N,) int64;  weights (N,) float64 or None
     """
 
     def __init__(
         self, x: Tensor, y: Tensor, weights: Tensor | None, scale: Tensor, n_classes: int, block_rows: int
     ) -> None:
-        self.x, self.y, self.weights, self.scale = x, y, weights, scale
+        self.x, self.y, self.weights, self.scale, self.dtype = x, y, weights, scale, x.dtype
         self.x_low = x.to(low_precision_dtype(x.dtype, x.device))
+        self.has_low_precision = self.x_low.dtype != x.dtype
         self.total = float(len(y)) if weights is None else float(weights.sum())
-        self.block_rows = max(64, block_rows)
+        size = max(64, block_rows)
+        self.spans = [slice(first, first + size) for first in range(0, len(y), size)]
         self.logits = x.new_empty(len(y), n_classes)
         self.probability = torch.empty_like(self.logits)
         self.theta = torch.empty(0)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the rows and of products that are not `low_precision`."""
-        return self.x.dtype
-
-    @property
-    def has_low_precision(self) -> bool:
-        """Whether `low_precision` means another dtype than the rows' own."""
-        return self.x_low.dtype != self.dtype
 
     def evaluate(
         self,
@@ -69,8 +58,8 @@ class InMemoryLoss:
     ) -> Evaluation:
         """f and its gradient at theta, whose logits (N, K) may be known; `hessian_product` is at this theta from now on.
 
-        With `previous`, the evaluation at the last theta, the change of the gradient since then is made in low precision, and with
-        `low_precision_logits` that of the logits too: each is wrong by about a hundredth of the change.
+        With `previous`, the evaluation at the last theta, the gradient's change since then is made in low precision, and
+        with `low_precision_logits` the logits' too: each is wrong by about a hundredth of the change.
         """
         value, gradient = 0.0, torch.zeros_like(theta)
         if previous is not None:
@@ -78,8 +67,8 @@ class InMemoryLoss:
             step_weights, step_intercepts = self._linear(step, self.x_low.dtype)
         weights, intercepts = self._linear(theta, self.dtype)
         self.theta = theta
-        rows = self._rows(low_precision=previous is not None)
-        for span in self._spans():
+        rows = self.x if previous is None else self.x_low
+        for span in self.spans:
             if low_precision_logits and previous is not None:
                 known = self.logits[span].add_(torch.mm(self.x_low[span], step_weights)).add_(step_intercepts)
             else:
@@ -108,13 +97,13 @@ class InMemoryLoss:
 
         Pairing the product with the unrounded direction would leave an error that the features' condition number amplifies.
         """
-        rows = self._rows(low_precision)
+        rows = self.x_low if low_precision else self.x
         weights, intercepts = self._linear(direction, rows.dtype)
         scale = self.scale.to(self.dtype)
         inverse = torch.where(scale > 0, 1.0 / scale, 0.0)  # exact: scales are powers of two
         direction = torch.cat([weights.T.to(self.dtype) * inverse, direction[:, -1:]], dim=-1)
         product = torch.zeros_like(direction)
-        for span in self._spans():
+        for span in self.spans:
             x, probability = rows[span], self.probability[span]
             change = (torch.mm(x, weights) + intercepts).mul_(probability)
             change.addcmul_(probability, change.sum(-1, keepdim=True), value=-1.0)
@@ -135,7 +124,7 @@ class InMemoryLoss:
         weight = self.theta.new_zeros(len(self.theta))
         first = self.x.new_zeros(len(weight), d)
         by_row = self.x.new_empty(n)
-        for span in self._spans():
+        for span in self.spans:
             probability = self.probability[span]
             curvature = torch.addcmul(probability, probability, probability, value=-1.0)
             if self.weights is not None:
@@ -164,9 +153,9 @@ class InMemoryLoss:
         return Iterate(theta, self.logits.clone() if theta is self.theta else self._logits(theta))
 
     def combine(self, iterates: Sequence[Iterate], coefficients: Sequence[float], penalty: float) -> Iterate:
-        """The combination, or one Newton step from it among all combinations of these iterates, where f is smaller there.
+        """The combination, or where f is smaller, one Newton step from it in the coefficients, whose sum stays 1.
 
-        Coefficients sum to 1 and still do after the step. Logits combine as the thetas do: no matrix product with the rows is made.
+        Logits combine as the thetas do, so the rows are not multiplied.
         """
         known = [(one.theta, self._logits(one.theta) if one.logits is None else one.logits) for one in iterates]
         begin = torch.tensor(coefficients, dtype=torch.float64, device=self.y.device)
@@ -175,7 +164,7 @@ class InMemoryLoss:
         weights = [last_theta[:, :-1], *((one - last_theta)[:, :-1] for one, _ in known[:-1])]
         slope, hessian = torch.zeros_like(begin), begin.new_zeros(len(known), len(known))
         loss = 0.0
-        for span in self._spans():
+        for span in self.spans:
             right = self.y[span].unsqueeze(-1)
             probability = torch.softmax(logits[span], dim=-1)
             means: list[Tensor] = []
@@ -193,8 +182,8 @@ class InMemoryLoss:
             losses, _ = softmax_residuals_(probability, logits[span], self.y[span])
             loss += float((losses if w is None else losses * w).sum())
         inner = hessian.new_tensor([[float((a * b).sum()) for b in weights] for a in weights])
-        pull = slope.new_tensor([float((theta[:, :-1] * one).sum()) for one in weights])
         hessian = (hessian + hessian.tril(-1).T) / self.total + inner * penalty
+        pull = slope.new_tensor([float((theta[:, :-1] * one).sum()) for one in weights])
         slope = slope / self.total + pull * penalty
         unit = hessian.diagonal().clamp_min(TINY).rsqrt()
         step = -unit * _minimum_norm_solution(unit.unsqueeze(1) * hessian * unit, unit * slope)
@@ -205,24 +194,17 @@ class InMemoryLoss:
             return Iterate(other_theta, other_logits)
         return Iterate(theta, logits)
 
-    def _spans(self) -> Iterator[slice]:
-        for first in range(0, len(self.y), self.block_rows):
-            yield slice(first, first + self.block_rows)
-
-    def _rows(self, low_precision: bool) -> Tensor:
-        return self.x_low if low_precision else self.x
-
     def _linear(self, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """theta as (D, K) weights of the scaled rows in `dtype`, and (K,) intercepts in the arithmetic's."""
         return (theta[:, :-1] * self.scale.to(theta.dtype)).to(dtype).T, theta[:, -1].to(self.dtype)
 
     def _logits(self, theta: Tensor) -> Tensor:
         weights, intercepts = self._linear(theta, self.dtype)
-        return torch.cat([torch.addmm(intercepts, self.x[span], weights) for span in self._spans()])
+        return torch.cat([torch.addmm(intercepts, self.x[span], weights) for span in self.spans])
 
     def _value(self, theta: Tensor, logits: Tensor, penalty: float) -> float:
         loss = 0.0
-        for span in self._spans():
+        for span in self.spans:
             block = logits[span]
             losses, _ = softmax_residuals_(torch.softmax(block, dim=-1), block, self.y[span])
             loss += float((losses if self.weights is None else losses * self.weights[span]).sum())
@@ -235,7 +217,7 @@ def _combined(known: Sequence[tuple[Tensor, Tensor]], coefficients: Tensor) -> t
     logits = known[0][1] * factors[0]
     for factor, (_, other) in zip(factors[1:], known[1:]):
         logits.add_(other, alpha=factor)
-    return linear_combination([Iterate(theta) for theta, _ in known], factors), logits
+    return linear_combination([theta for theta, _ in known], factors), logits
 
 
 def _minimum_norm_solution(matrix: Tensor, right: Tensor) -> Tensor:

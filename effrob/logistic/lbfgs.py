@@ -1,32 +1,29 @@
 """L-BFGS with a preconditioner and a backtracking line search, for a loss of which nothing is kept between passes.
 
-Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5. It asks for values and gradients only, and every pass moves
-it on, where Newton's method would spend passes on Hessian products. What differs here:
+Nocedal and Wright, Numerical Optimization (2006; N&W below), algorithms 7.4 and 7.5. It asks for values and gradients only, and
+every pass moves it on, where Newton's method would spend passes on Hessian products. What differs here:
 
-- The initial matrix H0 is softmax's preconditioner, scaled by the last pair as s'y / y'H0 y, and measured again after
-  `remeasure_at` steps while the gap is large.
-- The first step is a part of a full one: no curvature pair has been seen. From one strength to the next, the change of theta and of its
-  gradient under the new penalty is a pair known beforehand.
+- The initial matrix H0 is softmax's preconditioner, times s'y / y'H0 y of the last pair, measured again while the gap is large.
+- From one strength to the next, the change of theta and of its gradient under the new penalty is a first curvature pair.
 - Where no step makes progress, it restarts without pairs and with the largest curvature softmax can have.
 
-Stopping. The gap f - f* is estimated as the largest of four numbers: `decrement_ratio` times half of -g'd, d the step; the
-preconditioner's own decrement ½ g'Mg over `preconditioner_ratio`, which no old pair misleads; Aitken's extrapolation of the last
-decreases of f, which sees slow directions that no model does; and `convexity_bound`. It stops at gap <= tol, relative to f.
+Stopping. f - f* is estimated as the largest of four numbers: `decrement_ratio` x -½ g'd, d the full step; ½ g'Mg over
+`preconditioner_ratio`, M the preconditioner, which no old pair misleads; Aitken's extrapolation of the last decreases of
+f, which sees slow directions that no model does; and `convexity_bound`. It stops where that is tol x f.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from effrob.logistic.losses import VALUE_NOISE, Evaluation, Iterate, convexity_bound, dot, remove_common
+from effrob.logistic.losses import VALUE_NOISE, Iterate, convexity_bound, dot, remove_common
 from effrob.logistic.preconditioner import Preconditioner
-from effrob.logistic.solution import Minimum, Reason
+from effrob.logistic.solution import Callback, Minimum, Reason
 from effrob.logistic.streamed_loss import StreamedLoss
 
 
@@ -35,20 +32,14 @@ class LBFGSSettings:
     """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
 
     pairs: int = 10  # curvature pairs: 5 to 40 take the same number of evaluations
-    low_precision_tol: float = (
-        1e-2  # relative gap from which passes are made in bfloat16, which cannot tell a smaller one
-    )
+    low_precision_tol: float = 1e-2  # relative gap from which passes are in bfloat16, which cannot tell smaller ones
     decrement_ratio: float = 5.0  # gap over -½ g'd: 1 to 20 were measured, 20 only where Aitken's number is larger
-    preconditioner_ratio: float = (
-        4.0  # ½ g'Mg over the gap: 1 to 4 where learned steps are shorter than M's, 20 far off
-    )
+    preconditioner_ratio: float = 4.0  # ½ g'Mg over the gap: 1 to 4 near the optimum, 20 far from it
     window: int = 4  # steps, at least, in each of the two decreases that Aitken's extrapolation compares,
     window_part: int = 8  # and one in so many of all steps: a few of many tell little of the rate
     remeasure_at: tuple[int, ...] = (1, 6, 16, 40, 90)  # steps after which the preconditioner is measured again,
     remeasure_above: float = 1e3  # while the gap is this many times what is asked
-    first_step: float = (
-        0.2  # of a full step: along the steepest direction there is more curvature than the preconditioner's
-    )
+    first_step: float = 0.2  # of a full step: the steepest direction has more curvature than M has
     max_decrease: float = 0.5  # of f, that the first step may promise
     step_growth: float = 2.0  # x the accepted step: the next one tried, where a full step was too long
     restarts: int = 2  # of one solve, at most
@@ -74,12 +65,7 @@ class _State:
     pairs: list[tuple[Tensor, Tensor, float]] = field(default_factory=list)  # s, y, 1 / s'y
 
     def aim(self, dtype: torch.dtype) -> None:
-        """Make a full step along the L-BFGS direction the next."""
-        self.direction = self._direction(dtype)
-        self.derivative, self.step = float((self.gradient * self.direction).sum()), 1.0
-
-    def _direction(self, dtype: torch.dtype) -> Tensor:
-        """Minus the inverse Hessian approximation times the gradient, by the two-loop recursion."""
+        """Make the next step a full one along minus the inverse Hessian x gradient, by the two-loop recursion."""
         q = self.gradient.to(dtype)
         alphas = []
         for s, y, rho in reversed(self.pairs):
@@ -93,7 +79,8 @@ class _State:
                 q = q / (rho * length)
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas)):
             q = q + (alpha - rho * dot(y, q)) * s
-        return remove_common(-q.double())
+        self.direction = remove_common(-q.double())
+        self.derivative, self.step = float((self.gradient * self.direction).sum()), 1.0
 
     def learn(self, s: Tensor, y: Tensor, dtype: torch.dtype, keep: int) -> None:
         """A curvature pair: a step, and the change of the gradient along it."""
@@ -119,60 +106,25 @@ class _State:
 
 @dataclass
 class LBFGS:
-    """The solver of one loss; it remembers the last solve, which gives the next one its first curvature pair.
-
-    exact_value: whether the value of a low-precision solve is evaluated again exactly, at the cost of a pass
-    """
+    """The solver of one loss. exact_value: whether a low-precision solve ends with a pass for its exact value."""
 
     loss: StreamedLoss
     exact_value: bool = True
     settings: LBFGSSettings = LBFGSSettings()
-    last: tuple[Minimum, float] | None = None  # with its penalty
+    last: tuple[Tensor, Tensor, float] | None = None  # theta, gradient and penalty of the last solve
 
     def minimize(
-        self,
-        start: Iterate,
-        penalty: float,
-        *,
-        tol: float,
-        max_evaluations: int,
-        callback: Callable[[int, float], None] = lambda evaluations, gap: None,
+        self, start: Iterate, penalty: float, tol: float, max_evaluations: int, callback: Callback = lambda *_: None
     ) -> Minimum:
-        """From `start` to a relative gap of `tol`; `callback` gets evaluations and the gap at every step."""
-        low_precision = tol >= self.settings.low_precision_tol
-        minimum = self._minimize(start.theta, penalty, tol, max_evaluations, low_precision, callback)
-        self.last = minimum, penalty
-        if low_precision and self.exact_value:
-            value, evaluations = self.loss.value(minimum.theta, penalty), minimum.evaluations + 1
-            minimum = Minimum(minimum.theta, value, minimum.gradient, evaluations, minimum.gap, minimum.reason)
-        return minimum
-
-    def known_gradient(self, penalty: float) -> tuple[Tensor, Tensor] | None:
-        """The theta of the last solve, and its gradient under another penalty."""
-        if self.last is None:
-            return None
-        minimum, before = self.last
-        gradient = minimum.gradient.clone()
-        gradient[:, :-1] += (penalty - before) * minimum.theta[:, :-1]
-        return minimum.theta, gradient
-
-    def _minimize(
-        self,
-        start: Tensor,
-        penalty: float,
-        tol: float,
-        max_evaluations: int,
-        low_precision: bool,
-        callback: Callable[[int, float], None],
-    ) -> Minimum:
-        opt, loss, dtype = self.settings, self.loss, self.loss.dtype
-        start = remove_common(start)
-        there = loss.evaluate(start, penalty, low_precision=low_precision)
-        preconditioner = Preconditioner.of(loss.moments(start, penalty), penalty)
-        now = _State(start, there.value, there.gradient, preconditioner)
+        """From `start` to a relative gap of `tol`."""
+        opt, loss, dtype = self.settings, self.loss, self.loss.features.dtype
+        theta, low_precision = remove_common(start.theta), tol >= opt.low_precision_tol
+        there = loss.evaluate(theta, penalty, low_precision=low_precision)
+        preconditioner = Preconditioner.of(loss.moments(theta, penalty), penalty)
+        now = _State(theta, there.value, there.gradient, preconditioner)
         known = self.known_gradient(penalty)
         if known is not None:
-            now.learn(start - known[0], there.gradient - known[1], dtype, opt.pairs)
+            now.learn(theta - known[0], there.gradient - known[1], dtype, opt.pairs)
         now.aim(dtype)
         if not now.pairs and now.derivative < 0:
             now.step = min(opt.first_step, opt.max_decrease * now.value / -now.derivative)
@@ -193,13 +145,18 @@ class LBFGS:
             stuck = (now.stalled > 3 * opt.window and flat) or no_step
             if gap <= tol or stuck or evaluations >= max_evaluations:
                 reason: Reason = "gap" if gap <= tol else "rounding" if stuck else "cap"
+                self.last = now.theta, now.gradient, penalty
+                if low_precision and self.exact_value:
+                    now.value, evaluations = loss.value(now.theta, penalty), evaluations + 1
                 return Minimum(now.theta, now.value, now.gradient, evaluations, gap, reason)
             trial = now.theta + now.step * now.direction
             there = loss.evaluate(trial, penalty, low_precision=low_precision)
             evaluations += 1
             decrease = now.value - there.value
             if decrease >= -opt.armijo * now.step * now.derivative - noise * abs(now.value):
-                self._accept(now, trial, there)
+                now.learn(trial - now.theta, there.gradient - now.gradient, dtype, opt.pairs)
+                now.theta, now.value, now.gradient = trial, there.value, there.gradient
+                now.values.append(now.value)
                 accepted += 1
                 if accepted in opt.remeasure_at and now.gap(penalty, opt) > opt.remeasure_above * tol:
                     now.preconditioner = Preconditioner.of(loss.moments(now.theta, penalty), penalty)
@@ -211,7 +168,11 @@ class LBFGS:
                 shorter = -now.derivative * now.step / (2 * curve) if math.isfinite(curve) and curve > 0 else 0.1
                 now.step *= min(max(shorter, 0.1), 0.5)
 
-    def _accept(self, now: _State, trial: Tensor, there: Evaluation) -> None:
-        now.learn(trial - now.theta, there.gradient - now.gradient, self.loss.dtype, self.settings.pairs)
-        now.theta, now.value, now.gradient = trial, there.value, there.gradient
-        now.values.append(now.value)
+    def known_gradient(self, penalty: float) -> tuple[Tensor, Tensor] | None:
+        """The theta of the last solve, and its gradient under another penalty."""
+        if self.last is None:
+            return None
+        theta, gradient, before = self.last
+        gradient = gradient.clone()
+        gradient[:, :-1] += (penalty - before) * theta[:, :-1]
+        return theta, gradient

@@ -17,19 +17,12 @@ from torch import Tensor
 
 from effrob.logistic.preconditioner import Moments
 
-# N x K up to which probabilities are kept, by device type: `InMemoryLoss` holds 11 numbers of each (184 MB in float32 on a CPU)
+# N x K up to which probabilities are kept, by device type: in memory there are 11 numbers of each, 184 MB in float32 on a CPU
 IN_MEMORY_LIMIT = {"cpu": 1 << 22, "cuda": 1 << 27}
-
-# relative rounding error of the value, a sum over rows in float64 of losses in this dtype (measured on 10^3 to 10^5 rows)
-VALUE_NOISE = {torch.float32: 1e-8, torch.float64: 1e-14}
-
-# rows that a pooled covariance is measured on at most: the larger of so many a feature and so many in all. With
-# all rows instead, the benchmark's solves take as many products, and the covariance costs four times as much
-COVARIANCE_ROWS_PER_FEATURE, COVARIANCE_ROWS = 2, 1024
-
-# The certain upper bound on the gap (`convexity_bound`) was 2 to 5 times the true gap on the benchmarks' features, and 1500 times
-# where an estimate of the gap was ten times too small. A seventieth of it is a floor under every estimate that costs no benchmark
-# an evaluation; a thirtieth makes paths stopped at 0.1 longer
+VALUE_NOISE = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative rounding error of f, whose rows are of this dtype
+COVARIANCE_ROWS = 2, 1024  # rows a feature, or rows, whichever is more, that a pooled covariance is measured on at most
+# Strong convexity's bound was 2 to 5 times the gap on the benchmarks, and 1500 times where an estimate was ten times too small.
+# A seventieth of it costs no benchmark an evaluation; a thirtieth makes paths stopped at 0.1 longer
 CONVEXITY_SLACK = 70.0
 
 
@@ -48,14 +41,10 @@ class Iterate(NamedTuple):
 
 
 class Loss(Protocol):
-    """What solvers and paths ask of a loss. The penalty is an argument: a loss has the same data at every strength."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The arithmetic's; sums over rows are float64."""
+    """What a path asks of a loss; solvers know which they have. The penalty is an argument: one loss serves every strength."""
 
     def value(self, theta: Tensor, penalty: float) -> float:
-        """f alone, half the cost of an evaluation; changes no state."""
+        """f alone, for half the cost of its gradient; changes no state."""
 
     def moments(self, theta: Tensor, penalty: float) -> Moments:
         """Of the curvature at theta, for a preconditioner under this penalty."""
@@ -67,9 +56,9 @@ class Loss(Protocol):
         """The linear combination of iterates, or one with a smaller f where that is cheap to find."""
 
 
-def linear_combination(iterates: Sequence[Iterate], coefficients: Sequence[float]) -> Tensor:
-    """theta (K, D + 1) of the sum."""
-    return torch.stack([factor * one.theta for factor, one in zip(coefficients, iterates)]).sum(0)
+def linear_combination(thetas: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
+    """The sum of coefficient x theta (K, D + 1)."""
+    return torch.stack([factor * theta for factor, theta in zip(coefficients, thetas)]).sum(0)
 
 
 def dot(a: Tensor, b: Tensor) -> float:
@@ -88,10 +77,9 @@ def remove_common(theta: Tensor) -> Tensor:
 
 
 def convexity_bound(gradient: Tensor, penalty: float) -> float:
-    """||gradient in W||² / (2 penalty CONVEXITY_SLACK): what f - f* is at least estimated as.
+    """||gradient in W||² / (2 penalty CONVEXITY_SLACK): the least that a solver estimates f - f* as.
 
-    By strong convexity (Boyd and Vandenberghe, Convex Optimization, 9.1.2) f - f* is at most CONVEXITY_SLACK times this,
-    where the intercepts are at their optimum.
+    f - f* is at most CONVEXITY_SLACK times this (Boyd and Vandenberghe 9.1.2), where the intercepts are at their optimum.
     """
     return squared_weights(gradient) / max(2 * penalty * CONVEXITY_SLACK, sys.float_info.min)
 
@@ -99,8 +87,8 @@ def convexity_bound(gradient: Tensor, penalty: float) -> float:
 def softmax_residuals_(probability: Tensor, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Softmax of logits (n, K), labels (n,) -> cross-entropies (n,) float64, and, in place, softmax minus one-hot.
 
-    Where the right class has more than half, its loss is -log1p(-sum of the others): that keeps the relative precision in float32
-    of rows fitted almost perfectly, where log-sum-exp minus a logit would cancel.
+    Of a probability over a half the loss is -log1p(-sum of the others), which keeps the relative precision of rows fitted
+    almost perfectly, where log-sum-exp minus a logit would cancel.
     """
     index = y.unsqueeze(-1)
     right = probability.gather(-1, index).squeeze(-1)
@@ -139,7 +127,7 @@ def low_precision_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype
 
 def covariance_rows(dimension: int) -> int:
     """Rows that a pooled covariance of `dimension` features is measured on, at most."""
-    return max(COVARIANCE_ROWS_PER_FEATURE * dimension, COVARIANCE_ROWS)
+    return max(COVARIANCE_ROWS[0] * dimension, COVARIANCE_ROWS[1])
 
 
 def draw_by_curvature(curvature: Tensor, dimension: int) -> Tensor:

@@ -1,25 +1,23 @@
 """Truncated Newton's method (Newton-CG) with a line search, for a loss whose Hessian products are cheap.
 
-Nocedal and Wright, Numerical Optimization (2006), algorithm 7.1: each step solves  Hessian x step = -gradient  inexactly by
-preconditioned conjugate gradients (algorithm 5.3), then searches along it. Compare `NewtonCGSolver`-like code in SciPy's `fmin_ncg`
-and scikit-learn's `_newton_cg`. What differs here:
+Nocedal and Wright, Numerical Optimization (2006; N&W below), algorithm 7.1: each step solves  Hessian x step = -gradient
+inexactly by preconditioned conjugate gradients (algorithm 5.3), then searches along it. Compare scikit-learn's
+`sklearn.utils.optimize._newton_cg`. What differs here:
 
-- The preconditioner is softmax's own (`preconditioner`), measured again when the gap has fallen far.
-- Hessian products, changes of gradients, and far from the optimum changes of logits are made in bfloat16 where the device is faster at
-  it. Each loses about a hundredth of a *change*, so the error is bounded by how far the iterate moved; `gradient_error` and
-  `value_error` keep account of it. The last evaluation is exact but for the gradient's last change.
-- Conjugate gradients stop by the decrease of f still to come, relative to f, and not by the norm of the residual.
+- The preconditioner is softmax's own, measured again when the gap has fallen far.
+- Hessian products, changes of gradients, and far from the optimum changes of logits are made in bfloat16 where the device is
+  faster at it. Each is wrong by about a hundredth of a *change*; `gradient_error` and `value_error` keep account of that.
+- Conjugate gradients stop by the decrease still to come, relative to f, and not by the norm of the residual.
 
-Stopping. The decrease of the quadratic model still to come follows from conjugate gradients' own decreases (Hestenes and Stiefel 1952;
-Strakos and Tichy 2002). At a new iterate f - f* is estimated as ½ g'Mg, M the preconditioner, times `gap_ratio`: by what factor ½ g'Mg fell short of
-the decrease in the last solve. The estimate is never less than `convexity_bound`. It stops at gap <= tol, relative to f.
+Stopping. The decrease still to come in a solve follows from those of the last steps (Hestenes and Stiefel 1952; Strakos and
+Tichy 2002). At a new iterate f - f* is estimated as ½ g'Mg, M the preconditioner, times the factor (`gap_ratio`) by which
+½ g'Mg fell short in the last solve, and as `convexity_bound` where that is more. It stops where that is tol x f.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,7 +27,7 @@ from torch import Tensor
 from effrob.logistic.in_memory_loss import InMemoryLoss
 from effrob.logistic.losses import VALUE_NOISE, Evaluation, Iterate, convexity_bound, dot, remove_common
 from effrob.logistic.preconditioner import Preconditioner
-from effrob.logistic.solution import Minimum, Reason
+from effrob.logistic.solution import Callback, Minimum, Reason
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,9 @@ class NewtonCGSettings:
     solve_gap: float = 0.5  # of the gap asked: what the last solve may leave
     forcing: float = 0.5  # x root of its relative decrease: the part of its decrease that another solve may leave,
     max_forcing: float = 0.3  # and the largest such part
-    model_error: float = (
-        0.05  # x relative decrease ** 1.5: relative error of the model; under the gap asked, a solve is the last
-    )
+    model_error: float = 0.05  # x relative decrease ** 1.5: the model's relative error; under tol, a solve is the last
     trusted_decrease: float = 0.03  # relative decrease above which no solve is the last
-    untrusted_products: int = (
-        5  # of such a solve, at most: later ones follow directions in which the model is flat and f is not
-    )
+    untrusted_products: int = 5  # of such a solve, at most: later directions are flat in the model and not in f
     max_decrease: float = 0.5  # relative decrease at which a solve ends, as no loss falls under 0
     final_products: int = 4  # of the last solve, at least: the first decreases do not show slow directions
     window: int = 2  # conjugate gradient steps whose decreases are compared with those of as many before
@@ -58,31 +52,22 @@ class NewtonCGSettings:
     # the estimate of the gap
     min_gap_ratio: float = 0.7  # gap over ½ g'Mg, at least
     first_gap_ratio: float = 5.0  # and before any solve: 1 to 5 were measured
-    min_estimate: float = (
-        1e-9  # of `convexity_bound`: a solve goes no deeper, however little of it the preconditioner sees
-    )
+    min_estimate: float = 1e-9  # of `convexity_bound`: a solve goes no deeper, however little of it M sees
     # the line search
     armijo: float = 1e-4  # part of the decrease promised by the directional derivative that a step must bring (N&W 3.4)
-    max_end_slope: float = (
-        0.5  # uphill directional derivative at a step's end over the downhill one at its start, at most
-    )
+    max_end_slope: float = 0.5  # directional derivative at a step's end over minus that at its start, at most
     min_step: float = 1e-7  # of a full step: shorter ones are none
     # low precision
-    combined_noise: float = (
-        30.0  # x VALUE_NOISE: relative noise of a value whose logits are a linear combination of others
-    )
+    combined_noise: float = 30.0  # x VALUE_NOISE: of a value whose logits are a linear combination of others
     gradient_loss: float = 1e-5  # of the gap, as a gap: what a step in low precision leaves wrong in the gradient
     max_gradient_error: float = 0.1  # of the gap asked, as a gap: what the gradient may be wrong by
     value_loss: float = 0.01  # of decreases since the last exact value: error of a value with low-precision logits
-    floor_ratio: float = (
-        0.5  # a step that leaves more than this part of a gap under `floor_gap` is the last in low precision
-    )
+    floor_ratio: float = 0.5  # a step that leaves more of a gap under `floor_gap` is the last in low precision
     floor_gap: float = 1e-4
 
 
 class _Solve(NamedTuple):
-    """step (K, D + 1), the Hessian products it took, the largest (decrease to come) / (½ r'Mr) on the way, and whether it is
-    expected to end within the tolerance."""
+    """step (K, D + 1);  gap_ratio  the largest (decrease to come) / (½ r'Mr) on the way;  final  it seems within tol."""
 
     step: Tensor
     gap_ratio: float
@@ -91,7 +76,7 @@ class _Solve(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """Where a line search ended: step length, theta and its evaluation, evaluations made, whether the last was in low precision."""
+    """Where a line search ended;  low_precision  of the gradient there."""
 
     length: float
     theta: Tensor
@@ -108,18 +93,9 @@ class NewtonCG:
     settings: NewtonCGSettings = NewtonCGSettings()
 
     def minimize(
-        self,
-        start: Iterate,
-        penalty: float,
-        *,
-        tol: float,
-        max_evaluations: int,
-        callback: Callable[[int, float], None] = lambda evaluations, gap: None,
+        self, start: Iterate, penalty: float, tol: float, max_evaluations: int, callback: Callback = lambda *_: None
     ) -> Minimum:
-        """From `start` to a relative gap of `tol`; `callback` gets evaluations and the gap at every step.
-
-        The minimum's value is exact, and its theta is what the loss evaluated last.
-        """
+        """From `start` to a relative gap of `tol`; the value is exact, and theta is what the loss evaluated last."""
         loss, opt, dtype = self.loss, self.settings, self.loss.dtype
         noise = VALUE_NOISE[dtype] * (1 if start.logits is None else opt.combined_noise)
         theta = remove_common(start.theta)
@@ -138,17 +114,17 @@ class NewtonCG:
             if gap <= tol or stalled >= 2 or evaluations >= max_evaluations:
                 reason: Reason = "gap" if gap <= tol else "rounding" if stalled >= 2 else "cap"
                 return Minimum(theta, value, gradient, evaluations, gap, reason)
-            max_products = max(1, min(opt.max_products, max_evaluations - evaluations))
+            limit = max(1, min(opt.max_products, max_evaluations - evaluations))
             size = max(abs(value), sys.float_info.min)
-            solve = self._solve(gradient, preconditioner, penalty, size, part * tol, max_products, low_precision)
+            solve = self._solve(gradient, preconditioner, penalty, size, part * tol, limit, low_precision)
             gradient_error += gap * opt.gradient_loss
             low = low_precision and loss.has_low_precision
             gradient_good = gradient_error < opt.max_gradient_error * tol
             inexact = low and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
             here = Evaluation(value, gradient)
             slack = noise * abs(value) + value_error
-            previous = here if inexact or (low and gradient_good) else None
-            trial = self._search(theta, here, solve.step, penalty, slack, previous, inexact)
+            low = inexact or (low and gradient_good)
+            trial = self._search(theta, here, solve.step, penalty, slack, low, inexact)
             evaluations, steps = evaluations + solve.products + trial.evaluations, steps + 1
             inexact = inexact and trial.low_precision
             gradient_error = gradient_error if trial.low_precision else 0.0
@@ -169,26 +145,19 @@ class NewtonCG:
                 measured = gap
 
     def _solve(
-        self,
-        gradient: Tensor,
-        preconditioner: Preconditioner,
-        penalty: float,
-        size: float,
-        tol: float,
-        max_products: int,
-        low_precision: bool,
+        self, g: Tensor, preconditioner: Preconditioner, penalty: float, size: float, tol: float, limit: int, low: bool
     ) -> _Solve:
         """Conjugate gradients until the decrease to come is small beside tol x size, or beside the model's own error."""
         opt = self.settings
-        r = gradient.to(self.loss.dtype, copy=True)
+        r = g.to(self.loss.dtype, copy=True)
         step = torch.zeros_like(r)
         z = preconditioner.apply(r)
         p, rho = -z, dot(r, z)
         decreases: list[float] = []
         norms: list[float] = []
         to_come = math.inf
-        while len(decreases) < max_products:
-            p, product = self.loss.hessian_product(p, penalty, low_precision)
+        while len(decreases) < limit:
+            p, product = self.loss.hessian_product(p, penalty, low)
             derivative, curvature = dot(r, p), dot(p, product)
             if not (curvature > 0 and derivative < 0):
                 break
@@ -227,43 +196,36 @@ class NewtonCG:
         return now * rate / (1 - rate) * (1 if width == self.settings.window else 3)
 
     def _search(
-        self,
-        theta: Tensor,
-        here: Evaluation,
-        direction: Tensor,
-        penalty: float,
-        slack: float,
-        previous: Evaluation | None,
-        low_precision_logits: bool,
+        self, theta: Tensor, here: Evaluation, step: Tensor, penalty: float, slack: float, low: bool, low_logits: bool
     ) -> _Trial:
         """Backtracking to a step with Armijo's decrease, but for `slack`, that does not end far uphill.
 
-        The first trial is in low precision where `previous` is given (see `InMemoryLoss.evaluate`); refused, it is evaluated exactly.
+        The first trial is in low precision on request (see `InMemoryLoss.evaluate`); refused, it is evaluated exactly.
         """
         opt = self.settings
-        derivative = float((here.gradient * direction).sum())
+        derivative = float((here.gradient * step).sum())
         length = 1.0 if math.isfinite(derivative) else 0.0
         evaluations = 0
         while True:
-            trial = theta + length * direction if length else theta
-            there = self.loss.evaluate(trial, penalty, None, previous, low_precision_logits=low_precision_logits)
+            trial = theta + length * step if length else theta
+            there = self.loss.evaluate(trial, penalty, None, here if low else None, low_precision_logits=low_logits)
             evaluations += 1
-            end = float((there.gradient * direction).sum())
+            end = float((there.gradient * step).sum())
             decreased = here.value - there.value >= -opt.armijo * length * derivative - slack
             if (decreased and end <= -opt.max_end_slope * derivative) or not length:
-                return _Trial(length, trial, there, evaluations, previous is not None)
-            if previous is None:  # shorten to where the derivative would vanish, were it linear
+                return _Trial(length, trial, there, evaluations, low)
+            if not low:  # shorten to where the derivative would vanish, were it linear
                 secant = derivative / (derivative - end) if math.isfinite(end) and end != derivative else 0.1
                 length = 0.0 if length < opt.min_step else length * min(max(secant, 0.1), 0.7)
-            previous, low_precision_logits = None, False
+            low = low_logits = False
 
     def _gap(
         self, preconditioner: Preconditioner, gradient: Tensor, value: float, gap_ratio: float, penalty: float
     ) -> tuple[float, float]:
-        """The relative gap, estimated and at least `convexity_bound`; and the estimate as a part of that, for the next solve's depth."""
+        """The relative gap, at least `convexity_bound`; and the estimate over that, by which the next solve goes deeper."""
         r = gradient.to(preconditioner.mean.dtype)
         estimate, bound = gap_ratio * dot(r, preconditioner.apply(r)) / 2, convexity_bound(gradient, penalty)
         gap = max(estimate, bound) / max(abs(value), sys.float_info.min)
         if not (gap >= 0 and estimate >= 0):
             return math.inf, 1.0  # rounding has made the preconditioner indefinite
-        return gap, max(estimate / bound, self.settings.min_convex_part) if bound > estimate else 1.0
+        return gap, max(estimate / bound, self.settings.min_estimate) if bound > estimate else 1.0

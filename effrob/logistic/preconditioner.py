@@ -1,13 +1,12 @@
 """The preconditioner of both Newton's method and L-BFGS: one approximate Hessian block for all classes, inverted.
 
-The Hessian of softmax regression has for class k the diagonal block  Xᵀ diag(p_k (1 - p_k)) X + penalty. In coordinates centred at
-the class's own weighted mean row the intercept decouples from the weights, and the blocks are nearly equal across
-classes. So one matrix, mean weight x pooled covariance + penalty, and one Cholesky factorisation stand for all of them. Measured: half the
-evaluations of a preconditioner by the plain covariance; a factor and an eigenbasis for each class save none, for classes of one size or of
-sizes 1 to 28.
+Class k's diagonal block of softmax's Hessian is  Xᵀ diag(p_k (1 - p_k)) X + penalty. In coordinates centred at the class's own
+weighted mean row the intercept decouples from the weights, and the blocks are nearly equal. So mean weight x pooled covariance
++ penalty, and one Cholesky factorisation, stand for all. Measured: half the evaluations of the plain covariance; a factor
+and an eigenbasis for each class save none, for classes of one size or of sizes 1 to 28.
 
-The per-class means mix the component common to all classes into steps. It changes no probability, so `apply` removes it: left
-in, conjugate gradients take a third more products.
+The class means mix the component common to all classes into steps. It changes no probability, so `apply` removes it: left in,
+conjugate gradients took a third more products.
 """
 
 from __future__ import annotations
@@ -18,13 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# A diagonal preconditioner is used where the curvature's largest eigenvalue is at most this many times the penalty: the system's
-# condition number is then 3 at most, and the benchmark's strengths took as many products as with the matrix
-DIAGONAL_CONDITION = 2.0
-TRACE_CONDITION = 5.0  # ... and its trace at most this many times that: many middling eigenvalues count too
-MATRIX_COST = 3.0  # making and factorising a D x D matrix costs about this x D² / (N x K) of a Hessian product
-POWER_ITERATIONS = 4  # for the largest eigenvalue, which only chooses between two preconditioners
-MIN_PIVOT = 0.002  # Cholesky pivot, of a matrix with diagonal 1, under which float32 inverses were wrong by a tenth
+DIAGONAL_CONDITION = 2.0  # largest eigenvalue of the curvature over the penalty up to which a diagonal does
+TRACE_CONDITION = 5.0  # x that: the largest trace with which it does, as many middling eigenvalues count too
+MATRIX_COST = 3.0  # x D² / (N x K): the matrix's cost in Hessian products; the limit grows where that is over 1
+POWER_ITERATIONS = 4  # for the largest eigenvalue, which only chooses between the two
+MIN_PIVOT = 0.002  # Cholesky pivot, of a matrix with diagonal 1, under which the inverse is made in float64
 MIN_CENTRED_PART = 1e-3  # of a second moment: a smaller variance about the mean is rounding or sampling error
 MAX_CURVATURE = 0.5  # softmax's Hessian is at most half of Xᵀ X (Böhning 1992)
 
@@ -44,9 +41,9 @@ class Moments(NamedTuple):
 
 
 def centred_moments(weight: Tensor, mean: Tensor, second: Tensor, total: float, scale: Tensor) -> Moments:
-    """Summed curvature (K,), mean rows (K, D) and pooled second moments (D, D) or (D,) of scaled rows -> moments.
+    """Summed curvature (K,), mean rows (K, D) and pooled second moments (D, D) or (D,) of rows scaled by `scale` -> moments.
 
-    total: summed weights of the rows;  scale (D,) of the features. `second` is overwritten, and its dtype is the result's.
+    total: summed weights of the rows. `second` is overwritten, and its dtype is the result's.
     """
     mean, relative = mean.to(second.dtype), weight / weight.sum().clamp_min(TINY)
     relative, scale = relative.to(second.dtype).unsqueeze(1), scale.to(second.dtype)
@@ -62,7 +59,7 @@ def centred_moments(weight: Tensor, mean: Tensor, second: Tensor, total: float, 
 
 
 def diagonal_suffices(
-    diagonal: Moments, rows: Tensor, weights: Tensor | float, scale: Tensor, penalty: float, n_logits: int
+    diagonal: Moments, rows: Tensor, weights: Tensor, scale: Tensor, penalty: float, n_logits: int
 ) -> bool:
     """Whether a diagonal preconditioner does as well as the matrix, which then need not be made.
 
@@ -77,7 +74,7 @@ def diagonal_suffices(
     return trace <= limit or _largest_eigenvalue(diagonal, rows, weights, scale) <= limit
 
 
-def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor | float, scale: Tensor) -> float:
+def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor, scale: Tensor) -> float:
     """Of the pooled covariance, approximately, by power iteration."""
     seeded = torch.Generator(device=rows.device).manual_seed(0)
     vector = torch.randn(rows.shape[1], generator=seeded, device=rows.device, dtype=rows.dtype)
@@ -92,11 +89,7 @@ def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor | float
 
 @dataclass(frozen=True)
 class Preconditioner:
-    """An approximate inverse Hessian.
-
-    covariance (D, D), or its diagonal (D,), times `weight` is the curvature;  mean (K, D);
-    inverse (D, D) of weight x covariance + penalty, or the inverse of its diagonal (D,)
-    """
+    """inverse (D, D) of weight x covariance + penalty, or of its diagonal (D,), about the class means (K, D)."""
 
     covariance: Tensor
     weight: float
@@ -133,10 +126,7 @@ class Preconditioner:
         return replace(self, inverse=inverse.mul_(unit.unsqueeze(1)).mul_(unit).to(dtype))
 
     def with_maximal_curvature(self, penalty: float) -> Preconditioner:
-        """By Böhning's upper bound, so that a full step cannot overshoot.
-
-        For points where all rows are saturated: the little curvature measured there does not hold along a step.
-        """
+        """By Böhning's bound, so that a full step from where all rows are saturated cannot overshoot."""
         return replace(self, weight=max(self.weight, MAX_CURVATURE)).with_penalty(penalty)
 
     def apply(self, gradient: Tensor) -> Tensor:

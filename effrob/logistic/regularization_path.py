@@ -1,19 +1,18 @@
 """Multinomial logistic regression at several strengths C, fitted from the strongest penalty to the weakest.
 
 The objective is scikit-learn's: C x sum of weight x loss + ½ ||W||², the intercept free; for two classes the penalty is on the
-one difference of their rows. Compare scikit-learn's `_logistic_regression_path`. What differs: each strength starts from a
-combination of the last three optima (`warm_start`), so a path costs little more than its weakest member; the first one is led in to by
-stronger penalties, on a part of the rows where they are many; the stopping rule is a relative gap to the optimum. `NewtonCG` solves
-where N x K probabilities are kept, `LBFGS` beyond (docs/decisions/007).
+one difference of their rows. Compare scikit-learn's `_logistic_regression_path`. What differs: a strength starts from a
+combination of the last three optima (`warm_start`), so a path costs little more than its weakest member; the first one is led
+in to by stronger penalties, on a part of the rows where they are many; and a relative gap to the optimum stops a fit.
+`NewtonCG` solves where N x K probabilities are kept, `LBFGS` beyond (docs/decisions/007).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,30 +23,30 @@ from tqdm import tqdm
 from effrob.logistic.feature_blocks import FeatureBlocks, RowSpace
 from effrob.logistic.in_memory_loss import InMemoryLoss
 from effrob.logistic.lbfgs import LBFGS
-from effrob.logistic.losses import IN_MEMORY_LIMIT, Iterate, Loss, squared_weights
+from effrob.logistic.losses import IN_MEMORY_LIMIT, Iterate, squared_weights
 from effrob.logistic.newton_cg import NewtonCG
 from effrob.logistic.solution import Minimum, ProbePoint, memory_bound, probe_point, softmax_strength
 from effrob.logistic.streamed_loss import StreamedLoss
-from effrob.logistic.validation import check_labels, check_strengths
 from effrob.logistic.warm_start import LEAD_IN_TOL, WarmStart, lead_in
 
-DEFAULT_TOL = 5e-7  # relative gap; accuracies on held-out rows no longer change at 1e-4
-# Rows a feature, or a class, whichever is more: that the curvature of streamed rows is measured on,
-CURVATURE_ROWS = (8, 32)
-# and that strengths of a lead-in are fitted on where there are twice as many, in numbers of rows at least
-LEAD_IN_ROWS, MIN_LEAD_IN_ROWS = (4, 16), 1024
+Solver = NewtonCG | LBFGS  # each has its loss
+Labels = NDArray[np.int64]
+Weights = NDArray[np.float64] | None
+
+DEFAULT_TOL = 5e-7  # relative gap: half of the 1e-6 by which objectives may differ from scikit-learn's best
+CURVATURE_ROWS = 8, 32  # rows a feature, or a class, whichever is more, that streamed rows' curvature is measured on
+LEAD_IN_ROWS = 4, 16  # likewise, that a lead-in is fitted on where there are twice as many,
+MIN_LEAD_IN_ROWS = 1024  # and so many at least
 MIN_COMBINE_ROWS = 512  # rows in memory that combine the optima of streamed ones: of fewer, the combination is linear
-MAX_LOSS_RATIO = (
-    5.0  # loss of other rows over that of the lead-in's at its end: above, it overfitted and is made again on all
-)
-RESTART_GAP = 1e-2  # relative gap above which a fit that no longer moves is made again from zero weights, exactly
-MIN_RESTART_EVALUATIONS = 500  # allowed evaluations under which that is not tried
+MAX_LOSS_RATIO = 5.0  # other rows' loss over the lead-in's rows', at its end: above, the lead-in is made again on all
+RESTART_GAP = 1e-2  # relative gap above which a fit that no longer moves is made again from zero weights, on all rows
+MIN_RESTART_EVALUATIONS = 500  # max_evaluations under which that is not tried
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """tol: relative gap to stop at;  max_evaluations: passes a strength, which warns where it is reached above DEFAULT_TOL;
-    progress: a bar;  seed: of the rows drawn for lead-ins."""
+    """tol  relative gap to stop at;  max_evaluations  passes a strength: where they are used up above DEFAULT_TOL, it warns;
+    progress  a bar;  seed  of the rows drawn for lead-ins."""
 
     tol: float = DEFAULT_TOL
     max_evaluations: int = 1000
@@ -59,86 +58,70 @@ class FitSettings:
             raise ValueError(f"the tolerance must be finite and above 0, and it was {self.tol}")
 
 
-class Solver(Protocol):
-    """`NewtonCG` or `LBFGS`, with its loss."""
-
-    @property
-    def loss(self) -> Loss: ...
-
-    def minimize(
-        self,
-        start: Iterate,
-        penalty: float,
-        *,
-        tol: float,
-        max_evaluations: int,
-        callback: Callable[[int, float], None],
-    ) -> Minimum: ...
-
-
 def fit_path(
     features: FeatureBlocks,
-    labels: NDArray[np.int64],
+    labels: Labels,
     n_classes: int,
     strengths: Sequence[float],
     *,
-    weights: NDArray[np.float64] | None = None,
+    weights: Weights = None,
     start: ProbePoint | None = None,
     settings: FitSettings = FitSettings(),
 ) -> list[ProbePoint]:
-    """Fit every strength C; points in the order of `strengths`.
-
-    labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach the tolerance are finished in
-    float64. `start` warms the first strength. Raises ValueError as `check_labels` does.
-    """
-    path = iterate_path(features, labels, n_classes, strengths, weights=weights, start=start, settings=settings)
-    by_strength = {point.report.C: point for point in path}
+    """Every strength C, in the order of `strengths`. Parameters as `RegularizationPath` has them."""
+    path = RegularizationPath(features, labels, n_classes, weights, settings)
+    by_strength = {point.report.C: point for point in path.points(strengths, start)}
     return [by_strength[float(c)] for c in strengths]
 
 
-def iterate_path(
-    features: FeatureBlocks,
-    labels: NDArray[np.int64],
-    n_classes: int,
-    strengths: Sequence[float],
-    *,
-    weights: NDArray[np.float64] | None = None,
-    start: ProbePoint | None = None,
-    settings: FitSettings = FitSettings(),
-) -> Iterator[ProbePoint]:
-    """The same points one by one, from the strongest penalty to the weakest, so that a caller can stop early."""
-    ascending = sorted(set(check_strengths(strengths)))
-    check_labels(labels, len(features), n_classes, weights)
-    path = _Path(RowSpace.of(features, weights), labels, n_classes, weights, settings)
-    with tqdm(ascending, desc="probe", unit="C", disable=not settings.progress) as path.bar:
-        for c in path.bar:
-            minimum = path.fit(c, start)
-            if minimum.reason != "gap" and minimum.gap > max(settings.tol, DEFAULT_TOL):
-                _warn_not_converged(c, minimum)
-            yield path.point(minimum, c)
+def check_strengths(strengths: Sequence[float]) -> list[float]:
+    """Floats, in the order given. Raises ValueError where one is not a finite positive number, or there are none."""
+    values = [float(c) for c in strengths]
+    if not values or not all(math.isfinite(c) and c > 0 for c in values):
+        raise ValueError(f"C must be finite and above 0, and it was {values if values else 'an empty list'}")
+    return values
 
 
-def _warn_not_converged(c: float, minimum: Minimum) -> None:
-    from sklearn.exceptions import ConvergenceWarning
+def check_labels(labels: Labels, n_rows: int, n_classes: int, weights: Weights) -> None:
+    """Raises ValueError for no rows, lengths that differ, labels out of range, one class, and classes without weight."""
+    if n_rows == 0:
+        raise ValueError("a probe needs at least one row of features, and there are none")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be whole numbers, the places of classes, and these are {labels.dtype}")
+    if len(labels) != n_rows:
+        raise ValueError(f"the probe has {n_rows} rows of features and {len(labels)} labels: they must be as many")
+    if weights is not None and (len(weights) != n_rows or not np.isfinite(weights).all() or (weights < 0).any()):
+        raise ValueError("sample weights must be one finite number of at least 0 for each row")
+    if n_classes < 2:
+        raise ValueError(f"a probe needs rows of at least 2 classes, and there is {n_classes} class")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(f"labels must lie in 0..{n_classes - 1}, and they span {labels.min()}..{labels.max()}")
+    missing = np.flatnonzero(np.bincount(labels, weights, minlength=n_classes) <= 0)
+    if len(missing):
+        shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise ValueError(
+            f"{len(missing)} of {n_classes} classes have no training row ({shown}): the free intercept has no optimum"
+        )
 
-    message = (
-        f"the probe at C = {c:g} stopped after {minimum.evaluations} evaluations, relative gap near {minimum.gap:.1e}"
-    )
-    warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
+class RegularizationPath:
+    """The rows, the solvers on all and on some of them, and the last optima.
 
-class _Path:
-    """A path in progress: the rows, the solvers on all and on some of them, and the optima so far."""
+    labels (N,) in 0..n_classes-1, weights (N,) >= 0. Float32 features that cannot reach the tolerance are finished in
+    float64. Raises ValueError as `check_labels` does.
+    """
 
     def __init__(
         self,
-        space: RowSpace,
-        labels: NDArray[np.int64],
+        features: FeatureBlocks,
+        labels: Labels,
         n_classes: int,
-        weights: NDArray[np.float64] | None,
-        settings: FitSettings,
+        weights: Weights = None,
+        settings: FitSettings = FitSettings(),
     ) -> None:
-        self.space, self.blocks, self.n_classes, self.settings = space, space.blocks, n_classes, settings
+        check_labels(labels, len(features), n_classes, weights)
+        self.space, self.n_classes, self.settings = RowSpace.of(features, weights), n_classes, settings
+        self.blocks = self.space.blocks
         self.bar: tqdm[float] = tqdm(disable=True)
         device = self.blocks.device
         self.y = torch.from_numpy(labels).to(device)
@@ -159,6 +142,18 @@ class _Path:
             added = [np.flatnonzero(labels[drawn] == one)[0] for one in lacking]  # a class without a row has no optimum
             self.subset = self._solver(np.sort(np.concatenate([drawn[:wanted], drawn[added]])))
         self.full = self._solver()
+
+    def points(self, strengths: Sequence[float], start: ProbePoint | None = None) -> Iterator[ProbePoint]:
+        """One by one, from the strongest penalty to the weakest, so that a caller can stop early; `start` warms the first."""
+        ascending = sorted(set(check_strengths(strengths)))
+        with tqdm(ascending, desc="probe", unit="C", disable=not self.settings.progress) as self.bar:
+            for c in self.bar:
+                minimum = self._fit(c, start)
+                if minimum.reason != "gap" and minimum.gap > max(self.settings.tol, DEFAULT_TOL):
+                    ended = f"stopped after {minimum.evaluations} evaluations, relative gap near {minimum.gap:.1e}"
+                    warnings.warn(f"the probe at C = {c:g} {ended}", _convergence_warning(), stacklevel=3)
+                bound = memory_bound(self.blocks, self.n_classes, self.space.basis)
+                yield probe_point(minimum, self.space, c, self.n_classes, self.total, self.blocks.dtype, bound)
 
     def _fits(self, n: int, resident: bool) -> bool:
         return resident and n * self.n_classes <= IN_MEMORY_LIMIT.get(self.y.device.type, 0)
@@ -183,14 +178,11 @@ class _Path:
 
     def _in_memory(self, places: NDArray[np.int64] | None) -> InMemoryLoss:
         blocks, (y, w) = self.blocks, self._targets(places)
-        x = blocks.resident if places is None else blocks.take(places)
-        assert x is not None
+        x = blocks.take(slice(None) if places is None else places)
         return InMemoryLoss(x, y, w, blocks.scale, self.n_classes, blocks.block_rows)
 
     def _targets(self, places: NDArray[np.int64] | None) -> tuple[Tensor, Tensor | None]:
-        if places is None:
-            return self.y, self.w
-        at = torch.from_numpy(places).to(self.y.device)
+        at = slice(None) if places is None else torch.from_numpy(places).to(self.y.device)
         return self.y[at], None if self.w is None else self.w[at]
 
     def _initial(self, start: ProbePoint | None) -> Tensor:
@@ -203,7 +195,7 @@ class _Path:
             theta[:, :-1] *= (self.blocks.scale > 0).cpu().numpy()  # no step could remove a constant feature's weight
         return torch.from_numpy(theta).to(self.blocks.device)
 
-    def fit(self, c: float, start: ProbePoint | None) -> Minimum:
+    def _fit(self, c: float, start: ProbePoint | None) -> Minimum:
         """A strength that was asked for, led in to where needed; led in to by all rows and fitted again where it failed."""
         tol, size = self.settings.tol, self.total * self.blocks.spread
         least, most = c * self.total * self.blocks.unit**2, c * max(size, self.total * self.blocks.unit**2)
@@ -249,8 +241,7 @@ class _Path:
     ) -> Minimum:
         """One strength from the warm start; from here on in float64 where float32 stops making progress first.
 
-        spent: evaluations of the lead-in, which count. Progress that ends far from the optimum is answered by a restart
-        and not by float64, unless it has `restarted`.
+        spent: evaluations of the lead-in, which count. Far from the optimum a restart comes before float64.
         """
         solver = self.subset if on_subset and self.subset is not None else self.full
         penalty = self._penalty(c)
@@ -281,10 +272,11 @@ class _Path:
             self.bar.set_postfix_str(f"C={c:g}, {n} passes, gap {gap:.0e}", refresh=False)
 
         most = max(1, self.settings.max_evaluations - spent)
-        minimum = solver.minimize(start, self._penalty(c), tol=tol, max_evaluations=most, callback=callback)
+        minimum = solver.minimize(start, self._penalty(c), tol, most, callback)
         return replace(minimum, evaluations=minimum.evaluations + spent)
 
-    def point(self, minimum: Minimum, c: float) -> ProbePoint:
-        """As coefficients on the features as they were given."""
-        bound = memory_bound(self.blocks, self.n_classes, self.space.basis)
-        return probe_point(minimum, self.space, c, self.n_classes, self.total, self.blocks.dtype, bound)
+
+def _convergence_warning() -> type[Warning]:
+    from sklearn.exceptions import ConvergenceWarning  # which takes a second to import
+
+    return ConvergenceWarning  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,15 +20,15 @@ from effrob.logistic.feature_blocks import FeatureBlocks, RowSpace
 from effrob.logistic.losses import IN_MEMORY_LIMIT, squared_weights
 
 Reason = Literal["gap", "rounding", "cap"]
+Callback = Callable[[int, float], None]  # gets the evaluations so far and the relative gap, at every step
 
 
 @dataclass(frozen=True)
 class Minimum:
     """A solver's last iterate.
 
-    theta (K, D + 1) float64;  value  f there;  gradient (K, D + 1)
-    evaluations  passes over the rows, Hessian products among them
-    gap          estimated (f - f*) / f;  reason  why it stopped: gap reached, no more progress in this precision, or the cap
+    theta (K, D + 1) float64;  value  f there;  gradient (K, D + 1);  evaluations  passes over the rows, Hessian products
+    among them;  gap  estimated (f - f*) / f;  reason  it stopped: the gap asked, no more progress for rounding, or the cap
     """
 
     theta: Tensor
@@ -67,7 +68,7 @@ class SolverReport:
 
 @dataclass(frozen=True)
 class ProbePoint:
-    """coef (K, D) float64, intercept (K,) float64 and how they were reached; two classes give two opposite rows."""
+    """coef (K, D) float64, intercept (K,) float64 and how they were reached; two classes have two opposite rows."""
 
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
@@ -77,10 +78,10 @@ class ProbePoint:
 def memory_bound(features: FeatureBlocks, n_classes: int, basis: NDArray[np.float64] | None = None) -> int:
     """Bytes the solver holds at once, with N, D and K, B rows a block and F = max(4 D, 16 K, 1024), half of N at most.
 
-    Always 8 B (2 D + 4 K) + 30 x 8 K (D + 1) + 48 D² + 40 N: blocks; L-BFGS pairs or conjugate gradients; the
-    preconditioner. Resident rows: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to
-    IN_MEMORY_LIMIT, 11 numbers of each; with more, IN_MEMORY_LIMIT / 4 K rows are kept so, and never N x K. Where fewer rows
-    than features span the space, N stands for D above, and making the `basis` (D, N) and coming back takes 56 D N + 24 K D.
+    Always 8 B (2 D + 4 K) + 240 K (D + 1) + 48 D² + 40 N: blocks; vectors of solvers; preconditioner; rows' labels. Resident
+    rows: 6 D (N + F), a copy in two bytes beside the four (8 D in float64). With N x K up to IN_MEMORY_LIMIT, 11 numbers of
+    each; with more, IN_MEMORY_LIMIT / 4 K rows are kept so, and never N x K. Where fewer rows than features span the space,
+    N stands for D above, and making the `basis` (D, N) and coming back takes 56 D N + 24 K D.
     """
     n, d, b = len(features), features.dimension, min(features.block_rows, len(features))
     size = features.dtype.itemsize
@@ -88,8 +89,8 @@ def memory_bound(features: FeatureBlocks, n_classes: int, basis: NDArray[np.floa
     rows = (6 if size == 4 else size) * d * (lead_in + (n if features.resident is not None else 0))
     limit = IN_MEMORY_LIMIT.get(features.device.type, 0)
     logits = n * n_classes if n * n_classes <= limit else limit // 4
-    vectors = 30 * 8 * n_classes * (d + 1)
     spanned = 0 if basis is None else 56 * basis.size + 24 * n_classes * len(basis)
+    vectors = 240 * n_classes * (d + 1)
     return spanned + 8 * b * (2 * d + 4 * n_classes) + vectors + 48 * d * d + 40 * n + rows + 11 * size * logits
 
 

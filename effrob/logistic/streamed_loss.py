@@ -1,12 +1,11 @@
 """The loss on rows that are read block by block in every pass: N x K numbers are never held.
 
-A block's logits become residuals in place and are contracted with the block. Products are in the rows' dtype, or in
-bfloat16 on request; sums over rows are float64.
+Products are in the rows' dtype, or in bfloat16 on request; sums over rows are float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,24 +44,14 @@ class StreamedLoss:
     sample: NDArray[np.int64] | None = None
     subsample: Loss | None = None
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of products that are not `low_precision`."""
-        return self.features.dtype
-
     def evaluate(self, theta: Tensor, penalty: float, *, low_precision: bool = False) -> Evaluation:
         """f and its gradient at theta, in one pass; in low precision both are right to about a hundredth."""
-        dtype = low_precision_dtype(self.dtype, theta.device) if low_precision else self.dtype
-        weights, intercepts = self._linear(theta, dtype)
+        dtype = low_precision_dtype(self.features.dtype, theta.device) if low_precision else self.features.dtype
         value, gradient = 0.0, torch.zeros_like(theta)
-        for span, rows in self.features.blocks():
-            x = rows.to(dtype)
-            logits = x @ weights + intercepts
-            loss, residual = softmax_residuals_(torch.softmax(logits, dim=-1), logits, self.labels[span])
+        for span, x, losses, residual in self._pass(theta, dtype):
             if self.weights is not None:
-                loss = loss * self.weights[span]
                 residual *= self.weights[span].unsqueeze(-1).to(residual.dtype)
-            value += float(loss.sum())
+            value += float(losses.sum())
             gradient[:, :-1] += residual.to(dtype).T @ x
             gradient[:, -1] += residual.sum(0)
         gradient /= self.total
@@ -72,19 +61,23 @@ class StreamedLoss:
 
     def value(self, theta: Tensor, penalty: float) -> float:
         """f alone, in one pass."""
-        weights, intercepts = self._linear(theta, self.dtype)
-        loss = 0.0
-        for span, x in self.features.blocks():
-            logits = x @ weights + intercepts
-            losses, _ = softmax_residuals_(torch.softmax(logits, dim=-1), logits, self.labels[span])
-            loss += float(losses.sum() if self.weights is None else (losses * self.weights[span]).sum())
+        loss = sum(float(losses.sum()) for _, _, losses, _ in self._pass(theta, self.features.dtype))
         return loss / self.total + penalty / 2 * squared_weights(theta)
+
+    def _pass(self, theta: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
+        """Row range, rows (n, D) in `dtype`, weighted losses (n,) and unweighted residuals (n, K), block by block."""
+        weights, intercepts = self._linear(theta, dtype)
+        for span, rows in self.features.blocks():
+            x = rows.to(dtype)
+            logits = x @ weights + intercepts
+            losses, residual = softmax_residuals_(torch.softmax(logits, dim=-1), logits, self.labels[span])
+            yield span, x, losses if self.weights is None else losses * self.weights[span], residual
 
     def moments(self, theta: Tensor, penalty: float) -> Moments:
         """Of the curvature at theta on the sampled rows; the covariance of `covariance_rows` of those at most."""
         k, d = len(theta), theta.shape[1] - 1
         weight, first = theta.new_zeros(k), theta.new_zeros(k, d)
-        dtype = low_precision_dtype(self.dtype, theta.device)
+        dtype = low_precision_dtype(self.features.dtype, theta.device)
         weights, intercepts = self._linear(theta, dtype)
         sample = np.arange(len(self.features)) if self.sample is None else self.sample
         all_rows = len(sample) <= covariance_rows(d)
@@ -112,7 +105,7 @@ class StreamedLoss:
                 second += x.T @ x
             second /= second.new_tensor(len(drawn))
         mean = first / weight.clamp_min(TINY).unsqueeze(-1)
-        return centred_moments(weight, mean, second.to(self.dtype), total, self.features.scale)
+        return centred_moments(weight, mean, second.to(self.features.dtype), total, self.features.scale)
 
     def iterate(self, theta: Tensor) -> Iterate:
         """theta alone."""
@@ -121,7 +114,7 @@ class StreamedLoss:
     def combine(self, iterates: Sequence[Iterate], coefficients: Sequence[float], penalty: float) -> Iterate:
         """The linear combination, or what the subsample finds better."""
         if self.subsample is None:
-            return Iterate(linear_combination(iterates, coefficients))
+            return Iterate(linear_combination([one.theta for one in iterates], coefficients))
         return Iterate(self.subsample.combine(iterates, coefficients, penalty).theta)
 
     def _chunks(self, places: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -129,4 +122,4 @@ class StreamedLoss:
 
     def _linear(self, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """theta as (D, K) weights of the scaled rows in `dtype`, and (K,) intercepts in the arithmetic's."""
-        return (theta[:, :-1] * self.features.scale).to(dtype).T, theta[:, -1].to(self.dtype)
+        return (theta[:, :-1] * self.features.scale).to(dtype).T, theta[:, -1].to(self.features.dtype)

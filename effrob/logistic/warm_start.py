@@ -10,8 +10,8 @@ from effrob.logistic.losses import Iterate, Loss
 
 LEAD_IN_TOL = 0.1  # relative gap of strengths that only lead to one asked for: their optima serve as starts
 LEAD_IN_FACTOR = 10.0  # between such strengths
-# Strengths safe to begin at from zero weights, in units of 1 / (rows x summed variance): the larger of this, and this for each class.
-# Weaker penalties saturate rows at the first step, and the curvature there misleads
+# x 1 / (rows x summed variance): strength to begin at from zero weights, the larger of this in all and this a class. Weaker
+# penalties saturate rows at the first step, and the curvature there misleads
 FIRST_STRENGTH, FIRST_STRENGTH_PER_CLASS = 100.0, 10.0
 MIN_DISTANCE = 0.05  # in log C: nearer optima define no direction, and the later one replaces the earlier
 MAX_UNEVENNESS = 5.0  # ratio of the two distances among three optima, for a parabola through them

@@ -1,4 +1,4 @@
-"""What makes the solvers fast must not make them wrong: low precision, diagonal preconditioners, lead-ins on some of the rows."""
+"""What makes solvers fast must not make them wrong: low precision, diagonal preconditioners, lead-ins on some rows."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_lead_in_that_overfits_its_rows_is_made_again_on_all(streamed: bool, m
 def test_a_row_far_beyond_the_others_does_not_hide_a_gap(
     size: float, streamed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its features are all but nothing beside it, and no preconditioner sees how far f still falls along them; convexity does."""
+    """Other features are next to nothing beside it: no preconditioner sees how far f still falls along them, convexity does."""
     rng, y = np.random.default_rng(0), np.repeat(np.arange(10), 8)
     x = (rng.normal(size=(10, 20))[y] + rng.normal(size=(80, 20))).astype(np.float32)
     x[17] *= size

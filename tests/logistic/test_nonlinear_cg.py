@@ -1,4 +1,4 @@
-"""Nonlinear conjugate gradients end at the optimum, say how near, and low precision, bold steps or a shared basis do not mislead them."""
+"""Nonlinear conjugate gradients end at the optimum and say how near, in low precision and in a shared basis too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from effrob.heads.few_shot import Draw, fit_few_shot
 from effrob.heads.splits import draw_shots
 from effrob.logistic.eigenbasis import Eigenbasis
 from effrob.logistic.feature_blocks import FeatureBlocks
-from effrob.logistic.nonlinear_cg import NonlinearCGSettings, minimize_from_zero
+from effrob.logistic.nonlinear_cg import NonlinearCG, NonlinearCGSettings
 from effrob.logistic.regularization_path import FitSettings, fit_path
 from effrob.logistic.solution import Minimum
 
@@ -56,9 +56,10 @@ def descended(x: np.ndarray, y: np.ndarray, share: float, **options: Any) -> tup
     penalty = share * blocks.spread / blocks.unit**2
     led = options.pop("led", 0)
     penalties = [penalty * 10.0**i for i in range(led, -1, -1)]
-    options = {"tol": 3e-7, "max_evaluations": 300, "rows_low": rows.bfloat16(), **options}
-    labels = torch.from_numpy(y)
-    done = minimize_from_zero(rows, labels, int(y.max()) + 1, penalties, basis.variances / blocks.unit**2, **options)
+    labels, variances = torch.from_numpy(y), basis.variances / blocks.unit**2
+    given = (options.pop("rows_low", rows.bfloat16()), options.pop("settings", NonlinearCGSettings()))
+    solver = NonlinearCG(rows, labels, int(y.max()) + 1, variances, *given)
+    done = solver.minimize(penalties, **{"tol": 3e-7, "max_evaluations": 300, **options})
     chance = torch.softmax(rows.double() @ done.theta.T, 1)
     value = -float(chance.gather(1, labels.unsqueeze(1)).log().mean())
     value += penalty / 2 * float(done.theta[:, :-1].square().sum())
