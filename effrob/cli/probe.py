@@ -33,18 +33,18 @@ def export_probe(record: Path, out: Path, cache: Path | None) -> None:
 @click.option("--replace", is_flag=True, help="Overwrite the name if it is taken.")
 def import_probe(file: Path, name: str | None, replace: bool) -> None:
     """Make the probe in FILE known as the head probe:NAME; it scores the model it was trained on."""
-    from effrob.heads.shared import PREFIX, bring_in
+    from effrob.heads.shared import PREFIX, import_probe
 
     called = name or file.stem
-    about = bring_in(file, called, replace)
+    about = import_probe(file, called, replace)
     click.echo(f"try: effrob eval --model {about['model']} --head {PREFIX}{called}")
 
 
 @probe.command("list")
 def list_probes() -> None:
     """Imported probes and what each was trained on."""
-    from effrob.heads.shared import described, folder, imported_names
+    from effrob.heads.shared import describe_probe, imported_names, probes_folder
 
     for name in imported_names():
-        about = described(folder() / f"{name}.safetensors")
+        about = describe_probe(probes_folder() / f"{name}.safetensors")
         click.echo(f"probe:{name}  {about['head']} of {about['model']}, {about['classes']} classes")

@@ -22,8 +22,8 @@ from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.files import check_writable, sweep
-from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_readout, predict, save_readout
-from effrob.heads.shared import trained_path
+from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
+from effrob.heads.shared import classifier_path
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
 from effrob.results.record import EvalRecord
@@ -148,16 +148,16 @@ class Evaluation:
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         path = self.request.cache / "readouts" / digest[:2] / f"{digest}.safetensors"
         if task.train is not None:
-            path = trained_path(self.request.cache, task.asked)
+            path = classifier_path(self.request.cache, task.asked)
         if path.is_file():
-            return load_readout(path)
+            return load_classifier(path)
         head = task.head.make(self.request.progress)
         if task.train is None:
             classifier = head.fit(ENCODERS.load(task.identity.asked, device_of(self.request)), labels, None)
         else:
             classifier = head.fit(None, labels, self._training(task, task.train))
         if classifier.kept:
-            save_readout(path, classifier)
+            save_classifier(path, classifier)
         return classifier
 
     def _training(self, task: EvalTask, train: Shift) -> Training:

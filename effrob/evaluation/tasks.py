@@ -15,7 +15,7 @@ from effrob.evaluation.data import RequestData, load_set
 from effrob.evaluation.request import Request
 from effrob.heads.classifier import LabelView
 from effrob.heads.registry import HeadChoice, choose
-from effrob.heads.shared import PREFIX, Imported
+from effrob.heads.shared import PREFIX, ImportedProbe
 from effrob.results.record import EvalSpec
 from model_zoo.encoder import Identity
 from shifts.protocol import protocol
@@ -99,7 +99,7 @@ class ResolvedRequest:
             for head in choose(self.request.heads, self.request.prompts, identity.has_text):
                 lacking = _lacking(identity, head, len(shift.labels.parent_ids))
                 if head.name.startswith(PREFIX):
-                    lacking = Imported(head.name).lacking(identity, self.request.pixels, self.request.precision)
+                    lacking = ImportedProbe(head.name).lacking(identity, self.request.pixels, self.request.precision)
                 if lacking is not None:
                     self._note(f"{identity.spec}: {lacking}")
                     continue

@@ -1,6 +1,6 @@
-"""What a head is: features to class scores by one linear readout; and scores to predictions, in any label space.
+"""Linear classifiers of features, the heads that make them, and predictions in any label space.
 
-Scoring streams feature blocks, so N x 1000 scores are never held. Knows no images and no files of features.
+Scoring streams feature blocks, so N x 1000 scores are never held.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LinearClassifier:
     normalise: bool
     own: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
-    kept: ClassVar[bool] = True  # False: made anew each time, there is nothing that a file would save
+    kept: ClassVar[bool] = True  # False: made anew each time, as a file would save nothing
 
     @classmethod
     def from_coefficients(
@@ -64,7 +64,7 @@ class LinearClassifier:
         return bool((self.columns == torch.arange(len(self.columns), device=self.columns.device)).all())
 
     def to(self, device: torch.device) -> LinearClassifier:
-        """The same readout on another device."""
+        """The same classifier on another device."""
         moved = [None if t is None else t.to(device) for t in (self.weight, self.bias, self.columns)]
         assert moved[2] is not None
         return LinearClassifier(moved[0], moved[1], moved[2], self.normalise, self.own, self.facts)
@@ -92,7 +92,7 @@ class Training:
 
 
 class Head(Protocol):
-    """Makes a readout. `encoder` is None for heads that learn, `train` for those that do not."""
+    """Makes a classifier. `encoder` is None for heads that learn, `train` for those that do not."""
 
     @property
     def name(self) -> str: ...
@@ -100,24 +100,24 @@ class Head(Protocol):
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier: ...
 
 
-def save_readout(path: Path, readout: LinearClassifier) -> None:
-    """Keep a readout as safetensors, whole or not at all."""
+def save_classifier(path: Path, classifier: LinearClassifier) -> None:
+    """Write a classifier as safetensors, whole or not at all."""
     import json
 
     from safetensors.torch import save
 
-    tensors = {"columns": readout.columns.contiguous().cpu()}
-    if readout.weight is not None:
-        tensors["weight"] = readout.weight.contiguous().cpu()
-    if readout.bias is not None:
-        tensors["bias"] = readout.bias.contiguous().cpu()
-    about = {"normalise": readout.normalise, "own": readout.own, "facts": readout.facts}
+    tensors = {"columns": classifier.columns.contiguous().cpu()}
+    if classifier.weight is not None:
+        tensors["weight"] = classifier.weight.contiguous().cpu()
+    if classifier.bias is not None:
+        tensors["bias"] = classifier.bias.contiguous().cpu()
+    about = {"normalise": classifier.normalise, "own": classifier.own, "facts": classifier.facts}
     with whole_file(path) as file:
         file.write(save(tensors, metadata={"readout": json.dumps(about, sort_keys=True, allow_nan=False)}))
 
 
-def load_readout(path: Path) -> LinearClassifier:
-    """Read what `save_readout` kept. Raises StaleCache where the file is torn or foreign."""
+def load_classifier(path: Path) -> LinearClassifier:
+    """Read what `save_classifier` wrote. Raises StaleCache where the file is torn or foreign."""
     import json
 
     from safetensors import SafetensorError, safe_open
@@ -133,7 +133,7 @@ def load_readout(path: Path) -> LinearClassifier:
 
 
 class LabelView(NamedTuple):
-    """What is asked of one feature set.
+    """The rows of a feature set to score, and their right answers.
 
     rows      (n,) int64 rows of the source;  targets (n,) int64 in `labels`;  ids (n,) their names
     accepted  every right answer a row, or None where the target is the only one
@@ -148,12 +148,12 @@ class LabelView(NamedTuple):
     collapse: str = "max"
 
 
-def _best(scores: torch.Tensor, rounds: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, C) -> the `rounds` best columns and values; equal scores go to the lower index, on every device."""
+def _top_k(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, C) -> the k best columns and values; equal scores go to the lower index, on every device."""
     scores = scores.clone()
     order = torch.arange(scores.shape[1], device=scores.device)
     columns, values = [], []
-    for _ in range(min(rounds, scores.shape[1])):
+    for _ in range(min(k, scores.shape[1])):
         value = scores.amax(dim=1, keepdim=True)
         column = torch.where(scores == value, order, scores.shape[1]).amin(dim=1)
         scores[torch.arange(len(scores), device=scores.device), column] = -torch.inf
@@ -163,20 +163,20 @@ def _best(scores: torch.Tensor, rounds: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def predict(
-    readout: LinearClassifier,
+    classifier: LinearClassifier,
     blocks: Iterable[tuple[slice, NDArray[np.float32]]],
-    asked: LabelView,
+    view: LabelView,
     device: torch.device,
 ) -> Predictions:
     """Score feature blocks, project them into the label space, and keep one row an image.
 
-    Raises ValueError where the readout's classes are not the label space's parent's.
+    Raises ValueError where the classifier's classes are not the label space's parent's.
     """
-    labels, n = asked.labels, len(asked.rows)
-    readout = readout.to(device)
-    wanted = len(labels) if readout.own else len(labels.parent_ids)
-    if len(readout.columns) != wanted:
-        raise ValueError(f"the head speaks of {len(readout.columns)} classes, {labels.name} needs {wanted}")
+    labels, n = view.labels, len(view.rows)
+    classifier = classifier.to(device)
+    wanted = len(labels) if classifier.own else len(labels.parent_ids)
+    if len(classifier.columns) != wanted:
+        raise ValueError(f"the head speaks of {len(classifier.columns)} classes, {labels.name} needs {wanted}")
     members = torch.from_numpy(labels.members).to(device)
     owner = torch.from_numpy(labels.owner).to(device)
     predicted = np.zeros(n, dtype=np.int64)
@@ -185,44 +185,44 @@ def predict(
     margin = np.zeros(n, dtype=np.float32)
     with torch.inference_mode():
         for part, block in blocks:
-            scores = readout.scores(torch.from_numpy(block).to(device))
-            if readout.own:
+            scores = classifier.scores(torch.from_numpy(block).to(device))
+            if classifier.own:
                 space = scores
             else:
-                thousand[part] = _best(scores, 1)[0][:, 0].cpu().numpy()
+                thousand[part] = _top_k(scores, 1)[0][:, 0].cpu().numpy()
                 space = scores[:, members].amax(dim=-1)
-            columns, values = _best(space, TOP)
+            columns, values = _top_k(space, TOP)
             predicted[part] = columns[:, 0].cpu().numpy()
             if values.shape[1] > 1:
                 margin[part] = (values[:, 0] - values[:, 1]).cpu().numpy()
-            if asked.collapse == "membership" and not readout.own:
+            if view.collapse == "membership" and not classifier.own:
                 inside = torch.where(owner >= 0, scores, -torch.inf)
-                columns = owner[_best(inside, TOP)[0]]
+                columns = owner[_top_k(inside, TOP)[0]]
             top5[part, : columns.shape[1]] = columns.cpu().numpy()
-    return judge(asked, predicted, top5, thousand, margin)
+    return score_predictions(view, predicted, top5, thousand, margin)
 
 
-def judge(
-    asked: LabelView,
+def score_predictions(
+    view: LabelView,
     predicted: NDArray[np.int64],
     top5: NDArray[np.int64],
     thousand: NDArray[np.int64],
     margin: NDArray[np.float32],
 ) -> Predictions:
     """Which predictions are right: by the target, or by any accepted answer."""
-    labels, targets = asked.labels, asked.targets
+    labels, targets = view.labels, view.targets
     in_space = np.where(thousand >= 0, labels.owner[thousand], -1)
-    if asked.accepted is None:
+    if view.accepted is None:
         correct, correct_1000 = predicted == targets, in_space == targets
         correct_top5 = (top5 == targets[:, None]).any(axis=1)
     else:
-        right = [set(answers) for answers in asked.accepted]
+        right = [set(answers) for answers in view.accepted]
         correct = np.array([int(p) in r for p, r in zip(predicted, right)], dtype=bool)
         correct_1000 = np.array([int(p) in r for p, r in zip(in_space, right)], dtype=bool)
         correct_top5 = np.array([not r.isdisjoint(map(int, five)) for five, r in zip(top5, right)], dtype=bool)
     return Predictions(
-        index=asked.rows.astype(np.int64),
-        id=np.array(asked.ids, dtype=np.str_),
+        index=view.rows.astype(np.int64),
+        id=np.array(view.ids, dtype=np.str_),
         target=targets.astype(np.int64),
         predicted=predicted,
         top5=top5,

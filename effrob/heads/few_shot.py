@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from effrob.heads.classifier import LinearClassifier, Training
-from effrob.heads.splits import draw_shots, train_facts, usable
+from effrob.heads.splits import check_training, draw_shots, train_facts
 from effrob.logistic.eigenbasis import Eigenbasis
 from effrob.logistic.feature_blocks import FeatureBlocks, FeatureSource, RowSpace
 from effrob.logistic.losses import IN_MEMORY_LIMIT, low_precision_dtype
@@ -208,7 +208,7 @@ class FewShot:
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach, ValueError where a class has too few rows."""
-        train = usable(train, f"{self.name}-{self.shots}")
+        train = check_training(train, f"{self.name}-{self.shots}")
         draw = Draw(self.shots, self.seed)
         point, _ = fit_few_shot(
             train.array, train.targets, train.n_classes, [draw], rows=train.rows, device=train.device

@@ -1,7 +1,7 @@
 """The k-nearest-neighbours head: the classes of the K most similar training rows vote, each by its similarity.
 
-Cosine similarity, votes exp(similarity / TEMPERATURE), as the self-supervised literature weighs them (Wu et al. 2018). Learns
-nothing and keeps no copy: training rows are streamed past each block of images.
+Cosine similarity, votes exp(similarity / TEMPERATURE), as the self-supervised literature weighs them (Wu et al. 2018). No
+copy of the training rows is made: they are streamed past each block of images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 
 from effrob.heads.classifier import LinearClassifier, Training
-from effrob.heads.splits import train_facts, usable
+from effrob.heads.splits import check_training, train_facts
 from effrob.logistic.feature_blocks import read_rows
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
@@ -62,7 +62,7 @@ class Knn:
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach."""
-        train = usable(train, self.name)
+        train = check_training(train, self.name)
         k = min(self.k, len(train.rows))
         facts = {"k": k, "temperature": TEMPERATURE, "train": train_facts(train)}
         return Neighbours(None, None, torch.arange(train.n_classes), True, facts={"knn": facts}, train=train, k=k)

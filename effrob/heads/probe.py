@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from effrob.heads.classifier import LinearClassifier, Training
 from effrob.heads.linear import best_strength, score_held_out
-from effrob.heads.splits import FRACTION, split, train_facts, usable
+from effrob.heads.splits import FRACTION, check_training, split, train_facts
 from effrob.logistic.feature_blocks import FeatureBlocks
 from effrob.logistic.regularization_path import FitSettings, RegularizationPath, fit_path
 from effrob.logistic.solution import ProbePoint
@@ -37,8 +37,8 @@ class Probe:
     name: str = "linear-probe"
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
-        """Raises UsageProblem for a training set that cannot teach (see `usable`), ValueError for features not finite."""
-        train = usable(train, self.name)
+        """Raises UsageProblem for a training set that cannot teach (see `check_training`), ValueError for NaN or infinity."""
+        train = check_training(train, self.name)
         whole = features_of(train)
         facts: dict[str, Any] = {"train": train_facts(train)}
         unit = 1.0 / (len(whole) * (whole.spread or 1.0))

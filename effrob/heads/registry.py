@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.heads.prompts import PromptSet, prompt_set
-from effrob.heads.shared import PREFIX, Imported
+from effrob.heads.shared import PREFIX, WITHOUT_TRAINING, ImportedProbe
 
 if TYPE_CHECKING:
     from effrob.heads.classifier import Head
@@ -26,18 +26,11 @@ TABLE = {
     "ridge": "effrob.heads.ridge:RidgeHead",
     "knn": "effrob.heads.knn:Knn",
 }
-WITHOUT_TRAINING = ("native", "zero-shot")
 VERSION = 1  # of what the learning heads do: a change gives records a new key
 _STRENGTH = re.compile(r"linear-probe@(?P<share>share)?(?P<C>\S+)")
 PATH = "linear-probe@path"
-SHARES = (
-    "1e-2",
-    "1e-3",
-    "1e-4",
-    "1e-5",
-    "1e-6",
-    "1e-7",
-)  # of rows x variance, from strong to weak: what PATH stands for
+# penalty / (rows x summed variance of the features), from strong to weak: what PATH stands for
+RELATIVE_PENALTIES = ("1e-2", "1e-3", "1e-4", "1e-5", "1e-6", "1e-7")
 _SHOTS = re.compile(r"few-shot-(?P<shots>[1-9]\d*)(@(?P<seed>\d+))?")
 
 
@@ -58,21 +51,21 @@ class HeadChoice:
         if self.prompts is not None:
             return f"{self.name}:{self.prompts.digest}"
         if self.name.startswith(PREFIX):
-            return Imported(self.name).digest
+            return ImportedProbe(self.name).digest
         return f"{self.name}:{VERSION}" if self.trains else self.name
 
     def make(self, progress: bool = False) -> Head:
         """The head itself."""
         if self.name.startswith(PREFIX):
-            return Imported(self.name)
-        made, options = _resolve(self.name)
+            return ImportedProbe(self.name)
+        factory, options = _resolve(self.name)
         head: Head
         if self.prompts is not None:
-            head = made(self.prompts, progress)
+            head = factory(self.prompts, progress)
         elif self.name.startswith("linear-probe"):
-            head = made(progress=progress, **options)
+            head = factory(progress=progress, **options)
         else:
-            head = made(**options)
+            head = factory(**options)
         return head
 
 
@@ -89,7 +82,7 @@ def names() -> list[str]:
 
 def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
     """What makes the head and with which options. Raises UsageProblem for a name nobody knows."""
-    family, options = _taken_apart(name)
+    family, options = _parsed(name)
     target = TABLE.get(family)
     if target is not None:
         module, _, attribute = target.partition(":")
@@ -100,18 +93,18 @@ def _resolve(name: str) -> tuple[Callable[..., Head], dict[str, Any]]:
     raise UsageProblem(f"no head is called {name!r}{suggest(name, names())}")
 
 
-def _taken_apart(name: str) -> tuple[str, dict[str, Any]]:
+def _parsed(name: str) -> tuple[str, dict[str, Any]]:
     """Family and options of a head's name: `linear-probe@0.1` is a linear-probe with C = 0.1. The family may be unknown."""
     if name == "few-shot":
         raise UsageProblem("a few-shot head says how many shots a class: few-shot-1, few-shot-4, few-shot-16, ...")
     shots = _SHOTS.fullmatch(name)
     if shots is not None:
         return "few-shot", {"shots": int(shots["shots"]), "seed": int(shots["seed"] or 0)}
-    found = _STRENGTH.fullmatch(name)
-    if found is None:
+    probe = _STRENGTH.fullmatch(name)
+    if probe is None:
         return name, {}
     try:
-        strength = float(found["C"])
+        strength = float(probe["C"])
     except ValueError:
         strength = math.nan
     if not (math.isfinite(strength) and strength > 0):
@@ -119,24 +112,24 @@ def _taken_apart(name: str) -> tuple[str, dict[str, Any]]:
             "linear-probe@C takes a strength above 0, as in linear-probe@0.1, linear-probe@share1e-3 a part of rows x "
             f"variance, and linear-probe@path several of those: {name.partition('@')[2]!r} is none of them"
         )
-    return "linear-probe", {"share" if found["share"] else "strength": strength}
+    return "linear-probe", {"share" if probe["share"] else "strength": strength}
 
 
-def _walked(asked: tuple[str, ...]) -> list[str]:
+def _expanded(asked: tuple[str, ...]) -> list[str]:
     """The names with PATH written out, a head a strength."""
-    found: list[str] = []
+    expanded: list[str] = []
     for name in asked:
-        found += [f"linear-probe@share{share}" for share in SHARES] if name == PATH else [name]
-    return found
+        expanded += [f"linear-probe@share{share}" for share in RELATIVE_PENALTIES] if name == PATH else [name]
+    return expanded
 
 
 def _prompt_sets(asked: tuple[str, ...]) -> list[PromptSet]:
     """The sets of these names and files. Raises UsageProblem where two of one name differ: rows are told apart by it."""
-    found: dict[str, PromptSet] = {}
+    by_name: dict[str, PromptSet] = {}
     for one in map(prompt_set, asked):
-        if found.setdefault(one.name, one) != one:
+        if by_name.setdefault(one.name, one) != one:
             raise UsageProblem(f"two prompt sets are called {one.name}, and rows are told apart by that: rename a file")
-    return list(found.values())
+    return list(by_name.values())
 
 
 def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> list[HeadChoice]:
@@ -145,11 +138,11 @@ def choose(asked: tuple[str, ...], prompts: tuple[str, ...], has_text: bool) -> 
     Several prompt sets give a zero-shot head each. Raises UsageProblem for a name nobody knows.
     """
     chosen: list[HeadChoice] = []
-    for name in _walked(asked or (("zero-shot",) if has_text else ("native",))):
+    for name in _expanded(asked or (("zero-shot",) if has_text else ("native",))):
         if name.startswith(PREFIX):
-            chosen.append(HeadChoice(Imported(name).name))
+            chosen.append(HeadChoice(ImportedProbe(name).name))
             continue
-        family = _taken_apart(name)[0]
+        family = _parsed(name)[0]
         if family not in TABLE and family not in names():
             raise UsageProblem(f"no head is called {name!r}{suggest(name, names())}")
         if name == "zero-shot":

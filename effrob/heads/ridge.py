@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from effrob.heads.classifier import LinearClassifier, Training
-from effrob.heads.splits import FRACTION, split, train_facts, usable
+from effrob.heads.splits import FRACTION, check_training, split, train_facts
 from effrob.logistic.feature_blocks import FeatureBlocks
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
@@ -23,8 +23,8 @@ RELATIVE_PENALTIES = tuple(
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What least squares needs of N rows: their number, sums (D,), products (D, D); class counts (K,) and sums (D, K)."""
+class GramSums:
+    """GramSums over N rows: their number, rows (D,), products (D, D); class counts (K,) and rows by class (D, K)."""
 
     n: int
     rows: torch.Tensor
@@ -33,7 +33,7 @@ class Sums:
     by_class: torch.Tensor
 
     @classmethod
-    def of(cls, features: FeatureBlocks, labels: NDArray[np.int64], n_classes: int, origin: torch.Tensor) -> Sums:
+    def of(cls, features: FeatureBlocks, labels: NDArray[np.int64], n_classes: int, origin: torch.Tensor) -> GramSums:
         """Of rows measured from `origin` (D,), which is near their mean, so that nothing cancels."""
         d, device = features.dimension, features.device
         rows = torch.zeros(d, dtype=torch.float64, device=device)
@@ -49,8 +49,8 @@ class Sums:
             by_class.index_add_(1, y, x.T)
         return cls(len(features), rows, products, counts, by_class)
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: GramSums) -> GramSums:
+        return GramSums(
             self.n + other.n,
             self.rows + other.rows,
             self.products + other.products,
@@ -62,7 +62,7 @@ class Sums:
 class Ridge:
     """Σ ||x W + b - y||² + penalty ||W||², y one-hot, solved for any penalty from one eigendecomposition."""
 
-    def __init__(self, sums: Sums, origin: torch.Tensor) -> None:
+    def __init__(self, sums: GramSums, origin: torch.Tensor) -> None:
         mean, prior = sums.rows / sums.n, sums.counts / sums.n
         covariance = sums.products - sums.n * torch.outer(mean, mean)
         self._centre, self._prior = origin + mean, prior
@@ -85,7 +85,7 @@ class RidgeHead:
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach, ValueError for features that are not finite."""
-        train = usable(train, self.name)
+        train = check_training(train, self.name)
         parts = split(train.targets, FRACTION, self.seed)
         whole = FeatureBlocks.measure(train.array, train.rows, device=train.device, resident=False)
         kept, held = (
@@ -93,8 +93,8 @@ class RidgeHead:
             for some in (parts.kept, parts.held_out)
         )
         right = train.targets[parts.held_out]
-        of_kept = Sums.of(kept, train.targets[parts.kept], train.n_classes, whole.centre)
-        of_all = of_kept + Sums.of(held, right, train.n_classes, whole.centre)
+        of_kept = GramSums.of(kept, train.targets[parts.kept], train.n_classes, whole.centre)
+        of_all = of_kept + GramSums.of(held, right, train.n_classes, whole.centre)
         solver, final = Ridge(of_kept, whole.centre), Ridge(of_all, whole.centre)
         unit = solver.size if solver.size > 0 else 1.0
         sweep = []

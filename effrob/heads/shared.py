@@ -1,6 +1,6 @@
-"""Trained heads that travel: a readout and what it was made from in one safetensors file, and heads made of such files.
+"""Shared probes: a trained classifier and what it was trained on in one safetensors file, and heads made of such files.
 
-An imported probe scores only the very model, layer and pixels it was trained on. Knows where files lie, and no training.
+An imported probe scores only the very model, layer and pixels it was trained on.
 """
 
 from __future__ import annotations
@@ -25,18 +25,14 @@ if TYPE_CHECKING:
     from shifts.labels import LabelSpace
 
 PREFIX = "probe:"
+WITHOUT_TRAINING = ("native", "zero-shot")  # heads that learn nothing, and so have nothing to share
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-SAME = (
-    "model_digest",
-    "layer",
-    "pixels",
-    "pixel_path",
-    "precision",
-)  # what features must share for a probe to fit them
+# what features must have in common with those a probe was trained on
+MUST_AGREE = ("model_digest", "layer", "pixels", "pixel_path", "precision")
 
 
-def trained_path(cache: Path, asked: EvalSpec) -> Path:
-    """Where the readout of a head that learned is kept: by features, head and training set, and by no test set."""
+def classifier_path(cache: Path, asked: EvalSpec) -> Path:
+    """Where the classifier of a head that learned is kept: by features, head and training set, and by no test set."""
     pixels = PixelSpec.from_json(asked.pixels).digest()
     about = [asked.model_digest, asked.layer, asked.precision, asked.head_digest, pixels, asked.pixel_path]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
@@ -46,10 +42,9 @@ def trained_path(cache: Path, asked: EvalSpec) -> Path:
 def export(record: Path, cache: Path, out: Path) -> dict[str, Any]:
     """Write the head of a record's folder to `out`, and say what is in it.
 
-    Raises UsageProblem where the record's head learned nothing that could be shared, or its readout is gone.
+    Raises UsageProblem where the record's head learned nothing that could be shared, or its classifier is gone.
     """
-    from effrob.heads.classifier import load_readout, save_readout
-    from effrob.heads.registry import WITHOUT_TRAINING
+    from effrob.heads.classifier import load_classifier, save_classifier
     from effrob.results.store import read
 
     if not (record / "record.json").is_file():
@@ -59,38 +54,38 @@ def export(record: Path, cache: Path, out: Path) -> dict[str, Any]:
         raise UsageProblem(
             f"{record} was scored by the head {asked.head}, which learned nothing here: export a linear-probe"
         )
-    kept = trained_path(cache, asked)
-    if not kept.is_file():
+    file = classifier_path(cache, asked)
+    if not file.is_file():
         raise UsageProblem(
             f"the readout of {record} is not in the cache {cache}: evaluate again, or name the cache with --cache"
         )
-    readout = load_readout(kept)
-    about = {**dataclasses.asdict(asked), "classes": len(readout.columns)}
+    classifier = load_classifier(file)
+    about = {**dataclasses.asdict(asked), "classes": len(classifier.columns)}
     for of_one_set in ("shift", "label_space", "source", "question", "clean_source", "clean_question"):
         about.pop(of_one_set)
-    save_readout(out, dataclasses.replace(readout, facts={**readout.facts, "probe_of": about}))
+    save_classifier(out, dataclasses.replace(classifier, facts={**classifier.facts, "probe_of": about}))
     return about
 
 
-def folder() -> Path:
+def probes_folder() -> Path:
     """Where imported probes lie: beside the registered models."""
     return config_file().parent / "probes"
 
 
 def imported_names() -> list[str]:
     """The names of imported probes."""
-    return sorted(path.stem for path in folder().glob("*.safetensors"))
+    return sorted(path.stem for path in probes_folder().glob("*.safetensors"))
 
 
-def bring_in(file: Path, name: str, replace: bool = False) -> dict[str, Any]:
+def import_probe(file: Path, name: str, replace: bool = False) -> dict[str, Any]:
     """Keep a shared probe under a name, and say what it is of.
 
     Raises UsageProblem where the file is none, or the name is taken by another.
     """
     if not NAME.fullmatch(name):
         raise UsageProblem(f"a probe's name is letters, digits, '.', '_' and '-', and not {name!r}")
-    about = described(file)
-    there = folder() / f"{name}.safetensors"
+    about = describe_probe(file)
+    there = probes_folder() / f"{name}.safetensors"
     if there.is_file() and not replace and there.read_bytes() != file.read_bytes():
         raise UsageProblem(f"a probe is already called {name}: choose another --name, or --replace it")
     there.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +94,7 @@ def bring_in(file: Path, name: str, replace: bool = False) -> dict[str, Any]:
     return about
 
 
-def described(file: Path) -> dict[str, Any]:
+def describe_probe(file: Path) -> dict[str, Any]:
     """What a shared probe says it is of. Raises UsageProblem where the file is none."""
     from safetensors import SafetensorError, safe_open
 
@@ -108,7 +103,7 @@ def described(file: Path) -> dict[str, Any]:
     try:
         with safe_open(file, framework="np") as opened:
             about: dict[str, Any] = json.loads(opened.metadata()["readout"])["facts"]["probe_of"]
-        if not set(SAME) <= about.keys():
+        if not set(MUST_AGREE) <= about.keys():
             raise KeyError("probe_of")
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise UsageProblem(f"{file} is not a probe that `effrob probe export` wrote ({error})") from error
@@ -116,7 +111,7 @@ def described(file: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedProbe:
     """The head `probe:NAME`: a probe trained elsewhere."""
 
     name: str
@@ -124,7 +119,7 @@ class Imported:
     @property
     def file(self) -> Path:
         called = self.name.removeprefix(PREFIX)
-        path = folder() / f"{called}.safetensors"
+        path = probes_folder() / f"{called}.safetensors"
         if not NAME.fullmatch(called) or not path.is_file():
             raise UsageProblem(
                 f"no probe is called {called!r}{suggest(called, imported_names())}; `effrob probe import FILE` makes one known"
@@ -138,7 +133,7 @@ class Imported:
 
     def lacking(self, identity: Identity, pixel_path: str, precision: str) -> str | None:
         """Why a model's features are not those it was trained on, or None."""
-        about = described(self.file)
+        about = describe_probe(self.file)
         have = {
             "model_digest": identity.digest,
             "layer": identity.layer,
@@ -146,13 +141,13 @@ class Imported:
             "pixel_path": pixel_path,
             "precision": precision,
         }
-        differ = [what.replace("_digest", "").replace("_", " ") for what in SAME if have[what] != about[what]]
+        differ = [what.replace("_digest", "").replace("_", " ") for what in MUST_AGREE if have[what] != about[what]]
         if not differ:
             return None
         return f"{self.name} was trained on features of {about['model']}, which differ here in {', '.join(differ)}"
 
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None = None) -> LinearClassifier:
-        """The readout as it was exported."""
-        from effrob.heads.classifier import load_readout
+        """The classifier as it was exported."""
+        from effrob.heads.classifier import load_classifier
 
-        return load_readout(self.file)
+        return load_classifier(self.file)

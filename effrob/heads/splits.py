@@ -1,6 +1,6 @@
-"""Rows set aside to choose by: a seeded part of every class, so that no strength is ever chosen on a test set.
+"""Splits of the training rows: a seeded, stratified part held out to choose a strength by, and few-shot draws.
 
-Also where a head's training rows are checked. Knows no solver.
+Also the checks of a training set, and its digest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FRACTION = 0.1
 
 @dataclass(frozen=True)
 class Split:
-    """Places in 0..N-1, ascending: those a path is fitted on, and those it is chosen on."""
+    """Places in 0..N-1, ascending: `kept` to fit on, `held_out` to choose by."""
 
     kept: Rows
     held_out: Rows
@@ -77,7 +77,7 @@ def no_features(model: str) -> str:
     )
 
 
-def usable(train: Training | None, head: str) -> Training:
+def check_training(train: Training | None, head: str) -> Training:
     """The training set in ascending row order, or a UsageProblem that says why `head` cannot learn from it."""
     if train is None:
         raise UsageProblem(f"the head {head} learns from a labelled set: name one with --train")

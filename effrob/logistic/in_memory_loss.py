@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from effrob.logistic.losses import (
-    Evaluation,
     Iterate,
+    ValueAndGradient,
     balance_right_class_,
     covariance_rows,
     dot,
@@ -52,10 +52,10 @@ class InMemoryLoss:
         theta: Tensor,
         penalty: float,
         logits: Tensor | None = None,
-        previous: Evaluation | None = None,
+        previous: ValueAndGradient | None = None,
         *,
         low_precision_logits: bool = False,
-    ) -> Evaluation:
+    ) -> ValueAndGradient:
         """f and its gradient at theta, whose logits (N, K) may be known; `hessian_product` is at this theta from now on.
 
         With `previous`, the evaluation at the last theta, the gradient's change since then is made in low precision, and
@@ -90,7 +90,7 @@ class InMemoryLoss:
         gradient[:, :-1] += penalty * (theta if previous is None else step)[:, :-1]
         if previous is not None:
             gradient += previous.gradient
-        return Evaluation(value / self.total + penalty / 2 * squared_weights(theta), gradient)
+        return ValueAndGradient(value / self.total + penalty / 2 * squared_weights(theta), gradient)
 
     def hessian_product(self, direction: Tensor, penalty: float, low_precision: bool) -> tuple[Tensor, Tensor]:
         """The direction (K, D + 1) as rounded to the arithmetic, and the Hessian times that rounded direction.

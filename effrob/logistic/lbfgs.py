@@ -29,9 +29,9 @@ from effrob.logistic.streamed_loss import StreamedLoss
 
 @dataclass(frozen=True)
 class LBFGSSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
+    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
 
-    pairs: int = 10  # curvature pairs: 5 to 40 take the same number of evaluations
+    pairs: int = 10  # curvature pairs (s, y)
     low_precision_tol: float = 1e-2  # relative gap from which passes are in bfloat16, which cannot tell smaller ones
     decrement_ratio: float = 5.0  # gap over -½ g'd: 1 to 20 were measured, 20 only where Aitken's number is larger
     preconditioner_ratio: float = 4.0  # ½ g'Mg over the gap: 1 to 4 near the optimum, 20 far from it

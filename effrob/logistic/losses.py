@@ -26,7 +26,7 @@ COVARIANCE_ROWS = 2, 1024  # rows a feature, or rows, whichever is more, that a 
 CONVEXITY_SLACK = 70.0
 
 
-class Evaluation(NamedTuple):
+class ValueAndGradient(NamedTuple):
     """f and its gradient (K, D + 1) float64."""
 
     value: float

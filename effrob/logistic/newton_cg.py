@@ -25,14 +25,14 @@ import torch
 from torch import Tensor
 
 from effrob.logistic.in_memory_loss import InMemoryLoss
-from effrob.logistic.losses import VALUE_NOISE, Evaluation, Iterate, convexity_bound, dot, remove_common
+from effrob.logistic.losses import VALUE_NOISE, Iterate, ValueAndGradient, convexity_bound, dot, remove_common
 from effrob.logistic.preconditioner import Preconditioner
 from effrob.logistic.solution import Callback, Minimum, Reason
 
 
 @dataclass(frozen=True)
 class NewtonCGSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
+    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
 
     # when conjugate gradients stop; "relative" decreases are of f, and all decreases the quadratic model's
     solve_gap: float = 0.5  # of the gap asked: what the last solve may leave
@@ -80,7 +80,7 @@ class _Trial(NamedTuple):
 
     length: float
     theta: Tensor
-    evaluation: Evaluation
+    evaluation: ValueAndGradient
     evaluations: int
     low_precision: bool
 
@@ -121,7 +121,7 @@ class NewtonCG:
             low = low_precision and loss.has_low_precision
             gradient_good = gradient_error < opt.max_gradient_error * tol
             inexact = low and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
-            here = Evaluation(value, gradient)
+            here = ValueAndGradient(value, gradient)
             slack = noise * abs(value) + value_error
             low = inexact or (low and gradient_good)
             trial = self._search(theta, here, solve.step, penalty, slack, low, inexact)
@@ -196,7 +196,14 @@ class NewtonCG:
         return now * rate / (1 - rate) * (1 if width == self.settings.window else 3)
 
     def _search(
-        self, theta: Tensor, here: Evaluation, step: Tensor, penalty: float, slack: float, low: bool, low_logits: bool
+        self,
+        theta: Tensor,
+        here: ValueAndGradient,
+        step: Tensor,
+        penalty: float,
+        slack: float,
+        low: bool,
+        low_logits: bool,
     ) -> _Trial:
         """Backtracking to a step with Armijo's decrease, but for `slack`, that does not end far uphill.
 

@@ -29,7 +29,7 @@ from effrob.logistic.warm_start import LEAD_IN_TOL
 
 @dataclass(frozen=True)
 class NonlinearCGSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations each costs when halved or doubled."""
+    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
 
     remeasure_at: tuple[int, ...] = (2, 6, 14, 30)  # steps after which the diagonal is measured again
     slope_tol: float = 0.07  # of the directional derivative: what a line search may leave (c2 in N&W 3.6)

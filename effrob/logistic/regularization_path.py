@@ -150,8 +150,10 @@ class RegularizationPath:
             for c in self.bar:
                 minimum = self._fit(c, start)
                 if minimum.reason != "gap" and minimum.gap > max(self.settings.tol, DEFAULT_TOL):
+                    from sklearn.exceptions import ConvergenceWarning  # which is slow to import
+
                     ended = f"stopped after {minimum.evaluations} evaluations, relative gap near {minimum.gap:.1e}"
-                    warnings.warn(f"the probe at C = {c:g} {ended}", _convergence_warning(), stacklevel=3)
+                    warnings.warn(f"the probe at C = {c:g} {ended}", ConvergenceWarning, stacklevel=3)
                 bound = memory_bound(self.blocks, self.n_classes, self.space.basis)
                 yield probe_point(minimum, self.space, c, self.n_classes, self.total, self.blocks.dtype, bound)
 
@@ -274,9 +276,3 @@ class RegularizationPath:
         most = max(1, self.settings.max_evaluations - spent)
         minimum = solver.minimize(start, self._penalty(c), tol, most, callback)
         return replace(minimum, evaluations=minimum.evaluations + spent)
-
-
-def _convergence_warning() -> type[Warning]:
-    from sklearn.exceptions import ConvergenceWarning  # which takes a second to import
-
-    return ConvergenceWarning  # type: ignore[no-any-return]

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from effrob.logistic.feature_blocks import FeatureBlocks
 from effrob.logistic.losses import (
-    Evaluation,
     Iterate,
     Loss,
+    ValueAndGradient,
     covariance_rows,
     draw_by_curvature,
     linear_combination,
@@ -44,7 +44,7 @@ class StreamedLoss:
     sample: NDArray[np.int64] | None = None
     subsample: Loss | None = None
 
-    def evaluate(self, theta: Tensor, penalty: float, *, low_precision: bool = False) -> Evaluation:
+    def evaluate(self, theta: Tensor, penalty: float, *, low_precision: bool = False) -> ValueAndGradient:
         """f and its gradient at theta, in one pass; in low precision both are right to about a hundredth."""
         dtype = low_precision_dtype(self.features.dtype, theta.device) if low_precision else self.features.dtype
         value, gradient = 0.0, torch.zeros_like(theta)
@@ -57,7 +57,7 @@ class StreamedLoss:
         gradient /= self.total
         gradient[:, :-1] *= self.features.scale
         gradient[:, :-1] += penalty * theta[:, :-1]
-        return Evaluation(value / self.total + penalty / 2 * squared_weights(theta), gradient)
+        return ValueAndGradient(value / self.total + penalty / 2 * squared_weights(theta), gradient)
 
     def value(self, theta: Tensor, penalty: float) -> float:
         """f alone, in one pass."""

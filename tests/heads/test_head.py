@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from effrob.errors import StaleCache, UsageProblem
-from effrob.heads.classifier import LabelView, LinearClassifier, load_readout, predict, save_readout
+from effrob.heads.classifier import LabelView, LinearClassifier, load_classifier, predict, save_classifier
 from effrob.heads.prompts import PromptSet, prompt_set
 from effrob.heads.registry import choose
 from effrob.heads.zero_shot import class_embeddings, embed_prompts
@@ -88,14 +88,14 @@ def test_a_readout_over_other_classes_is_refused() -> None:
 
 def test_a_readout_survives_its_file(tmp_path) -> None:
     readout = LinearClassifier(torch.randn(3, 4), torch.randn(3), torch.tensor([0, 1, 2, 1]), True, False, {"C": 2.0})
-    save_readout(tmp_path / "r.safetensors", readout)
-    back = load_readout(tmp_path / "r.safetensors")
+    save_classifier(tmp_path / "r.safetensors", readout)
+    back = load_classifier(tmp_path / "r.safetensors")
     features = torch.randn(5, 4)
     assert torch.equal(back.scores(features), readout.scores(features)) and back.facts == {"C": 2.0}
     assert torch.equal(back.scores(features)[:, 1], back.scores(features)[:, 3])
     (tmp_path / "r.safetensors").write_bytes(b"torn")
     with pytest.raises(StaleCache, match="delete that file"):
-        load_readout(tmp_path / "r.safetensors")
+        load_classifier(tmp_path / "r.safetensors")
 
 
 class Tower:

@@ -20,10 +20,10 @@ from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS
 from effrob.features.cache import FeatureCache
-from effrob.heads.classifier import Training, load_readout
+from effrob.heads.classifier import Training, load_classifier
 from effrob.heads.probe import Probe, features_of
 from effrob.heads.registry import choose
-from effrob.heads.shared import trained_path
+from effrob.heads.shared import classifier_path
 from effrob.heads.splits import split
 from shifts import registry
 from shifts.labels import LabelSpace
@@ -198,7 +198,7 @@ def test_any_labelled_set_trains_a_head_and_is_part_of_the_key(request_of) -> No
     first = Evaluation(request_of(shifts=("pocket",))).tasks[0]
     other = Evaluation(request_of(shifts=("pocket",), train="pocket-v2")).tasks[0]
     assert other.train.name == "pocket-v2" and first.asked.key() != other.asked.key()
-    assert trained_path(Path(), first.asked) != trained_path(Path(), other.asked)
+    assert classifier_path(Path(), first.asked) != classifier_path(Path(), other.asked)
 
 
 def test_a_probe_is_exported_imported_and_scores_the_same(request_of, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_probe_is_exported_imported_and_scores_the_same(request_of, tmp_path: 
     options = ["--out", str(out), "--cache", str(request.cache)]
     wrote = runner.invoke(main, ["probe", "export", str(stored[0].folder), *options])
     assert wrote.exit_code == 0 and "20 classes" in wrote.output, wrote.output
-    assert load_readout(out).facts["probe_of"]["model"] == "pocket:clip"
+    assert load_classifier(out).facts["probe_of"]["model"] == "pocket:clip"
     took = runner.invoke(main, ["probe", "import", str(out), "--name", "shared"])
     assert took.exit_code == 0 and "--head probe:shared" in took.output, took.output
     assert "linear-probe of pocket:clip" in runner.invoke(main, ["probe", "list"]).output
