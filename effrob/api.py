@@ -19,7 +19,7 @@ def evaluate(
     suite: str = "imagenet",
     data: str | PathLike[str] | None = None,
     head: str | Sequence[str] = (),
-    prompts: str | Sequence[str] = "openai",
+    prompts: str | Sequence[str] = (),
     results: str | PathLike[str] = "effrob-results",
     line: LineOptions | None = None,
     **options: Any,

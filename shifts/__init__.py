@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shifts.protocol import PROTOCOLS, Protocol
     from shifts.registry import names, register, suite_of, teaches
     from shifts.shift import Example, ImageSource, Shift
-    from shifts.suites import declare, known_suite, suite, suite_names
+    from shifts.suites import add_suite, added_suites, declare, known_suite, suite, suite_names
 
 _HOMES = {
     "DataError": "errors",
@@ -36,6 +36,8 @@ _HOMES = {
     "Suite": "declared.suite",
     "SuiteSet": "declared.suite",
     "TrainingSplit": "declared.suite",
+    "add_suite": "suites",
+    "added_suites": "suites",
     "check_shift": "check",
     "declare": "suites",
     "describe": "facts",
@@ -66,6 +68,8 @@ __all__ = [
     "Suite",
     "SuiteSet",
     "TrainingSplit",
+    "add_suite",
+    "added_suites",
     "check_shift",
     "declare",
     "describe",

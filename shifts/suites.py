@@ -9,10 +9,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from shifts.declared.added import added
+from shifts.declared.added import add, added
 from shifts.declared.reader import read_suite
 from shifts.declared.suite import Suite
-from shifts.errors import DataMissing
+from shifts.errors import DataError, DataMissing
 
 SHIPPED = Path(str(files("shifts") / "data" / "suites"))
 _declared: dict[str, Suite] = {}
@@ -39,6 +39,20 @@ def suite(name: str | Path) -> Suite:
         f"there is no suite {str(name)!r}; the suites are {', '.join(known[:-1])} and {known[-1]}, and the path of a TOML "
         "file is one too"
     )
+
+
+def add_suite(file: str | Path, replace: bool = False) -> Suite:
+    """Make a suite file known by the name in it, and give the suite. DataError where the name is another suite's."""
+    opened = read_suite(Path(file))
+    if opened.name in _shipped():
+        raise DataError(f"{opened.name} is a suite that ships; give yours another name in {opened.file}")
+    add(opened.name, opened.file, replace)
+    return opened
+
+
+def added_suites() -> dict[str, Path]:
+    """Name -> file of the suites that were added."""
+    return added()
 
 
 def declare(suite: Suite) -> None:

@@ -25,6 +25,7 @@ VERBS = {
     "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),
     "study": ("effrob.cli.study:study", "Ask what moves effective robustness; five studies ship."),
     "models": ("effrob.cli.models:command", "List models, or show one: its card, pixels and default weights."),
+    "suite": ("effrob.cli.suite:suite", "List suites, or bring a data set of your own as a TOML file."),
     "shifts": ("effrob.cli.shifts:command", "List test sets, or show one."),
     "captions": ("effrob.cli.captions:command", "Check, build and export ImageNet-Captions; label images by captions."),
     "data": ("effrob.cli.data:command", "See which data sets are found, and check them."),

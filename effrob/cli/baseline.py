@@ -78,12 +78,23 @@ def show(name: str, results: str, as_json: bool) -> None:
     "--model", "models", multiple=True, required=True, metavar="SPEC", help="A model, or @FILE with one a line."
 )
 @click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A test set. [default: all of the suite found]")
-@click.option("--suite", default="imagenet", show_default=True, help="imagenet or pocket.")
+@click.option(
+    "--suite",
+    default="imagenet",
+    show_default=True,
+    metavar="NAME-or-FILE",
+    help="imagenet, pocket, one that was added, or FILE.toml.",
+)
 @click.option("--head", default="native", show_default=True, help="The one head every member is read with.")
+@click.option(
+    "--train", metavar="NAME", help="Labelled set for a head that learns. [default: the suite's training set]"
+)
+@click.option("--train-limit", type=int, metavar="N", help="At most N training images a class for a head that learns.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
 )
+@click.option("--cache", type=click.Path(path_type=Path), help="Features. [default: the user's cache folder]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
 @click.option("--partial", is_flag=True, help="Accept sets whose counts differ from the official ones.")
@@ -92,38 +103,16 @@ def show(name: str, results: str, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder of baselines. [default: $EFFROB_BASELINES or your data folder]",
 )
-def build(
-    name: str,
-    models: tuple[str, ...],
-    shifts: tuple[str, ...],
-    suite: str,
-    head: str,
-    data: Path | None,
-    results: Path,
-    device: str,
-    batch_size: int,
-    partial: bool,
-    out: Path | None,
-) -> None:
+def build(name: str, models: tuple[str, ...], shifts: tuple[str, ...], cache: Path | None, **options: Any) -> None:
     """Evaluate models with this harness and keep line and per-image answers under NAME.
 
     In @FILE, a line `# family: NAME` gives the family of the specs below it; without one, timm and torchvision names say it.
     """
     from effrob.evaluation.baselines import build_baseline
+    from effrob.evaluation.request import cache_folder
 
-    folder, made = build_baseline(
-        name,
-        models,
-        out=out,
-        shifts=shifts or None,
-        suite=suite,
-        head=head,
-        data=data,
-        results=results,
-        device=device,
-        batch_size=batch_size,
-        partial=partial,
-    )
+    options["cache"] = cache or cache_folder()
+    folder, made = build_baseline(name, models, shifts=shifts or None, **options)
     click.echo(f"baseline {name}: {len(made.members)} models of {len(made.families)} families in {folder}")
 
 

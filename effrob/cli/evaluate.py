@@ -43,13 +43,22 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     "--head", "heads", multiple=True, metavar="NAME", help="native, zero-shot, ... [default: what the model has]"
 )
 @click.option(
-    "--prompts", multiple=True, metavar="NAME-or-FILE", help="openai, simple, name-only, photo-only, or a JSON list."
+    "--prompts",
+    multiple=True,
+    metavar="NAME-or-FILE",
+    help="openai, simple, name-only, photo-only, or a JSON list. [default: the suite's]",
 )
 @click.option("--protocol", default="effrob", show_default=True, help="effrob, clip-benchmark or testbed.")
 @click.option(
     "--shift", "shifts", multiple=True, metavar="NAME", help="A test set. [default: all of the suite that is found]"
 )
-@click.option("--suite", default="imagenet", show_default=True, help="imagenet or pocket.")
+@click.option(
+    "--suite",
+    default="imagenet",
+    show_default=True,
+    metavar="NAME-or-FILE",
+    help="imagenet, pocket, one that was added, or FILE.toml.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
@@ -93,7 +102,6 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
 
     line = LineOptions(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
     options["shifts"] = options["shifts"] or None
-    options["prompts"] = options["prompts"] or ("openai",)
     options["cache"] = options["cache"] or cache_folder()
     request = Request(models=_models(models), **options)
     if dry_run:

@@ -33,9 +33,27 @@ def load_shift(
     return shift if limit is None else shift.limited(limit)
 
 
+@lru_cache(maxsize=64)
+def load_declared(
+    suite: str, written_ns: int, name: str, data: Path | None, protocol: str, limit: int | None, train_limit: int | None
+) -> Shift:
+    """A set whose place the suite file says, within the request's limits. written_ns: when the file was last written."""
+    opened = shifts.load_suite(suite, data, protocol)
+    shift = opened[name]
+    if opened.suite.sets[shift.name].teaches:
+        return shift if train_limit is None else shift.limited_per_class(train_limit)
+    return shift if limit is None else shift.limited(limit)
+
+
 def load_set(request: Request, name: str) -> Shift:
-    """The set `name` of this request; loaded once a process."""
+    """The set `name` of this request; loaded once a process. A set of the suite may be named SET or SUITE/SET."""
     data, pocket = request.data, request.cache / "pocket"
+    suite = shifts.suite(request.suite)
+    declared = suite.sets.get(suite.full_name(name))
+    if declared is not None and declared.form is not None:
+        written_ns = suite.file.stat().st_mtime_ns
+        limits = request.limit, request.train_limit
+        return load_declared(request.suite, written_ns, declared.name, data, request.protocol, *limits)
     if name == request.train and not shifts.teaches(name):  # a labelled list: its limit is `train_limit`, not `limit`
         shift = load_shift(name, data, request.protocol, request.partial, None, None, pocket)
         return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
@@ -84,6 +102,9 @@ class RequestData:
     def __init__(self, request: Request, read: bool = True) -> None:
         """`read` False: a set whose content was never digested is not read now; it gets a digest no record has."""
         self.request, self._read = request, read
+        self.suite = shifts.suite(request.suite)
+        if self.suite.declares_places:
+            shifts.declare(self.suite)
         self._sources: dict[int, str] = {}  # keys are ids of objects that `load_shift` keeps alive
         self._labels: dict[int, str] = {}
 
@@ -105,21 +126,26 @@ class RequestData:
         if request.shifts is not None:
             return [load_set(request, name) for name in dict.fromkeys(request.shifts)], []
         present, missing = [], []
-        for name in shifts.suite(request.suite).tests:
+        for name in self.suite.tests:
             try:
                 present.append(load_set(request, name))
             except shifts.DataMissing as error:
                 missing.append(str(error))
         if not present:
-            raise shifts.DataMissing(f"no set of the suite {request.suite} was found: " + " ".join(missing[-1:]))
+            raise shifts.DataMissing(f"no set of the suite {self.suite.name} was found: " + " ".join(missing[-1:]))
         return present, missing
+
+    def prompts(self) -> tuple[str, ...]:
+        """The prompt sets asked for, or the suite's templates: a name, or a file beside the suite file."""
+        beside = self.suite.file.parent / self.suite.templates
+        return self.request.prompts or (str(beside) if beside.is_file() else self.suite.templates,)
 
     def training(self, shift: Shift) -> Shift:
         """The set a head is trained on: the one named, or the training set of the shift's suite."""
-        suite = shifts.suite_of(shift.name)
+        suite = self.suite if shift.name in self.suite.sets else shifts.suite_of(shift.name)
         belongs = shift.name in suite.sets or shift.clean == suite.clean
-        name = self.request.train or (suite.train if belongs else None)
-        if not isinstance(name, str):
+        name = self.request.train or (suite.train_set if belongs else None)
+        if name is None:
             raise UsageProblem(
                 f"{shift.name} has no training set of its own, and a head learns from one: name it with --train"
             )

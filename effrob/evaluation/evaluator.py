@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+import shifts
 from effrob.engines.engine import Engine, Outcome
 from effrob.engines.local import LocalEngine
 from effrob.errors import EffrobError, describe_error
@@ -116,7 +117,7 @@ class Evaluation:
                 clean_full = (
                     None if classifier.own else self._predict(classifier, clean_features, label_view(task.clean))
                 )
-        request = self.request
+        request, suite = self.request, shifts.suite_of(task.shift.name)
         record = EvalRecord(
             asked=task.asked,
             weights=task.identity.spec.weights,
@@ -132,6 +133,7 @@ class Evaluation:
                 **classifier.facts,
                 "notes": list(task.identity.notes),
                 "batch_size": request.batch_size,
+                **({"suite": suite.as_json()} if suite.declares_places else {}),
             },
             provenance=here(device_of(request), request.precision),
         )

@@ -28,7 +28,9 @@ def cache_folder() -> Path:
 class Request:
     """One `effrob eval`, complete: paths are absolute, `shifts` None means every set of the suite that is found.
 
-    train names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`).
+    suite    a shipped or added suite by name, or the path of a TOML file
+    prompts  none: the suite's templates
+    train    names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`)
     limit and train_limit count images (training: a class); batch_size images a forward pass.
     """
 
@@ -36,7 +38,7 @@ class Request:
     shifts: tuple[str, ...] | None = None
     suite: str = "imagenet"
     heads: tuple[str, ...] = ()
-    prompts: tuple[str, ...] = ("openai",)
+    prompts: tuple[str, ...] = ()
     protocol: str = "effrob"
     data: Path | None = None
     results: Path = field(default_factory=lambda: Path("effrob-results"))
@@ -56,7 +58,6 @@ class Request:
 
     def __post_init__(self) -> None:
         for what, value, known in (
-            ("suite", self.suite, shifts.suite_names()),
             ("device", self.device.split(":")[0], DEVICES),
             ("precision", self.precision, PRECISIONS),
             ("pixel path", self.pixels, PIXEL_PATHS),
@@ -67,6 +68,10 @@ class Request:
         for what, number in (("batch size", self.batch_size), ("limit", self.limit), ("train limit", self.train_limit)):
             if number is not None and number < 1:
                 raise UsageProblem(f"the {what} must be at least 1, got {number}")
+        object.__setattr__(self, "suite", str(self.suite))
+        if self.suite.endswith(".toml"):
+            object.__setattr__(self, "suite", str(Path(self.suite).expanduser().resolve()))
+        shifts.suite(self.suite)  # raises for one that is not there, before anything is loaded
         if not self.models:
             raise UsageProblem("name at least one model: --model openclip:ViT-B-32")
         for name in ("results", "cache"):

@@ -96,7 +96,7 @@ class ResolvedRequest:
         tasks = []
         for shift in self.sets:
             clean = self._clean(shift)
-            for head in choose(self.request.heads, self.request.prompts, identity.has_text):
+            for head in choose(self.request.heads, self.data.prompts(), identity.has_text):
                 lacking = _lacking(identity, head, len(shift.labels.parent_ids))
                 if head.name.startswith(PREFIX):
                     lacking = ImportedProbe(head.name).lacking(identity, self.request.pixels, self.request.precision)

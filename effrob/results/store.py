@@ -17,6 +17,7 @@ from effrob.errors import EffrobError, RecordConflict
 from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
 from effrob.results.record import Counts, EvalRecord, EvalSpec, from_json
+from shifts import Suite, declare, known_suite
 
 
 def slug(text: str) -> str:
@@ -106,9 +107,21 @@ def read(folder: Path) -> Stored:
     path = folder / "record.json"
     try:
         text = path.read_text(encoding="utf-8")
-        return Stored(from_json(json.loads(text, parse_constant=_no_number)), folder)
+        record = from_json(json.loads(text, parse_constant=_no_number))
+        _declare_suite(record)
+        return Stored(record, folder)
     except (OSError, ValueError, RecursionError, EffrobError) as error:
         raise EffrobError(f"{path} cannot be read as a record: {error}") from error
+
+
+def _declare_suite(record: EvalRecord) -> None:
+    """Make a suite of the user's own known from its record, so that tables have its titles where its file is not."""
+    told = record.resolved.get("suite")
+    if told is not None and known_suite(record.asked.shift) is None:
+        try:
+            declare(Suite.from_json(told))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"its suite cannot be read ({error})") from error
 
 
 def _no_number(name: str) -> None:

@@ -102,5 +102,6 @@ def in_suite(shift: str) -> bool:
 
 
 def default_baseline(shift: str) -> str:
-    """The default baseline of the suite the shift belongs to."""
-    return suite_of(shift).baseline or "testbed"
+    """The default baseline of the suite the shift belongs to; the suite's own name where its file names none."""
+    suite = suite_of(shift)
+    return suite.baseline or suite.name

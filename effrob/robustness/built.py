@@ -2,7 +2,7 @@
 
     NAME/baseline.json           members, families, counts, digests
     NAME/answers-SHIFT.npz       what each member said of each image of the shift
-    NAME/clean-SHIFT.npz         and of the class-matched clean view that goes with it
+    NAME/clean-SHIFT.npz         and of the class-matched clean view that goes with it; a slash in SHIFT is written +
 
 Digests over the members and over each matrix of answers are checked on reading.
 """
@@ -42,7 +42,7 @@ def save(baseline: Baseline, folder: Path) -> None:
         if baseline.answers is not None:
             for prefix, tables in (("answers", baseline.answers.shift), ("clean", baseline.answers.clean)):
                 for shift, table in tables.items():
-                    _save_table(draft / f"{prefix}-{shift}.npz", table)
+                    _save_table(_table_file(draft, f"{prefix}-{shift}"), table)
                     digests[f"{prefix}-{shift}"] = table_digest(table)
         content = {
             "schema": SCHEMA,
@@ -55,6 +55,10 @@ def save(baseline: Baseline, folder: Path) -> None:
             "members": [_member_json(member) for member in baseline.members],
         }
         (draft / "baseline.json").write_text(strict_json(content), encoding="utf-8")
+
+
+def _table_file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace('/', '+')}.npz"
 
 
 def _save_table(path: Path, table: PredictionMatrix) -> None:
@@ -157,7 +161,7 @@ def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers |
     tables: dict[str, dict[str, PredictionMatrix]] = {"answers": {}, "clean": {}}
     for name, digest in digests.items():
         prefix, _, shift = name.partition("-")
-        columns = read_npz(folder / f"{name}.npz", ("models", "ids", "target", "correct", "predicted"))
+        columns = read_npz(_table_file(folder, name), ("models", "ids", "target", "correct", "predicted"))
         n = len(columns["ids"])
         table = PredictionMatrix(
             tuple(columns["models"].astype(str).tolist()),

@@ -14,6 +14,7 @@ from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.robustness import built
 from effrob.robustness.baseline import Baseline
 from model_zoo.published import members, published
+from shifts import known_suite
 
 PUBLISHED = {"testbed": "testbed", "testbed-wide": "testbed", "timm-in1k": "timm"}
 WIDER = ("testbed-wide", "timm-in1k")  # reach lower clean accuracies than `testbed`
@@ -37,7 +38,13 @@ def baseline(name: str | Baseline, results: Path | None = None) -> Baseline:
         return measured(results or DEFAULT_RESULTS)
     folder = built.folder_of(name)
     if folder is None:
-        raise UsageProblem(f"no baseline is named {name!r}{suggest(name, baseline_names())}")
+        own = known_suite(f"{name}/")
+        hint = (
+            f"; `effrob baseline build {name} --suite {own.file} --model …` makes it of five models or more"
+            if own
+            else ""
+        )
+        raise UsageProblem(f"no baseline is named {name!r}{hint or suggest(name, baseline_names())}")
     return built.load(folder)
 
 
