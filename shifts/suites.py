@@ -5,6 +5,7 @@ Every suite is a TOML file read by the same reader. No image is opened here.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -35,9 +36,10 @@ def suite(name: str | Path) -> Suite:
     if str(name) in _declared:
         return _declared[str(name)]
     known = [*_shipped(), *own]
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
     raise DataMissing(
-        f"there is no suite {str(name)!r}; the suites are {', '.join(known[:-1])} and {known[-1]}, and the path of a TOML "
-        "file is one too"
+        f"there is no suite {str(name)!r}{f'; did you mean {near[0]}?' if near else ''}; the suites are "
+        f"{', '.join(known[:-1])} and {known[-1]}, and the path of a TOML file is one too"
     )
 
 
