@@ -28,6 +28,7 @@ class Identity:
     layer     which features are taken: `default`, or the layer a registration named
     has_text  True where a zero-shot head is possible
     n_classes classes of its own classifier (1000 for ImageNet networks), or None
+    labels    what its classifier's columns are, by name or WordNet id, where the model's configuration says; None: unsaid
     notes     sentences the user must see (the default weights taken, an activation that differs from the tag's)
     """
 
@@ -38,6 +39,7 @@ class Identity:
     layer: str = "default"
     has_text: bool = False
     n_classes: int | None = None
+    labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = field(default=())
 
 
@@ -66,6 +68,24 @@ class TextTower(Protocol):
         """(N, L) tokens, L the context or a length no token of the batch exceeds -> (N, D) embeddings, not normalised."""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The library's own evaluation of a model, which a proof compares an encoder with.
+
+    library  its name and version
+    prepare  RGB picture -> (3, H, W) float tensor, by the library's own transform; None where a user named the pixels
+    outputs  (B, 3, H, W) -> (B, K) logits, or (B, D) embeddings or pooled features, by the library's own forward pass
+    texts    (N,) prompts -> (N, D) embeddings, by the library's own tokenizer and text tower; None without one
+    resized  True where the library resizes tensors and effrob pictures, so that grey levels differ by rounding
+    """
+
+    library: str
+    prepare: Callable[[object], torch.Tensor] | None = None
+    outputs: Callable[[torch.Tensor], torch.Tensor] | None = None
+    texts: Callable[[Sequence[str]], torch.Tensor] | None = None
+    resized: bool = False
+
+
 Kind = Literal["penultimate", "logits", "image-embedding"]
 
 
@@ -78,6 +98,7 @@ class Encoder:
     text       its text tower, or None
     classifier its own head over `n_classes`, or None
     transform  a user's own transform (PIL image -> (3, H, W) float tensor), only where `pixels.opaque` is set
+    reference  the library's own evaluation, for a proof; None where the model is a user's own
     module     what `embed` runs, and nothing a text tower shares; a pass may cast and lay out its weights. None where not known
     """
 
@@ -90,6 +111,7 @@ class Encoder:
     classifier: Classifier | None = None
     transform: Callable[[object], torch.Tensor] | None = None
     module: torch.nn.Module | None = None
+    reference: Reference | None = None
 
     @property
     def pixels(self) -> PixelSpec:

@@ -13,9 +13,11 @@ from model_zoo import providers, registration
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.registered import registered_names
 from model_zoo.registration import Registration
-from model_zoo.spec import ModelSpec, parse
+from model_zoo.spec import FOLDER, PART, ModelSpec, parse, weights_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from model_zoo.encoder import Encoder, Identity, Provider
 
 
@@ -50,9 +52,12 @@ def names(scheme: str = "") -> list[str]:
     return provider(scheme).names() if scheme else registered_names()
 
 
-def save_registration(record: Registration, replace: bool = False) -> Identity:
+def save_registration(
+    record: Registration, replace: bool = False, tried: Callable[[Encoder], None] | None = None
+) -> Identity:
     """Check that `record` can be resolved, keep it in the user's file, and return its identity.
 
+    tried  is given the loaded model before anything is kept, and may raise
     Paths are made absolute, so that the name works from any folder; `--like` must not name a registered model.
     Raises ModelError and UnknownModel, and then nothing is written.
     """
@@ -64,9 +69,13 @@ def save_registration(record: Registration, replace: bool = False) -> Identity:
         )
     if not replace and record.name in registration.saved():
         registration.save(record)  # raises, naming the file
-    from model_zoo.sources.from_registration import identity_of
+    from model_zoo.encoder import on_device
+    from model_zoo.sources.from_registration import encoder_of, identity_of
 
-    identity = identity_of(record, ModelSpec("", record.name))
+    spec = ModelSpec("", record.name)
+    identity = identity_of(record, spec)
+    if tried is not None:
+        tried(encoder_of(record, spec, on_device("cpu")))
     registration.save(record, replace)
     return identity
 
@@ -75,12 +84,12 @@ def _absolute(record: Registration) -> Registration:
     """`record` with its paths absolute. Raises UnknownModel for a checkpoint or config that is not there."""
     changes: dict[str, Any] = {}
     if record.checkpoint is not None:
-        checkpoint = Path(record.checkpoint).expanduser()
+        checkpoint, part = weights_path(record.checkpoint)
         if not checkpoint.is_file():
             raise UnknownModel(
                 f"there is no checkpoint {record.checkpoint}: give --checkpoint the path of a weights file"
             )
-        changes["checkpoint"] = str(checkpoint.resolve())
+        changes["checkpoint"] = str(checkpoint.resolve()) + (f"{PART}{part}" if part else "")
     if record.arch is not None and record.arch.endswith(".json"):
         changes["arch"] = str(Path(record.arch).expanduser().resolve())
     if record.loader is not None:
@@ -90,6 +99,11 @@ def _absolute(record: Registration) -> Registration:
             changes["loader"] = f"{Path(module).expanduser().resolve()}:{function}"
     if record.like is not None:
         spec = parse(record.like)
-        if spec.weights is not None and Path(spec.weights).expanduser().is_file():
-            changes["like"] = str(replace(spec, weights=str(Path(spec.weights).expanduser().resolve())))
+        if spec.weights is not None and (path := weights_path(spec.weights))[0].is_file():
+            weights = str(path[0].resolve()) + (f"{PART}{path[1]}" if path[1] else "")
+            changes["like"] = str(replace(spec, weights=weights))
+        for prefix in ("", FOLDER):
+            folder = Path(spec.name.removeprefix(prefix)).expanduser()
+            if spec.name.startswith(prefix) and folder.is_dir() and spec.scheme in ("openclip", "timm", "transformers"):
+                changes["like"] = str(replace(spec, name=f"{prefix}{folder.resolve()}"))
     return replace(record, **changes)

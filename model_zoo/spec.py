@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from model_zoo.errors import ModelError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9_+-]*")
 _LOADER = re.compile(r"[./_A-Z]")  # MODULE:FUNCTION or FILE.py:FUNCTION
+
+
+PART = "#"  # FILE#PART: one of several sets of weights in a file
+FOLDER = "local-dir:"  # its path may hold any character
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,12 @@ class ModelSpec:
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or self.weights == "" or any(c in self.name for c in "@\n\r\0"):
+        if not self.name or self.weights == "" or any(c in self.name for c in "\n\r\0") or self._at:
             raise ModelError(f"a model is written scheme:name[@weights] or a registered name; got {str(self)!r}")
+
+    @property
+    def _at(self) -> bool:
+        return "@" in self.name and not self.name.startswith(FOLDER)
 
     def __str__(self) -> str:
         head = f"{self.scheme}:{self.name}" if self.scheme else self.name
@@ -36,7 +45,11 @@ def parse(text: str) -> ModelSpec:
 
     Raises ModelError where nothing stands where a name must.
     """
-    head, at, weights = text.strip().partition("@")
+    text = text.strip()
+    scheme, colon, name = text.partition(":")
+    if colon and name.startswith(FOLDER) and _SCHEME.fullmatch(scheme):
+        return ModelSpec(scheme, name)
+    head, at, weights = text.partition("@")
     scheme, colon, name = head.partition(":")
     if not colon:
         scheme, name = "", head
@@ -48,3 +61,12 @@ def parse(text: str) -> ModelSpec:
     if at and not weights:
         raise ModelError(f"nothing follows the @ in {text!r}: give a weights tag or a file, or leave the @ out")
     return ModelSpec(scheme, name, weights if at else None)
+
+
+def weights_path(text: str) -> tuple[Path, str | None]:
+    """The path in `FILE` or `FILE#PART`, and the part; a file whose own name holds a # is that file. It need not exist."""
+    path = Path(text).expanduser()
+    head, mark, part = text.rpartition(PART)
+    if mark and part and head and not path.is_file() and Path(head).expanduser().is_file():
+        return Path(head).expanduser(), part
+    return path, None

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from effrob.features.transforms import decode, exact_crop
-from model_zoo.sources.from_checkpoint import read_state
+from model_zoo.checkpoints.state import read_state
 from model_zoo.sources.from_pocket import FOLDER, cards, pixels_of, provider, untrained
 from model_zoo.spec import ModelSpec
 from recipes import contrastive, supervised

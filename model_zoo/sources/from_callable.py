@@ -23,9 +23,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from model_zoo.checkpoints.files import file_digest
+from model_zoo.checkpoints.parts import WeightsFile, outline, read_weights, weights_digest
+from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.pixels import PixelSpec
-from model_zoo.sources.from_checkpoint import file_digest, fit_state, read_state, state_digest
 from model_zoo.sources.from_module import try_out
 
 
@@ -37,7 +39,7 @@ class Loader:
     function: Callable[[], Any]
     source: Path | None
     folder: Path | None
-    checkpoint: Path | None = None
+    checkpoint: WeightsFile | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ _told: dict[tuple[object, ...], Built] = {}
 _waiting: dict[tuple[object, ...], nn.Module] = {}
 
 
-def find(text: str, root: str | None = None, checkpoint: Path | None = None) -> Loader:
+def find(text: str, root: str | None = None, checkpoint: WeightsFile | None = None) -> Loader:
     """The loader `text` names, MODULE being searched in `root` (the current folder) too.
 
     Raises UnknownModel for a file, module or function that is not there, ModelError for one that fails to import.
@@ -122,7 +124,8 @@ def module_of(loader: Loader) -> nn.Module:
 
 def _key(loader: Loader) -> tuple[object, ...]:
     source = file_digest(loader.source) if loader.source else None
-    weights = file_digest(loader.checkpoint) if loader.checkpoint else None
+    file = loader.checkpoint
+    weights = weights_digest(file, outline(file)[1]) if file else None
     return (loader.text, loader.function if loader.folder is None else None, loader.source, source, weights)
 
 
@@ -144,7 +147,8 @@ def _called(loader: Loader) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"the loader {loader.text} gives a {type(module).__name__}, wanted a torch.nn.Module")
     if loader.checkpoint is not None:
-        fit_state(module, read_state(loader.checkpoint), loader.checkpoint, f"what {loader.text} gives")
+        file = loader.checkpoint
+        fit_state(module, read_weights(file).state, file.path, f"what {loader.text} gives")
     return module.eval().requires_grad_(False)
 
 

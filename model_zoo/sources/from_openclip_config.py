@@ -39,9 +39,25 @@ def preprocess_of_file(arch: str, tags: list[str]) -> tuple[dict[str, Any], tupl
 
 def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
     """open_clip's preprocessing configuration as a PixelSpec."""
+    unknown = set(preprocess) - set(asdict(PreprocessCfg()))
+    if unknown:
+        raise ModelError(
+            f"open_clip's preprocess_cfg has no key {min(unknown)!r}: it would be left out; take it out of the file"
+        )
     size = preprocess["size"]
     height, width = (size[0], size[-1]) if isinstance(size, (list, tuple)) else (size, size)
-    mode = preprocess["resize_mode"]
+    mode, fill = preprocess["resize_mode"], preprocess.get("fill_color", 0)
+    for key, value, known in (
+        ("resize_mode", mode, ("shortest", "longest", "squash")),
+        ("interpolation", preprocess["interpolation"], ("bicubic", "bilinear", "random")),
+    ):
+        if value not in known:
+            raise ModelError(f"open_clip's preprocess_cfg takes {key} as one of {', '.join(known)}; got {value!r}")
+    if not isinstance(fill, int):
+        raise ModelError(f"a fill_color of {fill!r} is not known here: one grey level from 0 to 255 is")
+    mean, std = (
+        value if isinstance(value, (list, tuple)) else (value,) * 3 for value in (preprocess["mean"], preprocess["std"])
+    )
     # open_clip knows two filters, and takes bicubic for a picture that is not square whatever was configured
     bilinear = preprocess["interpolation"] == "bilinear" and (mode != "shortest" or height == width)
     return PixelSpec(
@@ -49,24 +65,10 @@ def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
         resize=(height, width),
         mode=mode,
         interpolation="bilinear" if bilinear else "bicubic",
-        mean=tuple(preprocess["mean"]),
-        std=tuple(preprocess["std"]),
-        fill=int(preprocess.get("fill_color", 0)) if mode == "longest" else 0,
+        mean=tuple(float(value) for value in mean),  # type: ignore[arg-type]
+        std=tuple(float(value) for value in std),  # type: ignore[arg-type]
+        fill=fill if mode == "longest" else 0,
     )
-
-
-def activation_of_run(checkpoint: Path) -> bool | None:
-    """Whether a checkpoint was trained with QuickGELU, by the params.txt that open_clip's trainer writes; None without one."""
-    log = checkpoint.resolve().parent.parent / "params.txt"
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    params = dict(line.split(": ", 1) for line in lines if ": " in line)
-    if params.get("force_quick_gelu") == "True":
-        return True
-    trained = open_clip.get_model_config(params["model"].replace("/", "-")) if "model" in params else None
-    return bool(trained.get("quick_gelu", False)) if trained else None
 
 
 def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -79,7 +81,11 @@ def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         config = content.get("model_cfg", content)
         if not all(key in config for key in ("embed_dim", "vision_cfg", "text_cfg")):
             raise ModelError(f"{path} is no model config of open_clip: wanted embed_dim, vision_cfg and text_cfg in it")
-        preprocess = merge_preprocess_dict(PreprocessCfg(), content.get("preprocess_cfg", {}))
+        beside = content.get("preprocess_cfg") or {}
+        preprocess = {
+            **merge_preprocess_dict(PreprocessCfg(), beside),
+            **{key: value for key, value in beside.items() if value is not None},
+        }
     except FileNotFoundError:
         raise UnknownModel(
             f"there is no model config {path}: give an architecture of open_clip or the path of a JSON file"
@@ -90,11 +96,42 @@ def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
         raise ModelError(
             f"the model config {path} cannot be read ({error}): wanted JSON in open_clip's format"
         ) from error
+    return registered(Path(path).stem, config), config, preprocess
+
+
+def registered(stem: str, config: dict[str, Any]) -> str:
+    """The name under which open_clip knows `config` in this process: `stem` and the configuration's digest."""
     text = json.dumps(config, sort_keys=True)
-    name = f"{Path(path).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    name = f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if name not in open_clip.list_models():
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / f"{name}.json"
             copy.write_text(text, encoding="utf-8")
             open_clip.add_model_config(copy)
-    return name, config, preprocess
+    return name
+
+
+def weights_in(folder: Path) -> Path:
+    """The weights file of a folder with open_clip_config.json, by open_clip's own preference of names.
+
+    Raises UnknownModel where there is none, ModelError where there are several and none has a preferred name.
+    """
+    held = sorted(file for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt") for file in folder.glob(pattern))
+    preferred = [
+        f"{stem}.{suffix}"
+        for stem in ("open_clip_model", "open_clip_pytorch_model", "model", "pytorch_model")
+        for suffix in ("safetensors", "bin", "pth")
+    ]
+    for name in preferred:
+        if folder / name in held:
+            return folder / name
+    if not held:
+        raise UnknownModel(
+            f"the folder {folder} holds no weights: wanted open_clip_model.safetensors beside its configuration"
+        )
+    if len(held) > 1:
+        raise ModelError(
+            f"the folder {folder} holds several weights files, {', '.join(file.name for file in held[:3])}: "
+            f"name one, as openclip:{folder}/open_clip_config.json@{held[0]}"
+        )
+    return held[0]

@@ -14,7 +14,7 @@ import torch
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch.nn import functional
 
-from model_zoo.sources.from_checkpoint import weights_from_network
+from model_zoo.checkpoints.network import weights_from_network
 
 EXACT = 1e-5  # the cosine of full and trimmed embeddings may differ from 1 by so much
 

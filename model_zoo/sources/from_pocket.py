@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from model_zoo.checkpoints.files import file_digest
+from model_zoo.checkpoints.state import fit_state, read_state
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.pixels import PixelSpec
-from model_zoo.sources.from_checkpoint import file_digest, fit_state, read_state
 from model_zoo.sources.from_module import supervised
 from model_zoo.sources.from_openclip import provider as openclip
 from model_zoo.sources.from_pocket_networks import build

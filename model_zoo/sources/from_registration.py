@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from model_zoo.checkpoints.parts import is_weights_file, weights_file
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.pixels import PixelSpec, parse_pixels
@@ -19,10 +20,12 @@ from model_zoo.providers import provider as provider_of
 from model_zoo.registered import LiveModel, registered, registered_names
 from model_zoo.registration import Registration
 from model_zoo.sources import from_callable
-from model_zoo.sources.from_checkpoint import existing
-from model_zoo.sources.from_module import at_layer, supervised, try_out
+from model_zoo.sources.forward_pass import try_out
+from model_zoo.sources.from_layer import at_layer
+from model_zoo.sources.from_module import supervised
 from model_zoo.spec import ModelSpec, parse
 
+RESIZES = ("openclip", "timm", "transformers")  # schemes whose libraries resize positional embeddings
 _LAYER_NOTE = "features are taken at the layer {}, so its own classifier or text tower is left aside"
 
 
@@ -36,20 +39,36 @@ class RegisteredProvider:
         return identity_of(registered(spec.name), spec)
 
     def load(self, spec: ModelSpec, device: torch.device) -> Encoder:
-        model = registered(spec.name)
-        identity = identity_of(model, spec)
-        loader = _loader(model, spec)
-        if loader is not None:
-            return supervised(from_callable.module_of(loader), identity, device)
-        assert isinstance(model, Registration)
-        under = _under(model, spec)
-        provider = provider_of(under.scheme)
-        if identity.layer != "default":
-            return at_layer(_network(provider, under), identity, device)
+        return encoder_of(registered(spec.name), spec, device)
+
+
+def encoder_of(model: LiveModel | Registration, spec: ModelSpec, device: torch.device) -> Encoder:
+    """The loaded model of a record or of a function of this process, whether or not it is kept by name.
+
+    Where `--pixels` asks for another size than its library's, positional embeddings are resized by the library.
+    """
+    identity = identity_of(model, spec)
+    loader = _loader(model, spec)
+    if loader is not None:
+        return supervised(from_callable.module_of(loader), identity, device)
+    assert isinstance(model, Registration)
+    under = _under(model, spec)
+    provider: Any = provider_of(under.scheme)
+    if identity.layer != "default":
+        return at_layer(_network(provider, under), identity, device)
+    own = provider.identify(under).pixels
+    if identity.pixels.size != own.size and under.scheme in RESIZES:
+        encoder = provider.load(under, device, size=identity.pixels.size)
+    else:
         encoder = provider.load(under, device)
-        if identity.pixels.size != encoder.pixels.size:
-            try_out(encoder.embed, identity.pixels, device, identity.asked)
+    if identity.pixels.size != own.size:
+        try_out(encoder.embed, identity.pixels, device, identity.asked)
+    if identity.pixels == own:
         return replace(encoder, identity=identity)
+    reference = encoder.reference and replace(
+        encoder.reference, prepare=None
+    )  # the user's pixels are not the library's
+    return replace(encoder, identity=identity, reference=reference, transform=None)
 
 
 def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
@@ -71,12 +90,19 @@ def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
         base,
         spec=spec,
         asked=str(spec),
-        pixels=parse_pixels(model.pixels, base.pixels) if model.pixels else base.pixels,
+        pixels=_pixels(model.pixels, base.pixels),
         layer=layer,
         has_text=base.has_text and not model.features,
         n_classes=None if model.features else base.n_classes,
         notes=(f"registered as {base.spec}", *base.notes, *aside),
     )
+
+
+def _pixels(given: str | None, own: PixelSpec) -> PixelSpec:
+    """The library's pixels with what `--pixels` changes; where the library's own steps have no such keys, all must be said."""
+    if not given:
+        return own
+    return parse_pixels(given, None if own.opaque is not None else own)
 
 
 def _loader(model: LiveModel | Registration, spec: ModelSpec) -> from_callable.Loader | None:
@@ -90,7 +116,7 @@ def _loader(model: LiveModel | Registration, spec: ModelSpec) -> from_callable.L
     if model.loader is None:
         return None
     checkpoint = spec.weights or model.checkpoint
-    path = existing(checkpoint, f"{model.name} is registered with a checkpoint") if checkpoint else None
+    path = weights_file(checkpoint, f"{model.name} is registered with a checkpoint") if checkpoint else None
     return from_callable.find(model.loader, model.root, path)
 
 
@@ -100,7 +126,7 @@ def _under(model: Registration, spec: ModelSpec) -> ModelSpec:
     checkpoint = spec.weights or model.checkpoint
     if checkpoint is None:
         return base
-    if not Path(checkpoint).expanduser().is_file():
+    if not is_weights_file(checkpoint):
         raise UnknownModel(
             f"the checkpoint {checkpoint} of {model.name} is not there: register it again with --checkpoint FILE --replace"
         )

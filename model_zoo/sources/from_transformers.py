@@ -17,10 +17,11 @@ from PIL import Image
 from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
+from model_zoo.checkpoints.files import file_digest
+from model_zoo.checkpoints.network import weights_from_network
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.pixels import PixelSpec
-from model_zoo.sources.from_checkpoint import file_digest, weights_from_network
 from model_zoo.sources.from_module import supervised
 from model_zoo.spec import ModelSpec
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from model_zoo.sources.from_checkpoint import read_state
+from model_zoo.checkpoints.state import read_state
 from recipes.five_causes.arms import member_network, tower_of, weights_of, with_head
 from recipes.five_causes.grid import Grid, Member, Run
 from recipes.five_causes.tower import classifier

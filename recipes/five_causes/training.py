@@ -18,7 +18,7 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.nn import functional
 
-from model_zoo.sources.from_checkpoint import read_state
+from model_zoo.checkpoints.state import read_state
 from model_zoo.sources.from_pocket import MEAN, STD
 from recipes import contrastive
 from recipes.five_causes import views

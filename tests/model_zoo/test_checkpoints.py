@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from model_zoo.checkpoints.files import existing, file_digest
+from model_zoo.checkpoints.state import fit_state, read_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel
-from model_zoo.sources.from_checkpoint import existing, file_digest, fit_state, read_state, state_digest
 
 
 class Hostile:
@@ -53,9 +54,13 @@ def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     assert "Linear" in refused(tmp_path / "module.pt")
 
 
-def test_torchscript_is_refused(tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
-    assert "TorchScript" in refused(tmp_path / "script.pt")
+def test_torchscript_is_read_by_its_tensors_and_not_run(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    torch.jit.save(torch.jit.script(module), str(tmp_path / "script.pt"))
+    state = read_state(tmp_path / "script.pt")
+    assert set(state) == set(module.state_dict())
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(state[name], tensor)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_published_weights_without_network_are_one_sentence(
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("model_zoo.sources.from_checkpoint._resolvable", lambda url: False)
+    monkeypatch.setattr("model_zoo.checkpoints.network._resolvable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)

@@ -140,9 +140,11 @@ def test_every_architecture_with_weights_has_a_fitting_default() -> None:
 
 
 @pytest.mark.parametrize("arch", ["ViT-B-32", "ViT-L-14", "RN50"])
-def test_quickgelu_weights_need_the_quickgelu_architecture(arch: str) -> None:
-    with pytest.raises(ModelError, match=f"write openclip:{arch}-quickgelu@openai"):
-        model_zoo.identify(f"openclip:{arch}@openai")
+def test_quickgelu_weights_are_taken_with_their_architecture(arch: str) -> None:
+    identity = model_zoo.identify(f"openclip:{arch}@openai")
+    assert str(identity.spec) == f"openclip:{arch}-quickgelu@openai"
+    assert "trained with QuickGELU" in identity.notes[0]
+    assert identity.digest == model_zoo.identify(f"openclip:{arch}-quickgelu@openai").digest
     assert model_zoo.identify(f"openclip:{arch}-quickgelu@openai").notes == ()
 
 
@@ -168,7 +170,7 @@ def test_the_activation_changes_the_numbers_and_the_digest(tower: Any, tmp_path:
 
 
 def test_a_file_of_an_architecture_with_a_twin_says_so(tmp_path: Path) -> None:
-    (tmp_path / "w.pt").write_bytes(b"not read here")
+    torch.save({"logit_scale": torch.ones(())}, tmp_path / "w.pt")
     notes = model_zoo.identify(f"openclip:ViT-B-32@{tmp_path / 'w.pt'}").notes
     assert any("openclip:ViT-B-32-quickgelu" in note for note in notes)
 
@@ -186,7 +188,7 @@ def test_the_training_runs_own_record_settles_the_activation(
 ) -> None:
     (tmp_path / "checkpoints").mkdir()
     file = tmp_path / "checkpoints" / "epoch_1.pt"
-    file.write_bytes(b"not read here")
+    torch.save({"logit_scale": torch.ones(())}, file)
     (tmp_path / "params.txt").write_text(params)
     with pytest.raises(ModelError, match=f"write openclip:{right}@"):
         model_zoo.identify(f"openclip:{arch}@{file}")
@@ -194,7 +196,7 @@ def test_the_training_runs_own_record_settles_the_activation(
 
 
 def test_a_file_is_prepared_as_its_architectures_published_weights(tmp_path: Path) -> None:
-    (tmp_path / "w.pt").write_bytes(b"not read here")
+    torch.save({"logit_scale": torch.ones(())}, tmp_path / "w.pt")
     identity = model_zoo.identify(f"openclip:ViT-B-16-SigLIP@{tmp_path / 'w.pt'}")
     assert identity.pixels == model_zoo.identify("openclip:ViT-B-16-SigLIP@webli").pixels
     assert identity.pixels.mode == "squash"
@@ -222,7 +224,7 @@ def test_slash_stands_for_dash_as_in_open_clip() -> None:
 
 
 def test_a_tag_without_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("model_zoo.sources.from_checkpoint._resolvable", lambda url: False)
+    monkeypatch.setattr("model_zoo.checkpoints.network._resolvable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError) as raised:
         model_zoo.load("openclip:ViT-B-32")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
 import timm
 import torch
@@ -145,11 +146,28 @@ def test_like_takes_architecture_and_pixels_and_a_change_of_them(tmp_path: Path)
     assert (pixels.interpolation, pixels.resize, pixels.size) == ("bilinear", (200, 200), base.pixels.size)
 
 
-def test_pixels_a_network_cannot_take_are_refused(tower: Any) -> None:
-    config, weights, _ = tower("clip")
-    model_zoo.save_registration(Registration("big", checkpoint=str(weights), arch=str(config), pixels="crop=64"))
-    with pytest.raises(ModelError, match="big does not take pictures of 64x64"):
-        model_zoo.load("big")
+def test_positions_are_resized_by_the_library_for_other_pixels(tower: Any) -> None:
+    from open_clip.factory import resize_pos_embed
+
+    config, weights, model = tower("clip")
+    record = Registration("big", checkpoint=str(weights), arch=str(config), pixels="resize=64,crop=64")
+    model_zoo.save_registration(record)
+    encoder = model_zoo.load("big")
+    changed = json.loads(config.read_text())
+    changed["vision_cfg"]["image_size"] = 64
+    larger = open_clip.CLIP(**changed).eval()
+    state = model.state_dict()
+    resize_pos_embed(state, larger)
+    larger.load_state_dict(state)
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(encoder.embed(pictures), larger.encode_image(pictures), atol=1e-5)
+
+
+def test_pixels_a_network_cannot_take_are_refused() -> None:
+    model_zoo.register("fixed", lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)), pixels=SPEC)
+    with pytest.raises(ModelError, match="fixed.* does not take pictures of"):
+        model_zoo.load("fixed")
 
 
 @pytest.mark.parametrize(("layer", "dim"), [("norm", 64), ("blocks.0", 64), ("patch_embed", 64)])

@@ -80,7 +80,7 @@ def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, m
     from model_zoo.sources.from_transformers import pixels_of
 
     path, model = folder
-    monkeypatch.setattr("model_zoo.sources.from_checkpoint._resolvable", lambda url: False)
+    monkeypatch.setattr("model_zoo.checkpoints.network._resolvable", lambda url: False)
     with pytest.raises(UnknownModel, match="there is no folder"):
         model_zoo.identify(f"transformers:{tmp_path / 'none'}")
     with pytest.raises(ModelError, match="could not be fetched"):

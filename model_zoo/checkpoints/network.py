@@ -1,0 +1,50 @@
+"""Weights that a library fetches: a failure becomes one sentence that says how to give a file instead."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from model_zoo.errors import ModelError, UnknownModel
+
+
+@contextmanager
+def weights_from_network(what: str, instead: str) -> Iterator[None]:
+    """Inside, libraries fetch weights; a failure becomes one sentence that says how to give a file (`instead`).
+
+    Where the hub's name cannot even be resolved and no proxy is set, the hub client is told that it is offline, so that it
+    looks in its cache and then gives up at once, not after a minute of retries.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _resolvable(constants.ENDPOINT)
+    try:
+        yield
+    except (ModelError, UnknownModel):
+        raise
+    except (OSError, RuntimeError, ValueError, LookupError, ImportError) as error:
+        reason = (
+            "this machine is offline" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {_first_line(error)}"
+        )
+        raise ModelError(f"{what} could not be fetched ({reason}): {instead}") from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def _resolvable(url: str) -> bool:
+    if urllib.request.getproxies() or os.environ.get("HF_HUB_OFFLINE"):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, 443)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""A forward pass on made-up pictures: whether a network takes its pixels, and pictures that tell one function from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from model_zoo.errors import ModelError
+from model_zoo.pixels import PixelSpec
+
+Embed = Callable[[torch.Tensor], torch.Tensor]
+
+TOLERANCE = 1e-4  # of the largest logit: what float32 summation order may change
+
+
+def try_out(embed: Embed, pixels: PixelSpec, device: torch.device, what: str) -> torch.Tensor:
+    """(2, D) float32: what `embed` makes of two random pictures. Raises ModelError where it cannot."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randn(2, 3, *pixels.size, generator=generator).to(device)
+    try:
+        with torch.inference_mode():
+            output = embed(pictures)
+    except ModelError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        told = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{what} does not take pictures of {pixels.size[0]}x{pixels.size[1]} ({type(error).__name__}: {told}): "
+            "register it with the --pixels it was trained for"
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or output.is_complex():
+        kind = type(output).__name__
+        shape = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else f"a {kind}"
+        raise ModelError(f"{what} gives {shape} for two pictures, wanted a tensor (2, classes) or (2, features)")
+    return output.float()
+
+
+def varied(pixels: PixelSpec, device: torch.device, n: int = 6) -> torch.Tensor:
+    """(n, 3, H, W): smooth and noisy pictures of several contrasts, whose features differ in length and direction."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(n, 3, 5, 5, generator=generator)
+    smooth = functional.interpolate(coarse, size=pixels.size, mode="bilinear")
+    noise = torch.randn(n, 3, *pixels.size, generator=generator)
+    contrast = torch.linspace(0.3, 1.5, n).view(n, 1, 1, 1)
+    return (contrast * smooth + contrast.flip(0) / 3 * noise).to(device)
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Whether two tensors agree to float32 rounding."""
+    return ours.shape == theirs.shape and bool(
+        (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max().clamp(min=1e-3)
+    )
+
+
+def as_float(embed: Embed) -> Embed:
+    return lambda pictures: embed(pictures).float()

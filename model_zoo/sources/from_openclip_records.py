@@ -1,0 +1,190 @@
+"""What lies beside open_clip's weights: params.txt of a training run, open_clip_config.json of the hub.
+
+Each key that changes what a network computes or how its pictures are prepared is read, or refused by its name.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import open_clip
+
+from model_zoo.checkpoints.parts import WeightsFile, outline
+from model_zoo.errors import ModelError
+
+HUB = "open_clip_config.json"
+RUN = "params.txt"
+_IMAGE = {
+    "image_mean": "mean",
+    "image_std": "std",
+    "image_interpolation": "interpolation",
+    "image_resize_mode": "resize_mode",
+}
+_FORCED = ("force_image_size", "force_context_length", "force_custom_text", "force_quick_gelu", "force_patch_dropout")
+_EMPTY = (None, False, "", "None", "False")
+QUICK = "-quickgelu"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the records beside a checkpoint say: a changed configuration, preprocessing, and sentences for the user.
+
+    quick  whether it was trained with QuickGELU: True, False, or None where the record leaves it open
+    """
+
+    config: dict[str, Any]
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    quick: bool | None = None
+    told_by: str | None = None
+
+
+def record_beside(file: WeightsFile, arch: str, config: Mapping[str, Any]) -> RunRecord:
+    """Read what lies beside `file`, for weights that were named as `arch` with `config`. Raises ModelError for a conflict."""
+    changed = deepcopy(dict(config))
+    folder = file.path.resolve().parent
+    for log in (folder.parent / RUN, folder / RUN):
+        if log.is_file():
+            return _of_run(log, arch, changed)
+    if (folder / HUB).is_file():
+        return _of_hub(folder / HUB, file, arch, changed)
+    return RunRecord(changed)
+
+
+def adapted_to_positions(file: WeightsFile, config: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """`config` with the image size that the file's positional embeddings are for, and a note where that differs."""
+    shapes, _ = outline(file)
+    size = _trained_size(shapes)
+    vision = config["vision_cfg"]
+    named = vision.get("image_size", 224)
+    sides = tuple(named) if isinstance(named, (list, tuple)) else (named, named)
+    if size is None or all(side // size[1] == size[0] for side in sides):
+        return config, None
+    grid, patch = size
+    changed = deepcopy(config)
+    changed["vision_cfg"]["image_size"] = grid * patch
+    return changed, (
+        f"{file.path.name} was trained at an image size of {grid * patch} pixels, by its positional embeddings "
+        f"({grid}x{grid} patches of {patch}): pictures are of {grid * patch} and not of {sides[0]} pixels"
+    )
+
+
+def _trained_size(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
+    """(patches a side, pixels a patch) of a square vision transformer's or a ResNet's positions; None where there are none."""
+    for positions, kernel, extra, patch in (
+        ("visual.positional_embedding", "visual.conv1.weight", 1, None),
+        ("visual.trunk.pos_embed", "visual.trunk.patch_embed.proj.weight", None, None),
+        ("visual.attnpool.positional_embedding", None, 1, 32),
+    ):
+        held = next((shape for name, shape in shapes.items() if name.endswith(positions)), None)
+        patches = next((shape for name, shape in shapes.items() if kernel and name.endswith(kernel)), None)
+        if held is None or (patches is None and patch is None):
+            continue
+        tokens = held[-2]
+        for spare in (extra,) if extra is not None else (0, 1):
+            grid = round((tokens - spare) ** 0.5)
+            if grid > 0 and grid * grid == tokens - spare:
+                return grid, patch or patches[-1]  # type: ignore[index]
+    return None
+
+
+def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    params = {key: _value(text) for key, text in (line.split(": ", 1) for line in lines if ": " in line)}
+    unknown = [
+        key for key, value in params.items() if key.startswith("force_") and key not in _FORCED and value not in _EMPTY
+    ]
+    if unknown:
+        raise ModelError(
+            f"{log} says {unknown[0]}: {params[unknown[0]]}, which is not known here: give a model config (.json)"
+        )
+    trained_as = str(params.get("model", arch)).replace("/", "-")
+    _refuse_other_model(log, trained_as, arch, config)
+    notes, told = [], []
+    if (size := params.get("force_image_size")) not in _EMPTY:
+        sides = list(size) if isinstance(size, (list, tuple)) else [size]
+        config["vision_cfg"]["image_size"] = sides[0] if len(set(sides)) == 1 else sides
+        told.append(f"force_image_size {size}")
+    if (length := params.get("force_context_length")) not in _EMPTY:
+        config["text_cfg"]["context_length"] = length
+        told.append(f"force_context_length {length}")
+    if params.get("force_custom_text") not in _EMPTY:
+        config["custom_text"] = True
+    preprocess = {ours: params[theirs] for theirs, ours in _IMAGE.items() if params.get(theirs) not in _EMPTY}
+    told += [f"{key} {value}" for key, value in preprocess.items()]
+    if told:
+        notes.append(f"by {log.name} of its training run: pictures are prepared with {', '.join(told)}")
+    trained = open_clip.get_model_config(trained_as)
+    quick: bool | None = bool(trained.get("quick_gelu", False)) if trained else None
+    if params.get("force_quick_gelu") not in _EMPTY:
+        quick = True
+    elif quick is False and params.get("pretrained") == "openai":
+        quick = None  # open_clip before 2.29 switched to QuickGELU for this tag, whatever the architecture
+        which = "QuickGELU" if config.get("quick_gelu") else "GELU"
+        other = arch.removesuffix(QUICK) if arch.endswith(QUICK) else arch + QUICK
+        notes.append(
+            f"by {log.name} it was fine-tuned from OpenAI's weights (pretrained: openai), for which open_clip before 2.29 "
+            f"computed QuickGELU and newer ones do not; openclip:{arch} computes {which}, and openclip:{other} the other"
+        )
+    return RunRecord(config, preprocess, tuple(notes), quick, log.name)
+
+
+def _refuse_other_model(log: Path, trained_as: str, arch: str, config: Mapping[str, Any]) -> None:
+    trained = open_clip.get_model_config(trained_as)
+    if trained is None or trained_as.removesuffix(QUICK) == arch.removesuffix(QUICK):
+        return
+    key = _first_difference(trained, config, ignored=("quick_gelu",))
+    if key is not None:
+        raise ModelError(
+            f"by {log} these weights are of the model {trained_as}, whose {key} is not openclip:{arch}'s: "
+            f"write openclip:{trained_as}@FILE"
+        )
+
+
+def _of_hub(path: Path, file: WeightsFile, arch: str, config: dict[str, Any]) -> RunRecord:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        described, preprocess = content["model_cfg"], content.get("preprocess_cfg") or {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} beside the weights cannot be read ({error}): mend it, or move the weights away from it"
+        ) from error
+    key = _first_difference(described, config)
+    if key is not None:
+        raise ModelError(
+            f"{HUB} beside {file.path.name} describes another model than openclip:{arch}, first in {key}: "
+            f"write openclip:local-dir:{path.parent}"
+        )
+    preprocess = {
+        name: value for name, value in preprocess.items() if value is not None and name not in ("size", "mode")
+    }
+    told = ", ".join(f"{name} {value}" for name, value in preprocess.items())
+    notes = (f"pictures are prepared as {HUB} beside the file says: {told}",) if preprocess else ()
+    return RunRecord(config, preprocess, notes, bool(described.get("quick_gelu", False)), HUB)
+
+
+def _first_difference(one: Any, other: Any, ignored: tuple[str, ...] = (), at: str = "") -> str | None:
+    """The first key whose values differ, dotted; keys that are null or false on one side and missing on the other are equal."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            if key in ignored:
+                continue
+            inside = _first_difference(one.get(key), other.get(key), (), f"{at}{key}.")
+            if inside is not None:
+                return inside
+        return None
+    same = one == other or (one in _EMPTY and other in _EMPTY)
+    return None if same else at.rstrip(".")
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
