@@ -102,7 +102,7 @@ def prove(encoder: Encoder, prepare: Prepare) -> Proof:
     if reference is not None and reference.prepare is not None:
         theirs, pixels = _pixels(encoder, reference, photographs, ours, wrong)
     features_apart = scores_apart = None
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):  # TF32 has ten bits of mantissa
         features = encoder.embed(theirs)
         wrong += _stable(encoder, theirs, features)
         if reference is not None and reference.outputs is not None and not wrong:
@@ -111,7 +111,7 @@ def prove(encoder: Encoder, prepare: Prepare) -> Proof:
             if encoder.classifier is not None:
                 what, computed = "scores", scores_of(encoder, features)
             apart = _apart(computed, expected)
-            if apart > RELATIVE:
+            if not apart <= RELATIVE:
                 wrong.append(_shown(f"{what} of a photograph", computed[0], expected[0], reference.library))
             features_apart, scores_apart = (apart, None) if what == "features" else (None, apart)
     text, text_wrong = _texts(encoder, reference)
@@ -184,10 +184,10 @@ def _stable(encoder: Encoder, pixels: torch.Tensor, features: torch.Tensor) -> l
         return [
             "the features of a photograph are not finite: the weights are damaged, or the pixels are not the model's"
         ]
-    if _apart(encoder.embed(pixels), features) > RELATIVE:
+    if not _apart(encoder.embed(pixels), features) <= RELATIVE:
         return ["the same pictures give other features the second time: dropout or other noise is active in evaluation"]
     alone = torch.cat([encoder.embed(each[None]) for each in pixels])
-    if _apart(alone, features) > RELATIVE:
+    if not _apart(alone, features) <= RELATIVE:
         return ["a picture's features depend on the others in its batch: a normalisation over the batch is active"]
     return []
 
@@ -205,6 +205,8 @@ def _texts(encoder: Encoder, reference: Reference | None) -> tuple[float | None,
             ours = encoder.text.embed(tokens)
             if ours.shape[1] != encoder.dim:
                 return None, f"prompts give {ours.shape[1]} numbers and pictures {encoder.dim}: they cannot be compared"
+            if not ours.isfinite().all():
+                return None, "the text tower gives numbers that are not finite: its weights are damaged"
             if reference is None or reference.texts is None:
                 return None, None
             expected = reference.texts(PROMPTS)
@@ -212,8 +214,8 @@ def _texts(encoder: Encoder, reference: Reference | None) -> tuple[float | None,
         return None, " ".join(str(error).split())[:400] or type(error).__name__
     ours, expected = functional.normalize(ours.float(), dim=-1), functional.normalize(expected.float(), dim=-1)
     apart = _apart(ours, expected.to(ours.device))
-    if apart > RELATIVE:
-        return apart, _shown("the embedding of a prompt", ours[0], expected[0], reference.library)
+    if not apart <= RELATIVE:
+        return None, _shown("the embedding of a prompt", ours[0], expected[0], reference.library)
     return apart, None
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import torch
 
 import shifts
-from effrob.engines.engine import Engine, Outcome
+from effrob.engines.engine import Engine, Job, Outcome
 from effrob.engines.local import LocalEngine
 from effrob.errors import EffrobError, describe_error
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label_view
+from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.files import check_writable, sweep
@@ -53,14 +54,29 @@ class Evaluation:
         self.store = ResultStore(request.results)
         self.resolved = ResolvedRequest(request, read)
         self.tasks, self.notices = self.resolved.tasks, self.resolved.notices
+        self._refused: dict[int, str] = {}
 
     def pending(self) -> list[EvalTask]:
         """Tasks without a record."""
         return pending(self.resolved, self.store)
 
+    def refused(self, jobs: Sequence[Job] = ()) -> dict[int, str]:
+        """A sentence for each task, by its place, that cannot end: every pending model is loaded and proved, if it is not yet.
+
+        jobs  those that will run first, whose models stay loaded. What is refused is in no plan.
+        """
+        left = {id(task) for task in self.pending()}
+        places = [number for number, task in enumerate(self.tasks) if id(task) in left]
+        held = tuple(dict.fromkeys(model for job in jobs for model in job.models))
+        sentences = Trials(self.request).refused([self.tasks[number] for number in places], held)
+        self._refused = {places[place]: sentence for place, sentence in sentences.items()}
+        return self._refused
+
     def plan(self, spread: int = 1) -> Plan:
         """The jobs still to be done, cut so that `spread` workers have several each."""
-        needs = needs_of(self.resolved, self.pending(), self.cache)
+        refused = {id(self.tasks[number]) for number in self._refused}
+        left = [task for task in self.pending() if id(task) not in refused]
+        needs = needs_of(self.resolved, left, self.cache)
         rows = sum(need.rows for need in needs)
         chunk = None if spread == 1 else SHARD_ROWS * max(1, rows // (spread * JOBS_EACH * SHARD_ROWS))
         return plan(needs, chunk=chunk)
@@ -74,6 +90,8 @@ class Evaluation:
         for folder in (self.request.cache, self.request.results):
             check_writable(folder)
             sweep(folder)
+        first = self.plan().waves()
+        refused = self.refused(first[0] if first else ())
         plan = self.plan(spread=engine.workers)
         outcomes: list[Outcome] = []
         ended: dict[int, Stored | str | None] = {}
@@ -81,13 +99,16 @@ class Evaluation:
             outcomes += engine.run(Worker(self.request), jobs)
             done = {model for job in jobs for model in job.models}
             ended |= {
-                n: self._end(t, outcomes) for n, t in enumerate(self.tasks) if t.identity.asked in done and engine.leads
+                n: self._end(t, outcomes)
+                for n, t in enumerate(self.tasks)
+                if t.identity.asked in done and engine.leads and n not in refused
             }
         if not engine.leads:
             return EvaluationReport((), (), ())
-        stored, failures = [], [*self.resolved.broken, *(f"{o.job.source}: {o.error}" for o in outcomes if o.error)]
+        stored: list[Stored] = []
+        failures = [*self.resolved.broken, *(f"{o.job.source}: {o.error}" for o in outcomes if o.error)]
         for number, task in enumerate(self.tasks):
-            result = ended[number] if number in ended else self._end(task, outcomes)
+            result = refused.get(number) or (ended[number] if number in ended else self._end(task, outcomes))
             if isinstance(result, Stored):
                 stored.append(result)
             elif result is not None:

@@ -77,6 +77,18 @@ def no_features(model: str) -> str:
     )
 
 
+def missing_classes(name: str, targets: Rows, n_classes: int, head: str) -> str | None:
+    """Why `head` cannot learn from a set whose rows have these classes: some have none. None where all have."""
+    missing = np.flatnonzero(np.bincount(targets, minlength=n_classes) == 0)
+    if not len(missing):
+        return None
+    shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
+    return (
+        f"{name} has no image of {len(missing)} of the {n_classes} classes ({shown}), and {head} needs every "
+        "class: complete the set or name another with --train (`python -m recipes.labelled --tower` learns from such lists)"
+    )
+
+
 def check_training(train: Training | None, head: str) -> Training:
     """The training set in ascending row order, or a UsageProblem that says why `head` cannot learn from it."""
     if train is None:
@@ -85,13 +97,9 @@ def check_training(train: Training | None, head: str) -> Training:
         raise UsageProblem(no_features(train.model))
     if len(train.rows) == 0 or len(train.array) == 0:
         raise UsageProblem(f"{train.name} has no training images: see `effrob data check {train.name}`")
-    missing = np.flatnonzero(np.bincount(train.targets, minlength=train.n_classes) == 0)
-    if len(missing):
-        shown = ", ".join(str(c) for c in missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise UsageProblem(
-            f"{train.name} has no image of {len(missing)} of the {train.n_classes} classes ({shown}), and {head} needs every "
-            "class: complete the set or name another with --train (`python -m recipes.labelled --tower` learns from such lists)"
-        )
+    missing = missing_classes(train.name, train.targets, train.n_classes, head)
+    if missing is not None:
+        raise UsageProblem(missing)
     order = np.argsort(train.rows, kind="stable")
     return Training(
         train.name,

@@ -132,15 +132,12 @@ def _refuse_programs(path: Path) -> None:
             f"{path} is an ONNX graph, which has no module to take features from: give the state_dict it was exported from "
             "with its architecture, or register a loader that rebuilds it as a torch.nn.Module (onnx2torch.convert)"
         )
-    names = archive_names(path)
-    if names:
-        if suffix == ".pt2" or any(
-            name.endswith(("archive_format", "serialized_exported_program.json", "models/model.json")) for name in names
-        ):
-            raise ModelError(
-                f"{path} is a program of torch.export, not a state dict: save torch.export.load(FILE).state_dict() with "
-                "torch.save and name the architecture, or register a loader that returns torch.export.load(FILE).module()"
-            )
+    exported = ("archive_format", "serialized_exported_program.json", "models/model.json")
+    if suffix == ".pt2" or any(name.endswith(exported) for name in archive_names(path)):
+        raise ModelError(
+            f"{path} is a program of torch.export, not a state dict: save torch.export.load(FILE).state_dict() with "
+            "torch.save and name the architecture, or register a loader that returns torch.export.load(FILE).module()"
+        )
     if suffix in (".h5", ".keras", ".tflite", ".pb", ".msgpack"):
         raise ModelError(
             f"{path} is a file of TensorFlow, Keras or JAX: convert it to torch's state dict and give that"

@@ -146,7 +146,7 @@ def _candidates(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if is_mapping_of_tensors(value):
             kept[key] = value
         elif key in (*RAW, *AVERAGED):
-            inner = [each for name in RAW if is_mapping_of_tensors(each := value.get(name))]
+            inner = [value[name] for name in RAW if is_mapping_of_tensors(value.get(name))]
             if inner:
                 kept[key] = inner[0]
     return kept

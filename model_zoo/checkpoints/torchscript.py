@@ -54,7 +54,7 @@ class _Reader(pickle.Unpickler):
     """Unpickles tensors and containers alone; every class is a bag of attributes, and nothing else can be named."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str, order: str) -> None:
-        super().__init__(archive.open(f"{root}/data.pkl"))  # type: ignore[arg-type]
+        super().__init__(archive.open(f"{root}/data.pkl"))
         self._archive, self._root, self._order = archive, root, order
         self._storages: dict[str, torch.UntypedStorage] = {}
 
@@ -84,7 +84,7 @@ class _Reader(pickle.Unpickler):
 def _rebuilt(held: tuple[torch.UntypedStorage, torch.dtype], offset: int, size: Any, stride: Any, *_: object) -> Any:
     """The tensor that lies in a storage at `offset`, as torch writes it down."""
     storage, dtype = held
-    return torch.empty(0, dtype=dtype).set_(storage, offset, tuple(size), tuple(stride))  # type: ignore[call-overload]
+    return torch.empty(0, dtype=dtype).set_(storage, offset, tuple(size), tuple(stride))
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:

@@ -28,7 +28,7 @@ from model_zoo.checkpoints.parts import WeightsFile, outline, read_weights, weig
 from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.pixels import PixelSpec
-from model_zoo.sources.from_module import try_out
+from model_zoo.sources.forward_pass import try_out
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ def supervised(module: nn.Module, identity: Identity, device: torch.device) -> E
     with torch.inference_mode():
         logits = module(pictures).float()
         again = module(pictures).float()
+    if not logits.isfinite().all():
+        raise ModelError(
+            f"{identity.asked} gives numbers that are not finite: its weights are damaged, or --pixels are not its own"
+        )
     if not close(again, logits):
         raise ModelError(
             f"{identity.asked} gives other logits for the same pictures the second time: dropout or other noise is active in "

@@ -165,7 +165,7 @@ def _from_config(spec: ModelSpec) -> OpenClipChoice:
         raise ModelError(f"a model config has no published weights: write openclip:{spec.name}@FILE")
     if not is_weights_file(spec.weights):
         raise UnknownModel(f"there is no weights file {spec.weights}: write openclip:{spec.name}@FILE")
-    file, notes = weights_file(spec.weights, "a weights file"), []
+    file, notes = weights_file(spec.weights, "a weights file"), list[str]()
     if Path(spec.name).name != HUB and is_torch(file):
         record = record_beside(file, spec.name, config)
         notes += record.notes

@@ -58,7 +58,7 @@ def encoder_of(model: LiveModel | Registration, spec: ModelSpec, device: torch.d
         return at_layer(_network(provider, under), identity, device)
     own = provider.identify(under).pixels
     if identity.pixels.size != own.size and under.scheme in RESIZES:
-        encoder = provider.load(under, device, size=identity.pixels.size)
+        encoder: Encoder = provider.load(under, device, size=identity.pixels.size)
     else:
         encoder = provider.load(under, device)
     if identity.pixels.size != own.size:

@@ -206,7 +206,7 @@ def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, A
         return dict(inside), "the arguments in the checkpoint"
     path = file.path.resolve().parent / "args.yaml"
     if path.is_file():
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))

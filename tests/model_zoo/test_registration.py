@@ -166,7 +166,7 @@ def test_positions_are_resized_by_the_library_for_other_pixels(tower: Any) -> No
 
 def test_pixels_a_network_cannot_take_are_refused() -> None:
     model_zoo.register("fixed", lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)), pixels=SPEC)
-    with pytest.raises(ModelError, match="fixed.* does not take pictures of"):
+    with pytest.raises(ModelError, match=r"fixed.* does not take pictures of"):
         model_zoo.load("fixed")
 
 

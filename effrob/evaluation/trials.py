@@ -1,0 +1,142 @@
+"""Each model of a request tried before the first image: loaded, proved against its library, and held to what its heads need.
+
+A proof is kept in the cache under the model's digest and the versions of its libraries, so a model is tried once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import model_zoo
+from effrob.errors import EffrobError, describe_error
+from effrob.evaluation.request import Request
+from effrob.evaluation.tasks import EvalTask
+from effrob.evaluation.worker import ENCODERS, device_of
+from effrob.features.transforms import exact_crop, normalise
+from effrob.files import write_json
+from effrob.heads.splits import draw_shots, missing_classes, no_features
+from model_zoo.encoder import Encoder, Identity
+from model_zoo.proof import VERSION, Proof, prove
+
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "transformers", "pillow", "peft")
+
+
+def pixels(image: Image.Image, encoder: Encoder) -> torch.Tensor:
+    """RGB picture -> (3, H, W) float32, as a run prepares it on the exact path."""
+    if encoder.transform is not None:
+        return encoder.transform(image)
+    spec = encoder.pixels
+    return normalise(torch.from_numpy(exact_crop(image, spec).copy())[None], spec)[0]
+
+
+@functools.cache
+def _versions() -> list[str]:
+    installed = []
+    for package in PACKAGES:
+        try:
+            installed.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return installed
+
+
+def proof_file(cache: Path, identity: Identity) -> Path:
+    """Where the proof of a model is kept: by its digest, layer and pixels, and by the libraries' versions."""
+    about = [VERSION, identity.digest, identity.layer, identity.pixels.digest(), *_versions()]
+    name = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return cache / "proofs" / identity.digest[:2] / f"{name}.json"
+
+
+def kept_proof(cache: Path, identity: Identity) -> Proof | None:
+    """The proof that is in the cache, or None."""
+    try:
+        return Proof.from_json(json.loads(proof_file(cache, identity).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def prove_encoder(encoder: Encoder, cache: Path | None = None) -> Proof:
+    """Prove a loaded model, and keep the proof where nothing is wrong. Raises ModelError saying what differs."""
+    proof = prove(encoder, pixels)
+    if proof.wrong:
+        raise model_zoo.ModelError(
+            f"{encoder.identity.asked} would not be evaluated as its library means it, so it is not: {'; '.join(proof.wrong)}"
+        )
+    if cache is not None:
+        write_json(proof_file(cache, encoder.identity), proof.as_json())
+    return proof
+
+
+class Trials:
+    """The trials of one request. `device` None: the request's own."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._device = "cpu" if request.engine == "ray" else device_of(request)
+        self._results: dict[str, Proof | str] = {}
+
+    def refused(self, tasks: Sequence[EvalTask], held: Sequence[str] = ()) -> dict[int, str]:
+        """A sentence for each of `tasks`, by its place, that cannot end; loads every model that has no proof yet.
+
+        held  models to try last and together, so that they stay loaded for the first pass
+        """
+        identities = {task.identity.asked: task.identity for task in tasks}
+        for spec in (name for name in identities if name not in held):
+            self._try(identities[spec])
+        ENCODERS.make_room(tuple(held))
+        for spec in (name for name in identities if name in held):
+            self._try(identities[spec])
+        sentences = {number: self._sentence(task) for number, task in enumerate(tasks)}
+        return {number: sentence for number, sentence in sentences.items() if sentence is not None}
+
+    def _try(self, identity: Identity) -> None:
+        kept = kept_proof(self.request.cache, identity)
+        if kept is not None:
+            self._results[identity.asked] = kept
+            return
+        try:
+            encoder = ENCODERS.load(identity.asked, self._device)
+            self._results[identity.asked] = prove_encoder(encoder, self.request.cache)
+        except (EffrobError, ValueError, OSError, RuntimeError, ImportError, model_zoo.UnknownModel) as error:
+            self._results[identity.asked] = f"{identity.asked}: {describe_error(error)}"
+        except Exception as error:  # a user's network may raise anything
+            self._results[identity.asked] = f"{identity.asked}: {type(error).__name__}: {describe_error(error)}"
+
+    def _sentence(self, task: EvalTask) -> str | None:
+        """Why a task cannot end; None where nothing speaks against it."""
+        result = self._results[task.identity.asked]
+        if isinstance(result, str):
+            return result
+        if task.head.name == "zero-shot" and result.text_wrong is not None:
+            return f"{task.identity.asked}: no zero-shot head: {result.text_wrong}"
+        if task.train is None:
+            return None
+        if result.kind == "logits":
+            return f"{task.identity.asked}: {no_features(task.identity.asked)}"
+        return _cannot_teach(task)
+
+
+def _cannot_teach(task: EvalTask) -> str | None:
+    """Why the task's training set does not do for its head; None where it does."""
+    train = task.train
+    assert train is not None
+    targets, classes = np.asarray(train.targets), len(train.labels.parent_ids)
+    missing = missing_classes(train.name, targets, classes, task.head.name)
+    if missing is not None:
+        return missing
+    name, _, shots = task.head.name.partition("@")[0].rpartition("-")
+    if name == "few-shot" and shots.isdigit():
+        try:
+            draw_shots(targets, classes, int(shots), 0)
+        except ValueError as error:
+            return f"{task.head.name} on {train.name}: {error}"
+    return None
