@@ -16,7 +16,6 @@ import re
 import struct
 import sys
 import types
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,9 +198,7 @@ def _latin(text: str, encoding: str = "latin1") -> bytes:
 
 def _unpickled(path: Path) -> Any:
     """torch.load that runs no code; objects of packages that are neither Python's nor torch's become inert stand-ins."""
-    mapped = zipfile.is_zipfile(
-        path
-    )  # an archive is mapped, so that optimizer states beside the weights are never read
+    mapped = bool(archive_names(path))  # an archive is mapped: optimizer states beside the weights are never read
     stand_ins: dict[str, Any] = {}
     while True:
         allowed = [*_harmless(), *((stand_in, name) for name, stand_in in stand_ins.items())]
