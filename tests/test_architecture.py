@@ -37,8 +37,8 @@ ALLOWED: dict[str, str] = {
     "model_zoo.check": "model_zoo torch numpy",
     "model_zoo.proof": "model_zoo torch PIL",
     "model_zoo.checkpoints": "model_zoo numpy torch safetensors huggingface_hub",
-    "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors peft "
-    "onnx onnxruntime filelock platformdirs",
+    "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors "
+    "peft filelock platformdirs",
 }
 NUMPY_SIDE = ("effrob.results", "effrob.robustness", "effrob.leaderboard", "effrob.studies")  # a laptop and a second
 ZOO_WITH_TORCH = (
