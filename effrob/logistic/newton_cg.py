@@ -102,38 +102,38 @@ class NewtonCG:
         value, gradient = loss.evaluate(theta, penalty, start.logits)
         preconditioner = Preconditioner.of(loss.moments(theta, penalty), penalty)
         gap_ratio, stalled, value_error = opt.first_gap_ratio, 0, 0.0
-        gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+        gap, depth = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
         measured = gap
-        evaluations, steps, low_precision, inexact, gradient_error = 1, 0, True, False, 0.0
+        evaluations, steps, low_precision, low_value, gradient_error = 1, 0, True, False, 0.0
         while True:
             callback(evaluations, gap)
-            if inexact and (evaluations >= max_evaluations or gap <= tol or stalled >= 2):
+            if low_value and (evaluations >= max_evaluations or gap <= tol or stalled >= 2):
                 value, gradient = loss.evaluate(theta, penalty)
-                gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
-                evaluations, inexact, gradient_error, value_error = evaluations + 1, False, 0.0, 0.0
+                gap, depth = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+                evaluations, low_value, gradient_error, value_error = evaluations + 1, False, 0.0, 0.0
             if gap <= tol or stalled >= 2 or evaluations >= max_evaluations:
                 reason: Reason = "gap" if gap <= tol else "rounding" if stalled >= 2 else "cap"
                 return Minimum(theta, value, gradient, evaluations, gap, reason)
             limit = max(1, min(opt.max_products, max_evaluations - evaluations))
             size = max(abs(value), sys.float_info.min)
-            solve = self._solve(gradient, preconditioner, penalty, size, part * tol, limit, low_precision)
+            solve = self._solve(gradient, preconditioner, penalty, size, depth * tol, limit, low_precision)
             gradient_error += gap * opt.gradient_loss
-            low = low_precision and loss.has_low_precision
+            able = low_precision and loss.has_low_precision
             gradient_good = gradient_error < opt.max_gradient_error * tol
-            inexact = low and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
+            low_value = able and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
             here = ValueAndGradient(value, gradient)
             slack = noise * abs(value) + value_error
-            low = inexact or (low and gradient_good)
-            trial = self._search(theta, here, solve.step, penalty, slack, low, inexact)
+            low_gradient = low_value or (able and gradient_good)
+            trial = self._search(theta, here, solve.step, penalty, slack, low_gradient, low_value)
             evaluations, steps = evaluations + solve.products + trial.evaluations, steps + 1
-            inexact = inexact and trial.low_precision
+            low_value = low_value and trial.low_precision
             gradient_error = gradient_error if trial.low_precision else 0.0
             decrease = value - trial.evaluation.value
             stalled = stalled + 1 if decrease <= noise * abs(value) and value_error == 0 else 0
-            value_error = value_error + abs(decrease) * opt.value_loss if inexact else 0.0
+            value_error = value_error + abs(decrease) * opt.value_loss if low_value else 0.0
             theta, (value, gradient), gap_ratio = trial.theta, trial.evaluation, solve.gap_ratio
             before, noise = gap, VALUE_NOISE[dtype]
-            gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+            gap, depth = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
             unsolved = solve.products == opt.max_products
             if dtype == torch.float32 and (steps >= opt.max_float32_steps or (unsolved and not low_precision)):
                 stalled = 2  # float32 would need many more steps: the path continues in float64
@@ -141,7 +141,7 @@ class NewtonCG:
             low_precision = low_precision and not unsolved and not (gap > tol and trial.length == 1 and floor)
             if gap < measured / opt.remeasure_after and gap > opt.remeasure_above * tol:
                 preconditioner = Preconditioner.of(loss.moments(theta, penalty), penalty)
-                gap, part = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
+                gap, depth = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
                 measured = gap
 
     def _solve(
@@ -202,7 +202,7 @@ class NewtonCG:
         step: Tensor,
         penalty: float,
         slack: float,
-        low: bool,
+        low_gradient: bool,
         low_logits: bool,
     ) -> _Trial:
         """Backtracking to a step with Armijo's decrease, but for `slack`, that does not end far uphill.
@@ -215,16 +215,18 @@ class NewtonCG:
         evaluations = 0
         while True:
             trial = theta + length * step if length else theta
-            there = self.loss.evaluate(trial, penalty, None, here if low else None, low_precision_logits=low_logits)
+            there = self.loss.evaluate(
+                trial, penalty, None, here if low_gradient else None, low_precision_logits=low_logits
+            )
             evaluations += 1
             end = float((there.gradient * step).sum())
             decreased = here.value - there.value >= -opt.armijo * length * derivative - slack
             if (decreased and end <= -opt.max_end_slope * derivative) or not length:
-                return _Trial(length, trial, there, evaluations, low)
-            if not low:  # shorten to where the derivative would vanish, were it linear
+                return _Trial(length, trial, there, evaluations, low_gradient)
+            if not low_gradient:  # shorten to where the derivative would vanish, were it linear
                 secant = derivative / (derivative - end) if math.isfinite(end) and end != derivative else 0.1
                 length = 0.0 if length < opt.min_step else length * min(max(secant, 0.1), 0.7)
-            low = low_logits = False
+            low_gradient = low_logits = False
 
     def _gap(
         self, preconditioner: Preconditioner, gradient: Tensor, value: float, gap_ratio: float, penalty: float
