@@ -122,9 +122,10 @@ class NewtonCG:
             gradient_good = gradient_error < opt.max_gradient_error * tol
             low_value = able and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
             here = ValueAndGradient(value, gradient)
-            slack = noise * abs(value) + value_error
             low_gradient = low_value or (able and gradient_good)
-            trial = self._search(theta, here, solve.step, penalty, slack, low_gradient, low_value)
+            trial = self._search(
+                theta, here, solve.step, penalty, noise * abs(value) + value_error, low_gradient, low_value
+            )
             evaluations, steps = evaluations + solve.products + trial.evaluations, steps + 1
             low_value = low_value and trial.low_precision
             gradient_error = gradient_error if trial.low_precision else 0.0
@@ -211,8 +212,7 @@ class NewtonCG:
         """
         opt = self.settings
         derivative = float((here.gradient * step).sum())
-        length = 1.0 if math.isfinite(derivative) else 0.0
-        evaluations = 0
+        length, evaluations = 1.0 if math.isfinite(derivative) else 0.0, 0
         while True:
             trial = theta + length * step if length else theta
             there = self.loss.evaluate(
