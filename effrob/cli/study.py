@@ -119,8 +119,9 @@ def summary(names: tuple[str, ...], trained: Path | None, into: Path | None, res
     from effrob.studies import summary as sums
     from effrob.studies.finding import run
     from effrob.studies.reader import find, shipped
+    from effrob.studies.reported import read_report
 
-    reported = None if trained is None else sums.read_report(trained)
+    reported = None if trained is None else read_report(trained)
     ranked = sums.summarise(run(find(name), results) for name in names or shipped())
     if into is not None:
         sums.put_into(into, sums.markdown(ranked, reported))

@@ -56,6 +56,11 @@ class BaselineLine:
     def n(self) -> int:
         return len(self.models)
 
+    @functools.cached_property
+    def freedom(self) -> int:
+        """Degrees of freedom of whatever the line's uncertainty enters: families are its independent witnesses, not models."""
+        return max(1, len(self._family_rows) - 2)
+
     def without(self, gone: frozenset[str]) -> BaselineLine:
         """The line fitted anew through the models that stay. Raises UsageProblem where fewer than five do."""
         stay = [i for i, model in enumerate(self.models) if model not in gone]

@@ -89,10 +89,21 @@ class Equivalence:
 
 
 def margin_for(fit: RobustnessFit) -> float | None:
-    """A tenth of the reference's distance from this very line; None where it was not measured on the shift."""
+    """A tenth of the reference's distance from this very line, a fraction; None where it was not measured on the shift."""
+    point = _reference_point(fit)
+    return None if point is None else SHARE * abs(fit.effective_robustness(*point))
+
+
+def reference_residual(fit: RobustnessFit) -> float | None:
+    """The reference's residual from this line, on its scale; None where it was not measured on the shift."""
+    point = _reference_point(fit)
+    return None if point is None else fit.residual(*point)
+
+
+def _reference_point(fit: RobustnessFit) -> tuple[float, float] | None:
     source, model = REFERENCE
     point = published_results(source)[model].point(fit.shift, fit.axis)
-    return None if point is None else SHARE * abs(fit.effective_robustness(point[0].value, point[1].value))
+    return None if point is None else (point[0].value, point[1].value)
 
 
 def two_one_sided(interval: Callable[[float], tuple[float, float] | None], margin: float | None) -> Equivalence:

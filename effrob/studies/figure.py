@@ -13,8 +13,9 @@ from effrob.errors import UsageProblem
 from effrob.files import whole_file
 from effrob.leaderboard.figure import FORMATS, PAGE, STYLE
 from effrob.leaderboard.formatting import title
+from effrob.studies.answer import EQUIVALENT, MOVES, UNKNOWN, Answer
 from effrob.studies.arms import WIDER
-from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, Answer, Finding
+from effrob.studies.finding import Finding
 
 ROW = 0.17  # inches an arm or a contrast takes
 COLOURS = {MOVES: "#D55E00", EQUIVALENT: "#0072B2", UNKNOWN: "#6b7280"}  # Okabe and Ito's; the marker says the same
@@ -103,17 +104,16 @@ def _contrasts(axis: Any, answers: Sequence[Answer], names: Sequence[str]) -> No
     for answer in answers:
         row, size = names.index(answer.contrast.name), answer.size
         if answer.margin is not None:
-            axis.barh(row, 200 * answer.margin, left=-100 * answer.margin, height=1.0, color="#e5e7eb", zorder=1)
-        if size is None or answer.reckoned.estimate is None:
+            axis.barh(row, 2 * answer.margin, left=-answer.margin, height=1.0, color="#e5e7eb", zorder=1)
+        if size is None or answer.effect is None:
             continue
-        colour, ends = COLOURS[answer.verdict], answer.reckoned.estimate.interval()
-        if ends is not None:
-            axis.plot([100 * end for end in ends], [row, row], color=colour, linewidth=1.6, zorder=2)
+        colour, ends = COLOURS[answer.verdict], answer.effect.interval()
+        axis.plot(list(ends), [row, row], color=colour, linewidth=1.6, zorder=2)
         face = "white" if answer.contrast.confounded else colour
         look = {"marker": MARKERS[answer.verdict], "markersize": 4, "markerfacecolor": face, "markeredgecolor": colour}
-        axis.plot([100 * size], [row], zorder=3, **look)
+        axis.plot([size], [row], zorder=3, **look)
     lines = {f"{answer.baseline}, {answer.axis}" for answer in answers}
-    _frame(axis, f"difference, points, by\n{'; '.join(sorted(lines))}")
+    _frame(axis, f"difference, logits, by\n{'; '.join(sorted(lines))}")
 
 
 def _legend(figure: Any, cells: Sequence[dict[str, Any]], contrasts: bool) -> None:

@@ -1,7 +1,8 @@
 """Finding: what a study answers, contrast by contrast and shift by shift, and the verdict it comes to.
 
-A contrast moves effective robustness, is equivalent within the margin, or cannot be told. The -A sets are shown and never
-enter a verdict. Corrections are Holm's over all the questions of one study.
+Effects, margins and verdicts are in logits, because points grow with clean accuracy. A contrast moves effective robustness,
+is equivalent within the margin, or cannot be told. Corrections are Holm's over all the questions of one study; diagnostic
+sets are shown and are no question.
 """
 
 from __future__ import annotations
@@ -13,98 +14,54 @@ from typing import Any
 
 from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS
-from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.significance import SHARE, adjust, margin_for, two_one_sided
-from effrob.studies.arms import WIDER, StudyLines, arm_result, cell, results_of
-from effrob.studies.estimate import Reckoned, reckon
+from effrob.robustness.significance import adjust
+from effrob.studies.answer import EQUIVALENT, MOVES, UNKNOWN, Answer, margin_of
+from effrob.studies.arms import WIDER, StudyLines, cell, results_of
+from effrob.studies.estimate import effect_of
 from effrob.studies.study import MEAN, Contrast, Study
 from shifts import suite_of
 
-ALPHA = 0.05
-MOVES, EQUIVALENT, UNKNOWN = "moves it", "equivalent", "cannot tell"
 
+@dataclass(frozen=True)
+class Overall:
+    """A contrast over shifts, in logits: the mean of the effects and of their intervals, as if their errors moved together.
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A contrast on a shift. `wide` is the same on the wider baseline, where an arm lies outside the narrow one's range.
-
-    share  the size as a share of the reference's effective robustness, the margin being `margin_share` of it
+    whole  whether these are all the ranked shifts of the suite
     """
 
-    contrast: Contrast
-    shift: str
-    baseline: str
-    axis: str
-    reckoned: Reckoned
-    margin: float | None
+    value: float
+    ci95: tuple[float, float]
+    shifts: tuple[str, ...]
     share: float | None
-    wide: Answer | None = None
-    p_adjusted: float | None = None
-
-    @property
-    def size(self) -> float | None:
-        """The difference of effective robustness, a fraction."""
-        return None if self.reckoned.estimate is None else self.reckoned.estimate.value
-
-    @property
-    def extrapolated(self) -> bool:
-        return self.reckoned.extrapolated
-
-    @property
-    def beyond_margin(self) -> bool:
-        """Whether the whole interval lies outside the margin, on one side."""
-        found = self.reckoned.estimate
-        ends = None if found is None else found.interval()
-        return ends is not None and self.margin is not None and (ends[0] > self.margin or ends[1] < -self.margin)
-
-    @property
-    def alone(self) -> str:
-        """The verdict on this baseline by itself."""
-        found = self.reckoned.estimate
-        if found is None or found.value is None:
-            return UNKNOWN
-        if two_one_sided(found.interval, self.margin).equivalent:
-            return EQUIVALENT
-        p = found.p_value if self.p_adjusted is None else self.p_adjusted
-        return MOVES if found.in_kind and p is not None and p < ALPHA else UNKNOWN
-
-    @property
-    def verdict(self) -> str:
-        """Outside a baseline's range, only what the wider baseline says too."""
-        if not self.extrapolated:
-            return self.alone
-        if self.wide is None or self.wide.extrapolated or self.wide.alone != self.alone:
-            return UNKNOWN
-        same = (self.size or 0) * (self.wide.size or 0) > 0
-        return self.alone if same or self.alone == EQUIVALENT else UNKNOWN
+    whole: bool
+    wide: Overall | None = None
 
     def as_json(self) -> dict[str, Any]:
-        found, tost = self.reckoned.estimate, None
-        if found is not None:
-            tost = two_one_sided(found.interval, self.margin)
-        ends = None if found is None else found.interval()
         return {
-            "contrast": self.contrast.name,
-            "kind": self.contrast.kind,
-            "shift": self.shift,
-            "baseline": self.baseline,
-            "axis": self.axis,
-            "value": self.size,
-            "ci95": None if ends is None else list(ends),
-            "p_value": None if found is None else found.p_value,
-            "p_adjusted": self.p_adjusted,
+            "unit": "logit",
+            "value": self.value,
+            "ci95": list(self.ci95),
+            "shifts": list(self.shifts),
             "share_of_reference": self.share,
-            "margin": self.margin,
-            "smallest_margin": None if tost is None else tost.smallest_margin,
-            "paired": self.reckoned.paired,
-            "spread_over": self.reckoned.spread_over,
-            "models": [s.result.model for s in self.reckoned.members],
-            "missing": list(self.reckoned.missing),
-            "extrapolated": self.extrapolated,
-            "verdict": self.verdict,
-            "confounded": self.contrast.confounded,
             "wide": None if self.wide is None else self.wide.as_json(),
         }
+
+
+def _overall(answers: Sequence[Answer]) -> Overall | None:
+    known = [(answer, answer.effect) for answer in answers if answer.effect is not None and answer.shift != MEAN]
+    if not known:
+        return None
+    ends = [effect.interval() for _, effect in known]
+    references = [answer.reference for answer, _ in known]
+    value = sum(effect.value for _, effect in known) / len(known)
+    size = sum(reference or 0 for reference in references) / len(known)
+    return Overall(
+        value=value,
+        ci95=(sum(low for low, _ in ends) / len(ends), sum(high for _, high in ends) / len(ends)),
+        shifts=tuple(answer.shift for answer, _ in known),
+        share=value / size if size and None not in references else None,
+        whole=len(known) == len(suite_of(known[0][0].shift).ranked),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +81,14 @@ class Finding:
         """A shift's answers, contrast by contrast."""
         return tuple(answer for answer in self.answers if answer.shift == shift)
 
+    def overall(self, contrast: Contrast) -> Overall | None:
+        """A contrast over the shifts it has an effect on, and on the wider baseline where an arm was extrapolated on one."""
+        answers = self.of(contrast.name)
+        made = _overall(answers)
+        if made is None or not any(answer.wide for answer in answers):
+            return made
+        return replace(made, wide=_overall([answer.wide or answer for answer in answers]))
+
     def judgement(self, contrast: Contrast) -> str:
         """A contrast's verdict over its shifts: it moves the mean or any single shift; else what the mean of the four says.
 
@@ -131,22 +96,30 @@ class Finding:
         mean is not studied, every shift must be equivalent. A confounded contrast tells nothing of the factor.
         """
         answers = {answer.shift: answer for answer in self.of(contrast.name)}
-        said = {answer.verdict for answer in answers.values()}
-        if contrast.confounded or not said:
+        verdicts = {answer.verdict for answer in answers.values()}
+        if contrast.confounded or not verdicts:
             return UNKNOWN
-        if MOVES in said:
+        if MOVES in verdicts:
             return MOVES
         if any(answer.beyond_margin for answer in answers.values()):
             return UNKNOWN
         if MEAN in answers:
             return answers[MEAN].verdict
-        return EQUIVALENT if said == {EQUIVALENT} else UNKNOWN
+        return EQUIVALENT if verdicts == {EQUIVALENT} else UNKNOWN
 
     @property
     def verdict(self) -> str:
         """The headline contrast's; a study without arms cannot tell."""
-        head = next((c for c in self.study.contrasts if c.name == self.study.headline), None)
-        return UNKNOWN if head is None else self.judgement(head)
+        headline = self.study.headline
+        return UNKNOWN if headline is None else self.judgement(self.study.contrast(headline))
+
+    @property
+    def why(self) -> str | None:
+        """Why the headline has no verdict; None where it has one, and without a headline."""
+        answers = self.of(self.study.headline or "")
+        if self.verdict != UNKNOWN or not answers:
+            return None
+        return next((answer.why for answer in answers if answer.why), "the shifts disagree")
 
     def as_json(self) -> dict[str, Any]:
         study = self.study
@@ -160,6 +133,7 @@ class Finding:
             "baseline": study.baseline or next((a.baseline for a in self.answers), None),
             "axis": study.axis,
             "verdict": self.verdict,
+            "why": self.why,
             "headline": study.headline,
             "decides": study.decides,
             "cannot_decide": study.cannot_decide,
@@ -200,7 +174,9 @@ def _diagnostic(shift: str) -> bool:
 
 
 def _holm(answers: Sequence[Answer | None]) -> list[float | None]:
-    return adjust([a.reckoned.estimate.p_value if a and a.reckoned.estimate else None for a in answers], "holm")
+    """Confounded contrasts are no questions, and enter no correction."""
+    asked = [answer if answer and not answer.contrast.confounded else None for answer in answers]
+    return adjust([answer.effect.p_value if answer and answer.effect else None for answer in asked], "holm")
 
 
 def _cells(
@@ -222,28 +198,11 @@ def _answer(
     line = lines.at(shift, name, own=True)
     if line is None:
         return None
-    reckoned = reckon(study, contrast, line, results)
-    reference = _reference(study, line, results)
-    margin = study.margin_points
-    if margin is None and reference is not None:
-        margin = study.margin_share * reference
-    found_size = None if reckoned.estimate is None else reckoned.estimate.value
-    share = None if found_size is None or not reference else found_size / reference
+    made = effect_of(study, contrast, line, results)
     wide = None
-    if wider is None and reckoned.extrapolated and name in WIDER:
+    if wider is None and made.extrapolated and name in WIDER:
         wide = _answer(study, contrast, shift, lines, results, WIDER[name])
-    return Answer(contrast, shift, line.baseline.name, line.axis, reckoned, margin, share, wide)
-
-
-def _reference(study: Study, line: RobustnessFit, results: dict[str, tuple[ModelResult, ...]]) -> float | None:
-    """Effective robustness a margin is a share of: the mean of the study's own arm, or OpenAI ViT-B/32's; a magnitude."""
-    if study.margin_arm is None:
-        tenth = margin_for(line)
-        return None if tenth is None else tenth / SHARE
-    arm = study.arm(study.margin_arm)
-    stood = [s for result in results[arm.name] if (s := arm_result(line, arm, result)) is not None]
-    values = [v for s in stood if (v := s.effective.effective_robustness) is not None]
-    return abs(sum(values) / len(values)) if values else None
+    return Answer(contrast, shift, line, made, *margin_of(study, line, results), wide)
 
 
 def _notices(
@@ -277,7 +236,7 @@ def _notices(
         lacking = [arm.name for arm in study.arms if not any(c["arm"] == arm.name for c in cells[shift])]
         if lacking:
             said.append(f"{shift}: not measured there, or without a clean accuracy: {', '.join(lacking)}")
-    beyond = [s.arm.name for a in answers for s in a.reckoned.members if s.effective.extrapolated]
+    beyond = [s.arm.name for a in answers for s in a.made.members if s.effective.extrapolated]
     if beyond:
         said.append(
             f"clean accuracy outside the baseline's range: {', '.join(dict.fromkeys(beyond))}; a verdict stands only where "

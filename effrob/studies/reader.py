@@ -21,7 +21,7 @@ from effrob.studies.study import Arm, Contrast, Study, TomlLocation
 
 SHIPPED = Path(str(files("effrob.studies"))) / "data"
 CAUSES = ("i", "ii", "iii", "iv", "v")
-FEWEST = {"pair": 2, "trend": 3, "line": 1}  # arms a contrast of each kind has at least
+FEWEST = {"pair": 2, "trend": 3, "line": 1, "mean": 0}  # arms a contrast of each kind has at least
 DEEP = 20  # brackets inside brackets; a study has three
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STRINGS = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
@@ -113,6 +113,8 @@ class _Reader:
         for i, each in enumerate(titles):
             if each in titles[:i]:
                 self.wrong(f"a second contrast is named {each!r}; give each a name of its own", "contrast", i, "name")
+        for i, contrast in enumerate(contrasts):
+            self._mean(contrast, contrasts, i)
         known = self._checked(Study, {"name": name, **found}, "", 0)
         study = Study(**known, arms=arms, contrasts=contrasts, location=self.location())
         self._check(study, names, titles)
@@ -190,6 +192,17 @@ class _Reader:
                     said = f"{model} is in both {other!r} and {arm.name!r}: arms of a contrast share no model"
                     self.wrong(said, "contrast", index, "arms")
         return made
+
+    def _mean(self, made: Contrast, contrasts: tuple[Contrast, ...], index: int) -> None:
+        if made.kind != "mean":
+            return None if not made.of else self.wrong("`of` names the pairs of a mean", "contrast", index, "of")
+        pairs = {each.name: each.arms for each in contrasts if each.kind == "pair"}
+        if unknown := [name for name in made.of if name not in pairs]:
+            self.wrong(f"no pair is named {unknown[0]!r}{suggest(unknown[0], pairs)}", "contrast", index, "of")
+        arms = [arm for name in made.of for arm in pairs[name]]
+        if made.arms or len(made.of) < 2 or len(set(arms)) < len(arms):
+            self.wrong("a mean is `of` two or more pairs that share no arm, and has no `arms`", "contrast", index, "of")
+        return None
 
     def _checked(self, kind: Any, table: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
         """A dataclass's arguments from a table: no unknown key, none missing, each of its type."""

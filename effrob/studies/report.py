@@ -1,6 +1,6 @@
 """Report: a finding as text for a terminal, shift by shift, with the line of every number named.
 
-Percent and points here only; `Finding.as_json` keeps fractions.
+Arms in percent and points, contrasts in logits with their points beside; `Finding.as_json` keeps fractions.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from effrob.leaderboard.formatting import columns, interval, p_text, percent, points
-from effrob.studies.finding import Answer, Finding
+from effrob.leaderboard.formatting import columns, interval, joined, logit_interval, logits, p_text, percent, points
+from effrob.studies.answer import NOT_HELD, POINTS_AT, Answer
+from effrob.studies.finding import Finding
 
 WIDTH = 118
 READING = (
     "Effective robustness in points: accuracy minus what the line gives a baseline model of the same clean accuracy. [95 %] is "
     "how well that is measured, | 95 % | adds the scatter of ordinary models. * beyond the baseline's clean accuracies. "
-    "`beside` is the same arm on other lines."
+    "`beside` is the same arm on other lines. Contrasts are differences of logit residuals from one line, beside in points "
+    f"for a model of {POINTS_AT:.0%} clean accuracy. The interval of a pair of single models does not hold {NOT_HELD}."
 )
 HEADINGS = ("arm", "model", "line: baseline, axis", "clean", "accuracy", "eff. robustness [95 %] | 95 % |", "beside")
 
@@ -96,19 +98,22 @@ def line_name(cell: dict[str, Any]) -> str:
 def sentence(answer: Answer) -> str:
     """A contrast on a shift, in one line of words."""
     return f"{answer.contrast.name} ({answer.contrast.kind}): {_judged(answer)}" + (
-        "" if answer.wide is None else f"; on {answer.wide.baseline} {_judged(answer.wide)}; so {answer.verdict}"
+        "" if answer.wide is None else f"; on {answer.wide.baseline} {_judged(answer.wide)}"
     )
 
 
 def _judged(answer: Answer) -> str:
-    estimate = answer.reckoned.estimate
-    if estimate is None:
-        missing = ", ".join(answer.reckoned.missing)
+    effect = answer.effect
+    if effect is None:
+        missing = ", ".join(answer.made.missing)
         return f"no arm to compare with (not measured here: {missing})" if missing else "too few arms to compare"
-    p = answer.p_adjusted if answer.p_adjusted is not None else estimate.p_value
-    margin = "no margin" if answer.margin is None else f"margin ±{percent(answer.margin)}"
-    how = ", paired" if answer.reckoned.paired else ""
-    return (
-        f"{points(estimate.value)} {interval(estimate.interval(), True, 2)}{how}, p {p_text(p or 0.0)} (Holm), {margin}, "
-        f"line of {answer.baseline}, {answer.axis}: {answer.alone}"
+    p = answer.p_adjusted if answer.p_adjusted is not None else effect.p_value
+    margin = "no margin" if answer.margin is None else f"margin ±{answer.margin:.3f}"
+    how = ", paired" if answer.made.paired else ""
+    between = (
+        "" if effect.spread is None else f", its contrasts {logits(effect.spread[0])} to {logits(effect.spread[1])}"
     )
+    size = joined(logits(effect.value), logit_interval(effect.interval(), 3))
+    value = f"{size} logits ({points(answer.points(effect.value), 1)} points){how}{between}"
+    why = f" ({answer.why})" if answer.why and not answer.contrast.confounded else ""
+    return f"{value}, p {p_text(p)} (Holm), {margin}, line of {answer.baseline}, {answer.axis}: {answer.verdict}{why}"

@@ -57,14 +57,17 @@ class Arm:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What is compared: `pair`, first minus second; `trend`, over the arms' amounts; `line`, arms against the line.
+    """What is compared: `pair`, first minus second; `trend`, over the arms' amounts; `line`, arms against the line; `mean`, of
+    several pairs that ask the same thing.
 
-    confounded  why a difference could not be laid to the factor alone, in words; None where it could
+    of          the pairs of a mean, by name
+    confounded  what differs between the arms besides the factor, in words, which leaves no verdict; None where nothing does
     """
 
     name: str
     kind: str
-    arms: tuple[str, ...]
+    arms: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()
     confounded: str | None = None
 
 
@@ -72,6 +75,7 @@ class Contrast:
 class Study:
     """A question with its arms. `constant` and `not_constant` are what arms share and what they do not.
 
+    paper         what Fang et al. 2022 found of this cause, with the place in the paper
     headline      the contrast whose verdict is the study's; None where there is no arm
     beside        other baselines every arm is shown on too
     margin_share  equivalence margin as a share of a reference's effective robustness on the shift: OpenAI's ViT-B/32, or
@@ -84,6 +88,7 @@ class Study:
     decides: str
     cannot_decide: str
     cause: str | None = None
+    paper: str | None = None
     title: str | None = None
     constant: tuple[str, ...] = ()
     not_constant: tuple[str, ...] = ()
@@ -103,6 +108,10 @@ class Study:
     def arm(self, name: str) -> Arm:
         """The arm of a name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    def contrast(self, name: str) -> Contrast:
+        """The contrast of a name."""
+        return next(contrast for contrast in self.contrasts if contrast.name == name)
 
     @property
     def means(self) -> tuple[str, ...]:

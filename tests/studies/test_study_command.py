@@ -76,14 +76,14 @@ def test_text_says_question_caveats_lines_and_verdicts() -> None:
         "cannot decide",
         "testbed, full",
         "testbed-wide, full",
-        "±4.43",
+        "margin ±0.110",
+        "logits",
         "(Holm)",
     ):
         assert words in done.stdout, words
     assert "The study's verdict: equivalent, by its headline contrast" in done.stdout
     rows = [line for line in done.stdout.splitlines() if "resnet50_imagenet_subsample_1_of_32" in line]
     assert len(rows) == 6 and all("testbed, full" in row and "*" in row for row in rows)
-    assert "cannot tell: it has no arm" in effrob("run", "training-language").stdout
 
 
 def test_numbers_in_the_text_are_those_of_the_json() -> None:
@@ -94,7 +94,7 @@ def test_numbers_in_the_text_are_those_of_the_json() -> None:
             row = f"{100 * cell['effective_robustness']:+.2f}"
             assert any(cell["model"] in line and row in line for line in text.splitlines())
         for answer in part["answers"]:
-            assert f"{100 * answer['value']:+.2f}" in text
+            assert answer["value"] is None or f"{answer['value']:+.3f}" in text
 
 
 def test_an_unknown_name_is_one_sentence() -> None:
@@ -125,8 +125,11 @@ def test_the_figure_names_arms_shifts_lines_and_verdict(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     done = effrob("run", "size", "--figure", str(tmp_path / "x.gif"))
     assert done.exit_code == 2 and "a figure is written as .png, .pdf, .svg" in done.stderr
-    done = effrob("run", "training-language", "--figure", str(tmp_path / "x.png"))
+    empty = tmp_path / "empty.toml"
+    empty.write_text('question = "?"\nfactor = "f"\ndecides = "d"\ncannot_decide = "c"\n')
+    done = effrob("run", str(empty), "--figure", str(tmp_path / "x.png"))
     assert done.exit_code == 2 and "nothing to draw" in done.stderr
+    assert "cannot tell: it has no arm" in effrob("run", str(empty)).stdout
 
 
 MINE = """
@@ -180,8 +183,9 @@ def test_ones_own_seeds_move_it_or_are_equivalent(mine: tuple[Path, Path]) -> No
     web, same = found.of("web instead of labels"), found.of("labels twice")
     assert {a.verdict for a in web} == {MOVES} and {a.verdict for a in same} == {EQUIVALENT}
     for answer in web:
-        assert answer.reckoned.paired and answer.reckoned.spread_over == "replicates"
-        assert answer.size == pytest.approx(0.2, abs=0.02) and answer.margin == 0.05
+        assert answer.made.paired and answer.made.spread_over == "replicates"
+        assert answer.size is not None and 0.7 < answer.size < 1.1
+        assert answer.margin is not None and answer.points(answer.margin) == pytest.approx(0.05)
     done = effrob("run", str(path), "--results", str(results))
     assert done.exit_code == 0 and "web-3" in done.stdout
     cells = json.loads(effrob("run", str(path), "--results", str(results), "--json").stdout)["findings"][0]["arms"]
@@ -196,7 +200,7 @@ def test_the_margin_decides_between_equivalent_and_cannot_tell(mine: tuple[Path,
     path.write_text(path.read_text().replace("margin_points = 0.001", 'margin_arm = "web"\nmargin_share = 0.3'))
     found = run(find(str(path)), results)
     for answer in found.of("labels twice"):
-        cells = [c["effective_robustness"] for c in found.cells[answer.shift] if c["arm"] == "web"]
+        cells = [c["effective_robustness_logit"] for c in found.cells[answer.shift] if c["arm"] == "web"]
         assert answer.margin == pytest.approx(0.3 * np.mean(cells)) and answer.verdict == EQUIVALENT
 
 
@@ -210,7 +214,7 @@ def test_single_measured_models_with_answers_are_compared_on_shared_images(
     record("b", "imagenet-r", 0.48, 0.8, head="native")
     results = record("b", "imagenet-r", 0.3, 0.8, head="zero-shot")
     (answer,) = run(find(str(path)), results).answers
-    assert answer.reckoned.paired and answer.size == pytest.approx(0.2)
+    assert answer.made.paired and answer.size == pytest.approx(np.log(0.5 / 0.5) - np.log(0.3 / 0.7))
     path.write_text(path.read_text().replace('head = "zero-shot"\n', ""))
     done = effrob("run", str(path), "--results", str(results))
     assert done.exit_code == 2 and "several ways (native, zero-shot)" in done.stderr and "line 12" in done.stderr
@@ -268,4 +272,4 @@ def test_arms_alone_and_arms_at_0_or_1_are_shown_and_judge_nothing(
     contrast = '[[contrast]]\nname = "c"\nkind = "pair"\narms = ["none", "perfect"]\n'
     path.write_text(path.read_text().replace("shifts", 'headline = "c"\nshifts') + contrast)
     (answer,) = json.loads(effrob(*words, "--json").stdout)["findings"][0]["answers"]
-    assert (answer["value"], answer["missing"], answer["verdict"]) == (None, ["perfect"], UNKNOWN)
+    assert (answer["value"], answer["missing"], answer["verdict"]) == (None, ["none", "perfect"], UNKNOWN)

@@ -13,11 +13,14 @@ from click.testing import CliRunner, Result
 
 from effrob.cli import main
 from effrob.errors import UsageProblem
-from effrob.studies.estimate import Reckoned, WeightedSum
-from effrob.studies.finding import Answer, Finding
+from effrob.robustness.fit import fit
+from effrob.studies.answer import Answer
+from effrob.studies.estimate import ContrastEffect, Effect
+from effrob.studies.finding import Finding
 from effrob.studies.reader import shipped
+from effrob.studies.reported import read_report
 from effrob.studies.study import MEAN, Contrast, Study
-from effrob.studies.summary import BEGIN, END, as_json, markdown, put_into, read_report, summarise
+from effrob.studies.summary import BEGIN, END, as_json, markdown, put_into, summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = ROOT / "docs" / "five-causes" / "report.json"
@@ -28,18 +31,19 @@ ENTRY: dict[str, Any] = {
     "seeds": 5,
     "verdict": "cannot tell",
     "contrast": "captions instead of labels",
-    "scale_of_effect": "points",
+    "scale_of_effect": "logit",
 }
 
 
 def made(value: float, half: float, confounded: str | None = None, wide: tuple[float, float] | None = None) -> Finding:
-    """A study whose headline contrast is value ± half on the mean of the four."""
-    contrast = Contrast("c", "pair", ("a", "b"), confounded)
+    """A study whose headline contrast is value ± half, in logits, on one shift."""
+    contrast = Contrast("c", "pair", ("a", "b"), confounded=confounded)
     study = Study("s", "?", "f", "d", "c", headline="c", contrasts=(contrast,))
 
     def answer(value: float, half: float, beside: Answer | None) -> Answer:
-        size = WeightedSum(value, 0.0, 10**9, half / 1.959964, 10**9)
-        return Answer(contrast, MEAN, "testbed", "full", Reckoned(size, (), ()), 0.02, value / 0.25, beside)
+        size = Effect(value, half / 1.959964, 0.0, 1, 0.0, 1)
+        line = fit("imagenet-v2", "testbed", "full")
+        return Answer(contrast, "imagenet-v2", line, ContrastEffect(size, (), ()), 0.02, 0.25, beside)
 
     beside = None if wide is None else answer(*wide, None)
     return Finding(study, (answer(value, half, beside),), {}, ())
@@ -58,14 +62,14 @@ def test_ranks_are_by_size_whatever_the_sign_and_as_wide_as_the_intervals() -> N
 
 def test_what_is_confounded_or_was_not_measured_has_no_rank_and_says_why() -> None:
     lone = made(0.1, 0.01)
-    shift = replace(lone, answers=(replace(lone.answers[0], shift="imagenet-r"),))
+    shift = replace(lone, answers=(replace(lone.answers[0], made=ContrastEffect(None, (), ("a",))),))
     nothing = replace(lone, study=replace(lone.study, headline=None, contrasts=()), answers=())
     found = summarise([lone, made(0.3, 0.01, "all else changed too"), shift, nothing])
     assert [(each.best, each.of) for each in found] == [(1, 1), (None, 0), (None, 0), (None, 0)]
     assert [each.why_not for each in found] == [
         None,
-        "confounded",
-        "not measured on all four shifts",
+        "also differs: all else changed too",
+        "not measured on one shift by all arms",
         "no published arm",
     ]
 
@@ -79,12 +83,13 @@ def test_the_five_causes_ranked(findings: dict[str, Finding]) -> None:
         "test-language": None,
         "contrastive-loss": [2, 3],
     }
-    assert rows["distribution"]["effect"]["value"] == pytest.approx(0.105, abs=1e-3)
-    assert rows["distribution"]["effect"]["share_of_reference"] == pytest.approx(0.408, abs=5e-3)
-    assert {rows[name]["why_not_ranked"] for name in ("training-language", "test-language")} == {
-        "no published arm",
-        "confounded",
-    }
+    effect = rows["distribution"]["effect"]
+    sizes = [a.size for a in findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50") if a.shift != MEAN]
+    assert effect["unit"] == "logit" and len(sizes) == 4
+    assert effect["value"] == pytest.approx(sum(size or 0 for size in sizes) / 4)
+    assert 0.4 < effect["share_of_reference"] < 0.6
+    for name in ("training-language", "test-language"):
+        assert rows[name]["why_not_ranked"].startswith("also differs: ")
 
 
 def report_of(path: Path, *entries: Any) -> Path:
@@ -98,20 +103,19 @@ def summary(*words: str) -> Result:
 
 def test_a_runs_report_stands_beside_the_published_verdicts(tmp_path: Path) -> None:
     logit = {**ENTRY, "cause": "distribution", "effect": 0.51, "ci95": [0.4, 0.62], "scale_of_effect": "logit"}
-    logit = {**logit, "extrapolated": True, "further": "keys are left alone"}
+    logit = {**logit, "extrapolated": True, "why": "an arm lies outside", "further": "keys are left alone"}
     path = report_of(tmp_path / "report.json", ENTRY, logit, {**ENTRY, "contrast": "another"})
     lines = summary("--trained", str(path)).stdout.splitlines()
     rows = [line for line in lines if line.startswith("| ")]
-    assert len({row.count("|") for row in rows}) == 1 and rows[0].endswith("| pocket run |")
-    assert "| +1.2 [-0.4, +2.8], 5 seeds: cannot tell (captions instead of labels); +1.2" in rows[4]
-    beyond = "5 seeds, beyond the range of the line's models: cannot tell (captions instead of labels)"
-    assert rows[3].endswith(f"| +0.51 [+0.40, +0.62] logits, {beyond} |")
+    assert len({row.count("|") for row in rows}) == 1 and rows[0].endswith("| pocket run, logits |")
+    assert "| +0.01 [-0.00, +0.03]: cannot tell; 5 seeds; +0.01" in rows[4]
+    assert rows[3].endswith("| +0.51 [+0.40, +0.62]: cannot tell, an arm lies outside; 5 seeds |")
     assert rows[2].endswith("| not in the report |")
-    assert any(line.startswith("The pocket run trains small networks on twenty drawn classes") for line in lines)
+    assert "The pocket run changes one factor at a time over twenty drawn classes" in " ".join(lines)
     row = json.loads(summary("--trained", str(path), "--json").stdout)[2]
     assert [one["ci95"] for one in row["reported"]] == [[-0.004, 0.028]] * 2
     plain = summary("size").stdout
-    assert "pocket run |" not in plain and plain.count("\n| ") == 2
+    assert "pocket run" not in plain and plain.count("\n| ") == 2
 
 
 WRONG: dict[str, tuple[Any, str]] = {
@@ -131,7 +135,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a cause that is a list": ({**ENTRY, "cause": ["size"]}, "entry 2: cause is size"),
     "an unknown cause": ({**ENTRY, "cause": "sise"}, "did you mean size"),
     "an unknown verdict": ({**ENTRY, "verdict": "moves"}, "did you mean moves it"),
-    "an unknown scale": ({**ENTRY, "scale_of_effect": "percent"}, "scale_of_effect is logit, points"),
+    "an unknown scale": ({**ENTRY, "scale_of_effect": "percent"}, "scale_of_effect is logit"),
 }
 
 
@@ -170,8 +174,10 @@ def test_the_page_on_studies_gives_a_report_that_is_read(tmp_path: Path) -> None
 def test_the_page_on_studies_states_what_the_studies_find(findings: dict[str, Finding]) -> None:
     page = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
     sizes = {a.shift: a.size for a in findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50")}
-    r, sketch, objectnet = (round(100 * (sizes[s] or 0)) for s in ("imagenet-r", "imagenet-sketch", "objectnet"))
-    assert f"is worth {r} points on ImageNet-R and {sketch} on Sketch, {objectnet} on ObjectNet" in page
+    r, sketch, objectnet = (f"{sizes[s] or 0:.2f}" for s in ("imagenet-r", "imagenet-sketch", "objectnet"))
+    assert f"is worth {r} logits on ImageNet-R and {sketch} on Sketch, {objectnet} on ObjectNet" in page
+    size = findings["size"].overall(findings["size"].study.contrast(findings["size"].study.headline or ""))
+    assert size is not None and f"differs by {size.value:+.2f} logits" in page
 
 
 def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
