@@ -56,7 +56,11 @@ def real_labels() -> tuple[tuple[int, ...], ...]:
 
 def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
     """The 50,000 validation images, 50 a class: flat, or in wnid folders."""
-    request = SetRequest("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS)
+    return validation_set(SetRequest("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS))
+
+
+def validation_set(request: SetRequest) -> Shift:
+    """The validation images of a tree, flat under their official names or in wnid folders."""
     flat = bool(request.tree.paths) and all("/" not in path for path in request.tree.paths)
     read = _flat(request) if flat else _sorted_into_folders(request)
     return labelled_shift(request, read, request.table.full(), clean=None)
@@ -73,7 +77,11 @@ def load_imagenet_real(root: Path, protocol: Protocol, partial: bool) -> Shift:
 
     The source is that of `imagenet`, so one pass over the images serves both.
     """
-    clean = load_imagenet(root, protocol, partial)
+    return with_real_labels(load_imagenet(root, protocol, partial))
+
+
+def with_real_labels(clean: Shift) -> Shift:
+    """The images of the validation set under ReaL labels."""
     real = real_labels()
     answers = [real[_number(id, "imagenet-real") - 1] for id in clean.source.ids]
     rows = [row for row, accepted in enumerate(answers) if accepted]

@@ -1,0 +1,268 @@
+"""Files of answers that another program wrote: an answer, or a score a class, for each image of a set.
+
+npy, npz, csv, parquet and feather; UniBench's feather files are read by their own column names. Nothing is unpickled.
+Knows no set: which image a row is of, and what is right, is `imported`'s business.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effrob.errors import UsageProblem, describe_error
+
+WHAT = ("classes", "logits")
+IDS = ("id", "ids", "image_id", "image_name", "filename", "file_name", "file", "path", "image", "key", "__key__")
+CLASSES = ("class", "classes", "prediction", "predictions", "predicted", "pred", "preds", "label_pred")
+LOGITS = ("logits", "scores", "probs", "probabilities")
+LABELS = ("label", "labels", "target", "targets", "image_class", "ground_truth", "y_true")
+DATASET = ("benchmark_name", "dataset")
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerFile:
+    """N answers in the order of the file.
+
+    classes  (N,) int64, or (N,) str where classes are named; logits (N, K) float32; one of the two is None
+    ids      (N,) str, or None where the file has none;  labels (N,) int64 the file's own right answers, or None
+    dataset  what the file calls its data set, or None
+    """
+
+    where: str
+    classes: NDArray[Any] | None
+    logits: NDArray[np.float32] | None
+    ids: tuple[str, ...] | None = None
+    labels: NDArray[np.int64] | None = None
+    dataset: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.classes if self.logits is None else self.logits)  # type: ignore[arg-type]
+
+
+def read_answers(path: Path, what: str | None = None) -> AnswerFile:
+    """Read a file of answers. what: `classes` or `logits`, where the file could be either; None to see it from the file.
+
+    Raises UsageProblem for a file of no known form, without answers, of rows that do not fit, and for scores that are NaN.
+    """
+    if what is not None and what not in WHAT:
+        raise UsageProblem(f"--what is classes or logits; got {what!r}")
+    if not path.is_file():
+        raise UsageProblem(f"a file of answers was wanted; {path} is not there")
+    kind = path.suffix.lower()
+    try:
+        if kind == ".npy":
+            columns: Mapping[str, Any] = {"": _array(path)}
+        elif kind == ".npz":
+            columns = _arrays(path)
+        elif kind == ".csv":
+            columns = _csv(path)
+        elif kind in (".parquet", ".feather", ".f", ".arrow"):
+            columns = _arrow(path)
+        else:
+            raise UsageProblem(_not_read(path))
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {describe_error(error)}") from None
+    return _answers(str(path), columns, what)
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """Ids from a text file, one a line, or from a `.npy` of text. Raises UsageProblem for an empty or unreadable one."""
+    try:
+        if path.suffix.lower() == ".npy":
+            ids = tuple(map(str, _array(path).ravel().tolist()))
+        else:
+            ids = tuple(line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except UnicodeDecodeError:
+        raise UsageProblem(f"--ids {path} wants a text file with one id a line; it is no text") from None
+    except OSError as error:
+        raise UsageProblem(f"--ids wants a text file with one id a line: {describe_error(error)}") from None
+    if not ids:
+        raise UsageProblem(f"--ids {path} holds no id: give one a line, in the order of the answers")
+    return ids
+
+
+def _not_read(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind in (".pt", ".pth", ".pkl", ".pickle", ".joblib"):
+        return f"{path} may run code when it is loaded, and is not read: save the array with numpy.save as .npy"
+    if kind in (".json", ".jsonl"):
+        return f"{path} is JSON; if it holds accuracies, as CLIP_benchmark writes them, `effrob place {path}` reads it"
+    return f"{path} is none of npy, npz, csv, parquet and feather: save the answers as one of these"
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UsageProblem(f"{path} is no array of numbers ({error}): save one with numpy.save") from None
+    if not isinstance(loaded, np.ndarray):
+        raise UsageProblem(f"{path} holds several arrays: name it .npz")
+    return loaded
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UsageProblem(f"{path} is no npz of arrays ({error}): save ids, and classes or logits, with numpy.savez") from None
+
+
+def _csv(path: Path) -> dict[str, Any]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
+    if not rows:
+        raise UsageProblem(f"{path} is empty: give a heading `id,class` and a line an image")
+    heading = [name.strip() for name in rows[0]]
+    for i, row in enumerate(rows[1:], start=2):
+        if len(row) != len(heading):
+            raise UsageProblem(f"{path} line {i} has {len(row)} cells, its heading {len(heading)}: mend that line")
+    if len(set(heading)) != len(heading):
+        raise UsageProblem(f"{path} names a column twice in its heading: keep one of the two")
+    return {name: np.array([row[i] for row in rows[1:]], dtype=np.str_) for i, name in enumerate(heading)}
+
+
+def _arrow(path: Path) -> dict[str, Any]:
+    try:
+        import pyarrow
+        from pyarrow import feather, parquet
+    except ImportError:
+        raise UsageProblem(f"{path} is read by pyarrow, which is not installed: pip install pyarrow") from None
+    try:
+        table = parquet.read_table(path) if path.suffix.lower() == ".parquet" else feather.read_table(path)
+        columns = {}
+        for name in table.column_names:
+            column = table.column(name)
+            nested = pyarrow.types.is_list(column.type) or pyarrow.types.is_fixed_size_list(column.type)
+            columns[name] = column.to_pylist() if nested else column.to_numpy()
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise UsageProblem(f"{path} cannot be read ({' '.join(str(error).split())[:200]}): write it again") from None
+    return columns
+
+
+def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> AnswerFile:
+    named = {name.strip().lower(): value for name, value in columns.items()}
+    if list(named) == [""]:
+        classes, logits = _told(where, np.asarray(named[""]), what)
+        return _checked(AnswerFile(where, classes, logits))
+    single, scores = _one_of(named, CLASSES), _one_of(named, LOGITS)
+    if single and scores and what is None:
+        raise UsageProblem(f"{where} holds {single} and {scores}: say which by --what classes or --what logits")
+    chosen = {"classes": single, "logits": scores, None: single or scores}[what]
+    if chosen is not None:
+        classes, logits = _told(where, _plain(where, chosen, named[chosen]), what or ("classes" if single else "logits"))
+    else:
+        wide = [name for name in named if name.removeprefix("logit_").removeprefix("class_").isdigit()]
+        if what == "classes" or len(wide) < 2:
+            raise UsageProblem(
+                f"{where} wants a column of answers ({', '.join(CLASSES[:3])}; or logits), found: {', '.join(columns)[:200]}: "
+                "name the columns id and class"
+            )
+        wide.sort(key=lambda name: int(name.removeprefix("logit_").removeprefix("class_")))
+        if [int(name.removeprefix("logit_").removeprefix("class_")) for name in wide] != list(range(len(wide))):
+            raise UsageProblem(f"{where} wants a column a class, 0 to {len(wide) - 1}, and some are missing: add them")
+        classes, logits = None, _floats(where, np.stack([np.asarray(named[name]) for name in wide], axis=1))
+    ids, labels = _one_of(named, IDS), _one_of(named, LABELS)
+    sets = {str(value) for name in DATASET if name in named for value in named[name]}
+    if len(sets) > 1:
+        raise UsageProblem(f"{where} holds answers on several sets ({', '.join(sorted(sets)[:4])}): give a file a set")
+    return _checked(
+        AnswerFile(
+            where,
+            classes,
+            logits,
+            None if ids is None else _ids(where, ids, named[ids]),
+            None if labels is None else _whole(where, np.asarray(named[labels])),
+            sets.pop() if sets else None,
+        )
+    )
+
+
+def _one_of(named: Mapping[str, Any], known: Sequence[str]) -> str | None:
+    return next((name for name in known if name in named), None)
+
+
+def _plain(where: str, name: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, list):  # lists of an arrow column
+        lengths = {len(value) if isinstance(value, list) else -1 for value in values}
+        if len(lengths) != 1 or lengths == {-1}:
+            raise UsageProblem(f"{where}: {name} has rows of different lengths: give a score a class in every row")
+        values = [value[0] for value in values] if lengths == {1} else values
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UsageProblem(f"{where}: {name} is no array ({error}): give a number an image, or a row of scores") from None
+
+
+def _told(where: str, array: NDArray[Any], what: str | None) -> tuple[NDArray[Any] | None, NDArray[np.float32] | None]:
+    """(classes, logits): two dimensions are scores, one is answers."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (1, 2):
+        raise UsageProblem(f"{where} wants (N,) answers or (N, K) scores, found an array {array.shape}: reshape it")
+    seen = "classes" if array.ndim == 1 else "logits"
+    if what is not None and what != seen:
+        raise UsageProblem(f"{where} was said to hold {what}, and its array {array.shape} holds {seen}: mend --what")
+    if seen == "logits":
+        return None, _floats(where, array)
+    if array.dtype.kind in "US" or (array.dtype.kind == "O" and all(isinstance(value, str) for value in array.tolist())):
+        words = np.char.strip(array.astype(np.str_))
+        plain = np.char.isdigit(words)
+        return (_whole(where, words) if len(words) and bool(plain.all()) else words), None
+    return _whole(where, array), None
+
+
+def _floats(where: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    try:
+        scores = array.astype(np.float32)
+    except (ValueError, TypeError):
+        raise UsageProblem(f"{where} wants scores, and some are no numbers: write numbers alone") from None
+    if not np.isfinite(scores).all():
+        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+        raise UsageProblem(f"{where} has a score that is NaN or infinite in row {row}: an answer cannot be told from it")
+    return scores
+
+
+def _whole(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    try:
+        numbers = array.astype(np.float64)
+        whole = numbers.astype(np.int64)
+    except (ValueError, TypeError, OverflowError):
+        raise UsageProblem(f"{where} wants class numbers, and some are none: give whole numbers, or class ids") from None
+    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != whole) | (np.abs(numbers) > 1e9))
+    if len(wrong):
+        raise UsageProblem(
+            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: an (N, K) array holds scores"
+        )
+    return whole
+
+
+def _ids(where: str, name: str, values: Any) -> tuple[str, ...]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise UsageProblem(f"{where}: {name} wants one id an image, found an array {array.shape}")
+    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    empty = next((i for i, text in enumerate(texts) if not text.strip() or text in ("None", "nan")), None)
+    if empty is not None:
+        raise UsageProblem(f"{where} has no id in row {empty}: every answer needs the image it is of")
+    return tuple(texts)
+
+
+def _checked(found: AnswerFile) -> AnswerFile:
+    n = len(found)
+    for what, column in (("ids", found.ids), ("labels", found.labels)):
+        if column is not None and len(column) != n:
+            raise UsageProblem(f"{found.where} has {n} answers and {len(column)} {what}: give one of each an image")
+    if not n:
+        raise UsageProblem(f"{found.where} holds no answer: give one an image")
+    return found
