@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from effrob.robustness.effective import equivalence as equivalence
     from effrob.robustness.fit import RobustnessFit as RobustnessFit
     from effrob.robustness.fit import fit as fit
+    from effrob.robustness.given_rows import place as place
     from effrob.robustness.lines import LineOptions as LineOptions
     from effrob.robustness.multi_id import multi_id as multi_id
     from effrob.robustness.multiverse import multiverse_of as multiverse_of
@@ -36,6 +37,7 @@ _HOME = {
     "equivalence": "effrob.robustness.effective",
     "evaluate": "effrob.api",
     "fit": "effrob.robustness.fit",
+    "place": "effrob.robustness.given_rows",
     "multi_id": "effrob.robustness.multi_id",
     "multiverse_of": "effrob.robustness.multiverse",
     "per_class": "effrob.robustness.per_image.per_class",

@@ -22,10 +22,10 @@ from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.class_folders import RequestedClasses, Terms, full_folders, subset_folders
+from shifts.storage.class_folders import SetRequest, Terms, full_folders, subset_folders
 from shifts.storage.tree import FileStat
 
-Reader = Callable[[RequestedClasses], Shift]
+Reader = Callable[[SetRequest], Shift]
 ORDERS = ("official", "folders")
 V2 = ("imagenet-v2", "imagenet-v2-threshold-0.7", "imagenet-v2-top-images")
 
@@ -47,7 +47,7 @@ class ListedTree:
 READERS: Mapping[str, tuple[Reader, Terms]] = {
     "imagenet": (clean_set.validation_set, clean_set.TERMS),
     "imagenet-real": (lambda asked: clean_set.with_real_labels(clean_set.validation_set(asked)), clean_set.TERMS),
-    **{name: (imagenet_v2.integer_folders, imagenet_v2.TERMS) for name in V2},
+    **dict.fromkeys(V2, (imagenet_v2.integer_folders, imagenet_v2.TERMS)),
     "imagenet-r": (lambda asked: subset_folders(asked, "r"), imagenet_r.TERMS),
     "imagenet-sketch": (lambda asked: full_folders(asked, clean="imagenet"), imagenet_sketch.TERMS),
     "objectnet": (objectnet.object_folders, objectnet.TERMS),
@@ -72,7 +72,7 @@ def by_ids(name: str, ids: Sequence[str], where: str, protocol: Protocol, partia
     if twice is not None:
         raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
     held = "imagenet" if name == "imagenet-real" else name
-    asked = RequestedClasses(held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms)
+    asked = SetRequest(held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms)
     shift = reader(asked)
     place = {path: i for i, path in enumerate(paths)}
     return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
@@ -97,9 +97,7 @@ def official_ids(name: str, order: str = "official") -> tuple[str, ...]:
     return tuple(f"{folder}/{i:04d}" for folder in sorted(folders) for i in range(1, folders[folder] + 1))
 
 
-def of_loaded(
-    shift: Shift, ids: Sequence[str], where: str, partial: bool = False
-) -> tuple[Shift, Ints]:
+def of_loaded(shift: Shift, ids: Sequence[str], where: str, partial: bool = False) -> tuple[Shift, Ints]:
     """The same for a set whose ids are at hand: its rows that are answered, and the position in `ids` of each.
 
     An id may have folders before it, or be the file name alone where that names one image. DataError names ids that are
@@ -112,16 +110,16 @@ def of_loaded(
         short[name] = -1 if name in short else row
     place = np.full(len(shift), -1, dtype=np.int64)
     for position, id in enumerate(ids):
-        row = _row(id.strip().replace("\\", "/"), known, short)
-        if row is None:
+        at = _row(id.strip().replace("\\", "/"), known, short)
+        if at is None:
             near = get_close_matches(id, list(known)[:5000], n=1, cutoff=0.6)
             raise DataError(
                 f"{where} answers {id!r}, which is no image of {shift.name}{f' (near {near[0]})' if near else ''}: give "
                 f"answers of {shift.name}, by its own ids, as {shift.ids[0]}"
             )
-        if place[row] >= 0:
-            raise DataError(f"{where} answers {shift.ids[row]} more than once: keep one answer an image")
-        place[row] = position
+        if place[at] >= 0:
+            raise DataError(f"{where} answers {shift.ids[at]} more than once: keep one answer an image")
+        place[at] = position
     left = np.flatnonzero(place < 0)
     if not len(left):
         return shift, place
@@ -144,8 +142,8 @@ def _row(id: str, known: Mapping[str, int], short: Mapping[str, int]) -> int | N
         row = known.get("/".join(parts[start:]))
         if row is not None:
             return row
-    row = short.get(parts[-1], -1)
-    return None if row < 0 else row
+    only = short.get(parts[-1], -1)
+    return None if only < 0 else only
 
 
 def _inside(name: str, id: str) -> str:

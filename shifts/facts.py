@@ -17,6 +17,7 @@ from shifts.layout import LAYOUTS, SAME_FILES, get_command
 def describe(name: str) -> dict[str, Any]:
     """Facts about one set, as strict JSON; `images` and `classes` are None where a third party's loader does not declare them.
 
+    clean_images  images of the clean set that show a class of this one; None for a clean set, and where it is not declared
     DataMissing for a name nobody knows.
     """
     loader = registry.loader(name)
@@ -28,6 +29,7 @@ def describe(name: str) -> dict[str, Any]:
         "about": (inspect.getdoc(loader) or "").partition("\n")[0],
         "images": images,
         "classes": asked,
+        "clean_images": _clean_images(name),
         "suites": [each for each in suites.suite_names() if name in suites.suite(each).tests],
         "trains_heads": registry.teaches(name),
         "folders": [] if layout is None else list(layout.folders),
@@ -50,3 +52,18 @@ def _counts(name: str) -> tuple[int | None, int | None]:
     if name not in table.expected:
         return None, None
     return table.expected[name].total, len(folder_order(suite.sets[name], table))
+
+
+def _clean_images(name: str) -> int | None:
+    """Images of the class-matched clean view."""
+    owner = suites.known_suite(name)
+    if owner is None or name in (owner.clean, *owner.training) or not isinstance(owner.classes, str):
+        return None
+    table = classes.class_table(owner.classes)
+    each = table.expected[owner.clean].each
+    of = owner.sets[name]
+    if of.folder_names == "objects":
+        asked = tuple(table.ids[i] for group in table.object_groups.values() for i in group)
+    else:
+        asked = table.subsets.get(of.subset or "", table.ids)
+    return None if each is None else sum(each[id] for id in asked)

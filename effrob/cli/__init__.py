@@ -20,6 +20,7 @@ VERBS = {
     "probe": ("effrob.cli.probe:probe", "Share a trained head, or make a shared one known."),
     "fit": ("effrob.cli.fit:fit", "Fit the line ordinary ImageNet models fall on, shift by shift."),
     "baseline": ("effrob.cli.baseline:baseline", "List, show or build the sets of models a line is fitted to."),
+    "place": ("effrob.cli.results.place:command", "Judge accuracies you already have: a few numbers, or a CSV."),
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
     "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),

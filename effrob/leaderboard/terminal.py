@@ -39,7 +39,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         head,
         n,
         accuracy,
-        percent(row.clean_accuracy),
+        f"{percent(row.clean_accuracy_full)} (full)" if row.axis == "full" else percent(row.clean_accuracy),
         robustness,
         verdict,
         _p(facts["p_adjusted"]),

@@ -113,12 +113,16 @@ def _arrays(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UsageProblem(f"{path} is no npz of arrays ({error}): save ids, and classes or logits, with numpy.savez") from None
+        raise UsageProblem(
+            f"{path} is no npz of arrays ({error}): save ids, and classes or logits, with numpy.savez"
+        ) from None
 
 
 def _csv(path: Path) -> dict[str, Any]:
     try:
-        rows = [row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True) if row]
+        rows = [
+            row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True) if row
+        ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
     if not rows:
@@ -137,7 +141,7 @@ def _arrow(path: Path) -> dict[str, Any]:
         import pyarrow
         from pyarrow import feather, parquet
     except ImportError:
-        raise UsageProblem(f"{path} is read by pyarrow, which is not installed: pip install pyarrow") from None
+        raise UsageProblem(f"{path} needs pyarrow: pip install 'effrob[parquet]'") from None
     try:
         table = parquet.read_table(path) if path.suffix.lower() == ".parquet" else feather.read_table(path)
         columns = {}
@@ -160,7 +164,9 @@ def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> Answer
         raise UsageProblem(f"{where} holds {single} and {scores}: say which by --what classes or --what logits")
     chosen = {"classes": single, "logits": scores, None: single or scores}[what]
     if chosen is not None:
-        classes, logits = _told(where, _plain(where, chosen, named[chosen]), what or ("classes" if single else "logits"))
+        classes, logits = _told(
+            where, _plain(where, chosen, named[chosen]), what or ("classes" if single else "logits")
+        )
     else:
         wide = [name for name in named if name.removeprefix("logit_").removeprefix("class_").isdigit()]
         if what == "classes" or len(wide) < 2:
@@ -201,7 +207,9 @@ def _plain(where: str, name: str, values: Any) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise UsageProblem(f"{where}: {name} is no array ({error}): give a number an image, or a row of scores") from None
+        raise UsageProblem(
+            f"{where}: {name} is no array ({error}): give a number an image, or a row of scores"
+        ) from None
 
 
 def _told(where: str, array: NDArray[Any], what: str | None) -> tuple[NDArray[Any] | None, NDArray[np.float32] | None]:
@@ -215,7 +223,9 @@ def _told(where: str, array: NDArray[Any], what: str | None) -> tuple[NDArray[An
         raise UsageProblem(f"{where} was said to hold {what}, and its array {array.shape} holds {seen}: mend --what")
     if seen == "logits":
         return None, _floats(where, array)
-    if array.dtype.kind in "US" or (array.dtype.kind == "O" and all(isinstance(value, str) for value in array.tolist())):
+    if array.dtype.kind in "US" or (
+        array.dtype.kind == "O" and all(isinstance(value, str) for value in array.tolist())
+    ):
         words = np.char.strip(array.astype(np.str_))
         plain = np.char.isdigit(words)
         return (_whole(where, words) if len(words) and bool(plain.all()) else words), None
@@ -229,7 +239,9 @@ def _floats(where: str, array: NDArray[Any]) -> NDArray[np.float32]:
         raise UsageProblem(f"{where} wants scores, and some are no numbers: write numbers alone") from None
     if not np.isfinite(scores).all():
         row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-        raise UsageProblem(f"{where} has a score that is NaN or infinite in row {row}: an answer cannot be told from it")
+        raise UsageProblem(
+            f"{where} has a score that is NaN or infinite in row {row}: an answer cannot be told from it"
+        )
     return scores
 
 
@@ -238,11 +250,14 @@ def _whole(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
         numbers = array.astype(np.float64)
         whole = numbers.astype(np.int64)
     except (ValueError, TypeError, OverflowError):
-        raise UsageProblem(f"{where} wants class numbers, and some are none: give whole numbers, or class ids") from None
+        raise UsageProblem(
+            f"{where} wants class numbers, and some are none: give whole numbers, or class ids"
+        ) from None
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != whole) | (np.abs(numbers) > 1e9))
     if len(wrong):
         raise UsageProblem(
-            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: an (N, K) array holds scores"
+            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: scores are an "
+            "(N, K) array"
         )
     return whole
 

@@ -53,7 +53,9 @@ def read_given(path: Path, options: GivenOptions = GivenOptions()) -> GivenTable
     given twice with other numbers, and ordinary clean accuracy in a class-matched column.
     """
     if path.suffix.lower() in (".json", ".jsonl", *FEATHER):
-        stated = options.protocol if options.protocol != UNSTATED or path.suffix.lower() in FEATHER else "clip-benchmark"
+        stated = (
+            options.protocol if options.protocol != UNSTATED or path.suffix.lower() in FEATHER else "clip-benchmark"
+        )
         return table_of(
             read_results_file(path), str(path), replace(options, protocol=stated), options.name or path.stem
         )
@@ -71,7 +73,9 @@ def given_numbers(accuracies: Mapping[str, float | str], options: GivenOptions =
             raise UsageProblem(f"no test set is named {heading!r}{suggest(heading, known_sets())}")
         twin = next((each for each in cells if each.understood == column.understood), None)
         if twin is not None:
-            raise UsageProblem(f"{column.understood} is given twice, as {twin.heading} and {heading}: keep one of the two")
+            raise UsageProblem(
+                f"{column.understood} is given twice, as {twin.heading} and {heading}: keep one of the two"
+            )
         cells[column] = value if isinstance(value, str) else repr(float(value))
     if not any(column.kind == "accuracy" for column in cells):
         raise UsageProblem("an accuracy a set was wanted, as in imagenet=0.764 imagenet-r=0.712; none was given")

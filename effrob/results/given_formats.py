@@ -72,7 +72,9 @@ def _clip_benchmark(path: Path) -> Iterator[tuple[str, str, float]]:
         if name is None or value is None or str(entry.get("language", "en")) != "en":
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageProblem(f"{path}: acc1 on {entry['dataset']} is {value!r}, no number: correct or remove the entry")
+            raise UsageProblem(
+                f"{path}: acc1 on {entry['dataset']} is {value!r}, no number: correct or remove the entry"
+            )
         pretrained = entry.get("pretrained")
         yield f"openclip:{entry.get('model')}" + (f"@{pretrained}" if pretrained else ""), name, float(value)
 
@@ -98,7 +100,7 @@ def feather(path: Path) -> dict[str, list[Any]]:
         import pyarrow
         from pyarrow import feather as files
     except ImportError:
-        raise UsageProblem(f"{path} is a feather file: `pip install pyarrow` reads it") from None
+        raise UsageProblem(f"{path} is a feather file and needs pyarrow: pip install 'effrob[parquet]'") from None
     try:
         columns: dict[str, list[Any]] = files.read_table(path).to_pydict()
     except (OSError, pyarrow.ArrowException) as error:

@@ -42,7 +42,9 @@ def number(text: str, where: str) -> float | None:
     except ValueError:
         value = math.nan
     if "_" in text or not math.isfinite(value):
-        mend = "write the number alone and declare --unit percent" if text.endswith("%") else "correct or empty the cell"
+        mend = (
+            "write the number alone and declare --unit percent" if text.endswith("%") else "correct or empty the cell"
+        )
         raise UsageProblem(f"{where}: an accuracy was wanted, found {text!r}: {mend}")
     if not 0.0 <= value <= 100.0:
         raise UsageProblem(f"{where}: an accuracy lies from 0 to 100 percent, found {text}: correct or empty the cell")

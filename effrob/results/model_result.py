@@ -124,7 +124,7 @@ def of_records(records: Sequence[Stored], family: str | None = None) -> ModelRes
         clean_full=full.get(first),
         clean={name: counts for name, counts in clean.items() if counts is not None},
         other_full={s: full[c] for s in shifts if (c := suite_of(s).clean) != first and c in full},
-        source="measured",
+        source=records[0].record.origin,
         protocol=asked.protocol,
         head=asked.head,
         prompts=asked.prompts,

@@ -52,13 +52,18 @@ class EvalSpec:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def imported_digest(model: str) -> str:
+    """The `model_digest` of imported answers: of the name alone, as nothing else is known of the model."""
+    return "imported:" + hashlib.sha256(model.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Counts:
-    """n_correct of n right; top5 and thousand likewise, None where the head does not answer that."""
+    """n_correct of n right; top5 and 1000way likewise, None where the answers do not tell that."""
 
     n: int
     n_correct: int
-    n_correct_top5: int
+    n_correct_top5: int | None
     n_correct_1000way: int | None
 
     @property
@@ -74,6 +79,7 @@ class EvalRecord:
     clean         counts on the class-matched clean view; clean_full on the whole clean set; None where not at hand
     files         SHA-256 of predictions.npz and, where there is a clean view, clean.npz
     resolved      what was found on the way: default weights, feature kind, dimension, notes, a head's own figures
+    origin        `measured`: this harness ran the model; `imported`: answers given, recounted here. Not part of the key
     """
 
     asked: EvalSpec
@@ -87,6 +93,13 @@ class EvalRecord:
     files: dict[str, str]
     resolved: dict[str, Any]
     provenance: Provenance
+    origin: str = "measured"
+
+    def __post_init__(self) -> None:
+        if self.origin not in ("measured", "imported"):
+            raise ValueError(f"a record's origin is measured or imported, found {self.origin!r}")
+        if (self.origin == "imported") != (self.asked.model_digest == imported_digest(self.asked.model)):
+            raise ValueError(f"a record says it was {self.origin}, and what was asked says otherwise: it was edited")
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready, with the schema's number and the key."""
@@ -99,7 +112,8 @@ def from_json(value: Any) -> EvalRecord:
         version = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise EffrobError(f"a record of schema {SCHEMA} was wanted, found {version!r}")
     try:
-        fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord)}
+        fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord) if field.name != "origin"}
+        fields["origin"] = value.get("origin", "measured")  # records of before there were others
         fields["asked"] = EvalSpec(**fields["asked"])
         fields["provenance"] = Provenance(**fields["provenance"])
         for name in ("counts", "clean", "clean_full"):

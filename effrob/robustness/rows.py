@@ -32,6 +32,9 @@ class Row:
     """One model, one shift, one head, one prompt set. Fractions throughout; None where a number does not exist.
 
     clean_accuracy       on the class-matched clean view;  clean_accuracy_full on the whole clean set
+    origin, source       `measured`, `imported` or `given`; with the table's name where it has one (`given:NAME`)
+    sentence             the result as one would write it, for given accuracies
+    record               the folder of its record; None where there is none
     robustness           the robustness fields, all None where there is no clean accuracy or no line; `why_not` says why;
                          with them p_value, p_adjusted (Holm over the rows of one command), and equivalence
     """
@@ -45,10 +48,10 @@ class Row:
     n: int
     n_expected: int
     partial: bool
-    n_correct: int
+    n_correct: float
     accuracy: float
     accuracy_ci95: tuple[float, float]
-    accuracy_top5: float
+    accuracy_top5: float | None
     accuracy_1000way: float | None
     clean_accuracy: float | None
     clean_accuracy_full: float | None
@@ -56,7 +59,10 @@ class Row:
     why_not: str | None
     pixels: dict[str, Any]
     precision: str
-    record: str
+    record: str | None
+    origin: str = "measured"
+    source: str = "measured"
+    sentence: str | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name in ROBUSTNESS:
@@ -125,7 +131,7 @@ def _row(stored: Stored, lines: Lines) -> Row:
         n_correct=counts.n_correct,
         accuracy=accuracy.value,
         accuracy_ci95=accuracy.clopper_pearson(),
-        accuracy_top5=counts.n_correct_top5 / counts.n,
+        accuracy_top5=None if counts.n_correct_top5 is None else counts.n_correct_top5 / counts.n,
         accuracy_1000way=None if thousand is None else thousand / counts.n,
         clean_accuracy=None if clean is None else clean.value,
         clean_accuracy_full=None if clean_full is None else clean_full.value,
@@ -134,4 +140,6 @@ def _row(stored: Stored, lines: Lines) -> Row:
         pixels={**asked.pixels, "path": asked.pixel_path},
         precision=asked.precision,
         record=str(stored.folder),
+        origin=record.origin,
+        source=record.origin,
     )

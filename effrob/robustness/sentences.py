@@ -1,11 +1,11 @@
-"""A result in words, as a paper would state it: accuracy, effective robustness, both intervals, the line and what was made of it."""
+"""A result in words, as a paper would state it: accuracy, effective robustness with both intervals, the line, the verdict."""
 
 from __future__ import annotations
 
 from effrob.results.accuracy import Accuracy
 from effrob.results.given_columns import known_sets, set_size
-from effrob.results.model_result import suite_of
 from effrob.robustness.effective import Effective
+from shifts import suite_of
 
 VERDICTS = {
     "above": "more robust than its clean accuracy predicts: the prediction interval lies above the line",
@@ -14,7 +14,9 @@ VERDICTS = {
 }
 
 
-def result_sentence(model: str, shift: str, accuracy: Accuracy, effective: Effective | None, why_not: str | None) -> str:
+def result_sentence(
+    model: str, shift: str, accuracy: Accuracy, effective: Effective | None, why_not: str | None
+) -> str:
     """One model on one shift, in one or two sentences; percent, and points for differences.
 
     why_not  why there is no effective robustness, where there is none
@@ -30,7 +32,9 @@ def result_sentence(model: str, shift: str, accuracy: Accuracy, effective: Effec
     members = fit.segment_at(effective.clean.value).n
     intervals = ""
     if effective.ci95 is not None and effective.pi95 is not None:
-        intervals = f" (95 % confidence interval {_points(*effective.ci95)}, prediction interval {_points(*effective.pi95)})"
+        intervals = (
+            f" (95 % confidence interval {_points(*effective.ci95)}, prediction interval {_points(*effective.pi95)})"
+        )
     return (
         f"{first}. Its effective robustness is {_point(effective.effective_robustness)} points{intervals} against the "
         f"{fit.scale.name} line of {members} models (baseline {fit.baseline.name}) at {_percent(effective.clean.value)} % "
@@ -43,7 +47,9 @@ def axis_words(shift: str, axis: str) -> str:
     owner = suite_of(shift)
     if shift in known_sets() and set_size(shift).same_classes:
         return owner.axis_title
-    return f"{owner.axis_title} over all classes" if axis == "full" else f"{owner.axis_title} among the classes of {shift}"
+    return (
+        f"{owner.axis_title} over all classes" if axis == "full" else f"{owner.axis_title} among the classes of {shift}"
+    )
 
 
 def _verdict(effective: Effective) -> str:

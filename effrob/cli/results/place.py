@@ -14,9 +14,13 @@ from effrob.cli.options import line_options
 @click.command("place")
 @click.argument("given", nargs=-1, required=True, metavar="FILE | SHIFT=ACCURACY ...")
 @click.option("--name", metavar="NAME", help="Name of the model, or of the table. [default: given; the file's name]")
-@click.option("--unit", default="auto", show_default=True, metavar="auto|percent|fraction", help="Of all the accuracies.")
+@click.option(
+    "--unit", default="auto", show_default=True, metavar="auto|percent|fraction", help="Of all the accuracies."
+)
 @click.option("--n", "counts", multiple=True, metavar="SHIFT=N", help="Images of a set. [default: the official number]")
-@click.option("--protocol", metavar="NAME", help="How they were measured: effrob, clip-benchmark, testbed. [default: unstated]")
+@click.option(
+    "--protocol", metavar="NAME", help="How they were measured: effrob, clip-benchmark, testbed. [default: unstated]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
 @click.pass_context
