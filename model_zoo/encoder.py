@@ -57,6 +57,8 @@ class TextTower(Protocol):
 
     digest: str
     """Changes with the tower's weights, tokenizer and context length: the key of a cached zero-shot classifier."""
+    logit_scale: float | None
+    """What the model was trained to multiply cosines by before its softmax (or sigmoid); None where it has no such scale."""
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
         """(N,) prompts -> (N, context) int64, padded as the tower was trained."""

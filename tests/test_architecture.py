@@ -20,8 +20,8 @@ ALLOWED: dict[str, str] = {
     "effrob.errors": "",
     "effrob.files": "",
     "effrob.api": f"{ROOTS} effrob.evaluation effrob.results effrob.robustness effrob.leaderboard shifts model_zoo",
-    "effrob.cli": f"{ROOTS} effrob.api effrob.evaluation effrob.features effrob.heads effrob.leaderboard effrob.results "
-    "effrob.robustness effrob.studies model_zoo shifts click tqdm",
+    "effrob.cli": f"{ROOTS} effrob.analysis effrob.api effrob.evaluation effrob.features effrob.heads effrob.leaderboard "
+    "effrob.results effrob.robustness effrob.studies model_zoo shifts click tqdm",
     "effrob.evaluation": f"{ROOTS} effrob.engines effrob.features effrob.heads effrob.results effrob.robustness model_zoo "
     "shifts numpy torch platformdirs PIL",
     "effrob.engines": f"{ROOTS} torch ray tqdm",
@@ -32,6 +32,8 @@ ALLOWED: dict[str, str] = {
     "effrob.robustness": f"{ROOTS} effrob.results model_zoo shifts {NUMBERS}",
     "effrob.leaderboard": f"{ROOTS} effrob.results effrob.robustness model_zoo shifts {NUMBERS} jinja2 matplotlib",
     "effrob.studies": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} matplotlib",
+    "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} jinja2 "
+    "matplotlib",
     "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets",
     "model_zoo": "model_zoo numpy filelock platformdirs",
     "model_zoo.encoder": "model_zoo torch numpy",
@@ -41,7 +43,13 @@ ALLOWED: dict[str, str] = {
     "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors "
     "peft filelock platformdirs",
 }
-NUMPY_SIDE = ("effrob.results", "effrob.robustness", "effrob.leaderboard", "effrob.studies")  # a laptop and a second
+NUMPY_SIDE = (
+    "effrob.results",
+    "effrob.robustness",
+    "effrob.leaderboard",
+    "effrob.studies",
+    "effrob.analysis",
+)  # a laptop and a second
 ZOO_WITH_TORCH = (
     "model_zoo.encoder",
     "model_zoo.check",

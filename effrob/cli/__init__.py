@@ -24,6 +24,10 @@ VERBS = {
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
     "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),
+    "calibration": (
+        "effrob.cli.analysis.calibration:command",
+        "Ask whether confidence means anything under shift, from kept answers.",
+    ),
     "study": ("effrob.cli.study:study", "Ask what moves effective robustness; five studies ship."),
     "models": ("effrob.cli.models:command", "List models, or show one: its card, pixels and default weights."),
     "suite": ("effrob.cli.suite:suite", "List suites, or bring a data set of your own as a TOML file."),

@@ -173,7 +173,9 @@ class Evaluation:
         if task.train is not None:
             path = classifier_path(self.request.cache, task.asked)
         if path.is_file():
-            return load_classifier(path)
+            kept = load_classifier(path)
+            if kept.logit_scale is not None or not kept.normalise:  # else of a version that kept no scale
+                return kept
         head = task.head.make(self.request.progress)
         if task.train is None:
             classifier = head.fit(ENCODERS.load(task.identity.asked, device_of(self.request)), labels, None)

@@ -31,6 +31,8 @@ class LinearClassifier:
     normalise  True: cosine scores; weight rows are unit vectors already, features are made so
     own        True: the C scores are the shift's own classes; else the parent's, and the label space projects them
     facts      what a head wants recorded (chosen strength, objective, ...), JSON-ready
+    logit_scale  what scores are multiplied by before a softmax: CLIP's learnt scale, 1 where scores are logits; None for scores
+               of which no softmax was ever meant (least squares, votes)
     """
 
     weight: torch.Tensor | None
@@ -39,6 +41,7 @@ class LinearClassifier:
     normalise: bool
     own: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    logit_scale: float | None = 1.0
     kept: ClassVar[bool] = True  # False: made anew each time, as a file would save nothing
 
     @classmethod
@@ -67,7 +70,7 @@ class LinearClassifier:
         """The same classifier on another device."""
         moved = [None if t is None else t.to(device) for t in (self.weight, self.bias, self.columns)]
         assert moved[2] is not None
-        return LinearClassifier(moved[0], moved[1], moved[2], self.normalise, self.own, self.facts)
+        return LinearClassifier(moved[0], moved[1], moved[2], self.normalise, self.own, self.facts, self.logit_scale)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def save_classifier(path: Path, classifier: LinearClassifier) -> None:
     if classifier.bias is not None:
         tensors["bias"] = classifier.bias.contiguous().cpu()
     about = {"normalise": classifier.normalise, "own": classifier.own, "facts": classifier.facts}
+    about["logit_scale"] = classifier.logit_scale
     with whole_file(path) as file:
         file.write(save(tensors, metadata={"readout": json.dumps(about, sort_keys=True, allow_nan=False)}))
 
@@ -127,7 +131,11 @@ def load_classifier(path: Path) -> LinearClassifier:
             about = json.loads(file.metadata()["readout"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         weight, bias = tensors.get("weight"), tensors.get("bias")
-        return LinearClassifier(weight, bias, tensors["columns"], about["normalise"], about["own"], about["facts"])
+        unsaid = None if about["normalise"] or "ridge" in about["facts"] else 1.0  # a file of an earlier version
+        scale = about.get("logit_scale", unsaid)
+        return LinearClassifier(
+            weight, bias, tensors["columns"], about["normalise"], about["own"], about["facts"], scale
+        )
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise StaleCache(f"{path} is not a readable readout ({error}): delete that file") from error
 
@@ -182,7 +190,7 @@ def predict(
     predicted = np.zeros(n, dtype=np.int64)
     top5 = np.full((n, TOP), -1, dtype=np.int64)
     thousand = np.full(n, -1, dtype=np.int64)
-    margin = np.zeros(n, dtype=np.float32)
+    margin, confidence, entropy = (np.zeros(n, dtype=np.float32) for _ in range(3))
     with torch.inference_mode():
         for part, block in blocks:
             scores = classifier.scores(torch.from_numpy(block).to(device))
@@ -195,11 +203,23 @@ def predict(
             predicted[part] = columns[:, 0].cpu().numpy()
             if values.shape[1] > 1:
                 margin[part] = (values[:, 0] - values[:, 1]).cpu().numpy()
+            confidence[part], entropy[part] = softmax_statistics(space, classifier.logit_scale)
             if view.collapse == "membership" and not classifier.own:
                 inside = torch.where(owner >= 0, scores, -torch.inf)
                 columns = owner[_top_k(inside, TOP)[0]]
             top5[part, : columns.shape[1]] = columns.cpu().numpy()
-    return score_predictions(view, predicted, top5, thousand, margin)
+    return score_predictions(view, predicted, top5, thousand, margin, confidence, entropy)
+
+
+def softmax_statistics(scores: torch.Tensor, scale: float | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(B, K) scores -> (B,) largest probability and (B,) entropy in nats of softmax(scale * scores); NaN without a scale."""
+    if scale is None:
+        unknown = np.full(len(scores), np.nan, dtype=np.float32)
+        return unknown, unknown
+    logs = torch.log_softmax(scores.double() * scale, dim=-1)
+    chance = logs.exp()
+    entropy = -torch.where(chance > 0, chance * logs, 0.0).sum(dim=-1)
+    return chance.amax(dim=-1).float().cpu().numpy(), entropy.float().cpu().numpy()
 
 
 def score_predictions(
@@ -208,8 +228,11 @@ def score_predictions(
     top5: NDArray[np.int64],
     thousand: NDArray[np.int64],
     margin: NDArray[np.float32],
+    confidence: NDArray[np.float32] | None = None,
+    entropy: NDArray[np.float32] | None = None,
 ) -> Predictions:
-    """Which predictions are right: by the target, or by any accepted answer."""
+    """Which predictions are right: by the target, or by any accepted answer. confidence, entropy: NaN where not given."""
+    unknown = np.full(len(predicted), np.nan, dtype=np.float32)
     labels, targets = view.labels, view.targets
     in_space = np.where(thousand >= 0, labels.owner[thousand], -1)
     if view.accepted is None:
@@ -231,4 +254,6 @@ def score_predictions(
         correct_1000=correct_1000 & (thousand >= 0),
         correct_top5=correct_top5,
         margin=margin,
+        confidence=unknown if confidence is None else confidence,
+        entropy=unknown if entropy is None else entropy,
     )

@@ -50,7 +50,9 @@ class Neighbours(LinearClassifier):
 
     def to(self, device: torch.device) -> Neighbours:
         """The same: rows go to the device of the features they are compared with."""
-        return Neighbours(None, None, self.columns.to(device), self.normalise, self.own, self.facts, self.train, self.k)
+        return Neighbours(
+            None, None, self.columns.to(device), self.normalise, self.own, self.facts, None, self.train, self.k
+        )
 
 
 @dataclass(frozen=True)
@@ -65,4 +67,6 @@ class Knn:
         train = check_training(train, self.name)
         k = min(self.k, len(train.rows))
         facts = {"k": k, "temperature": TEMPERATURE, "train": train_facts(train)}
-        return Neighbours(None, None, torch.arange(train.n_classes), True, facts={"knn": facts}, train=train, k=k)
+        return Neighbours(
+            None, None, torch.arange(train.n_classes), True, facts={"knn": facts}, logit_scale=None, train=train, k=k
+        )

@@ -111,7 +111,9 @@ class RidgeHead:
             "held_out": {"part": FRACTION, "rows": len(right), "seed": self.seed},
             "train": train_facts(train),
         }
-        return LinearClassifier(weight, bias, torch.arange(len(bias)), normalise=False, facts={"ridge": facts})
+        return LinearClassifier(
+            weight, bias, torch.arange(len(bias)), normalise=False, facts={"ridge": facts}, logit_scale=None
+        )
 
 
 def score_held_out(

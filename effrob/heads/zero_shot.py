@@ -82,5 +82,10 @@ class ZeroShot:
         place = {name: i for i, name in enumerate(unique)}
         weight = class_embeddings(encoder.text, unique, self.prompts, self.progress)
         return LinearClassifier(
-            weight, None, torch.tensor([place[name] for name in names]), normalise=True, own=labels.own_text
+            weight,
+            None,
+            torch.tensor([place[name] for name in names]),
+            normalise=True,
+            own=labels.own_text,
+            logit_scale=encoder.text.logit_scale,
         )

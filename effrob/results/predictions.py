@@ -19,6 +19,8 @@ from effrob.files import whole_file
 from effrob.results.accuracy import Accuracy
 
 TOP = 5
+SCHEMA = 2
+ADDED = ("confidence", "entropy")  # by schema 2; NaN where a file lacks them
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Predictions:
     correct_1000   (N,) bool: `predicted_1000` belongs to the target's group; all False where it is -1
     correct_top5   (N,) bool: one of the five is right
     margin         (N,) float32, best score minus second best, in the head's own units
+    confidence     (N,) float32, largest probability of the softmax over the K classes at the head's own temperature
+    entropy        (N,) float32, of the same, in nats; both NaN where the head has no softmax, and in files of schema 1
     """
 
     index: NDArray[np.int64]
@@ -47,6 +51,8 @@ class Predictions:
     correct_1000: NDArray[np.bool_]
     correct_top5: NDArray[np.bool_]
     margin: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    entropy: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         n = len(self.index)
@@ -74,7 +80,8 @@ class Predictions:
     def save(self, path: Path) -> str:
         """Write an .npz, whole or not at all; the bytes depend on the content alone. Returns its SHA-256."""
         with whole_file(path) as file:
-            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            columns = {field.name: getattr(self, field.name) for field in fields(self)}
+            np.savez_compressed(file, schema=np.int64(SCHEMA), **columns)
         return file_digest(path)
 
 
@@ -92,7 +99,12 @@ def load_predictions(path: Path, sha256: str | None = None) -> Predictions:
                 f"{path} is not the file its record names (its SHA-256 differs): evaluate the model again"
             )
         with np.load(path, allow_pickle=False) as arrays:
-            columns: dict[str, Any] = {field.name: arrays[field.name] for field in fields(Predictions)}
-            return Predictions(**columns)
+            schema = int(arrays["schema"]) if "schema" in arrays else 1
+            if schema > SCHEMA:
+                raise EffrobError(f"{path} is of schema {schema}, and this effrob reads up to {SCHEMA}: upgrade effrob")
+            kept = [field.name for field in fields(Predictions) if schema == SCHEMA or field.name not in ADDED]
+            columns: dict[str, Any] = {name: arrays[name] for name in kept}
+            unknown = np.full(len(columns["index"]), np.nan, dtype=np.float32)
+            return Predictions(**{**dict.fromkeys(ADDED, unknown), **columns})
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise EffrobError(f"{path} is not a readable predictions file ({error}): evaluate the model again") from error

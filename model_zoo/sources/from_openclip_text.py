@@ -27,6 +27,8 @@ class OpenClipText:
 
     def __init__(self, model: Any, known_as: str, digest: str, device: torch.device) -> None:
         self.digest = digest
+        scale = getattr(model, "logit_scale", None)
+        self.logit_scale = None if scale is None else float(scale.detach().double().exp().reshape(-1)[0])
         self._model = model
         self._known_as = known_as
         self._device = device

@@ -102,6 +102,7 @@ class Tower:
     """A text tower whose embedding depends on the words up to the end-of-text token alone."""
 
     digest = "tower"
+    logit_scale = 100.0
 
     def __init__(self, trims: bool = True) -> None:
         self.trims, self.fed = trims, []

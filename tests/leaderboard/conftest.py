@@ -32,6 +32,8 @@ def answers(n: int, accuracy: float, classes: int = 20) -> Predictions:
         correct_1000=predicted == target,
         correct_top5=predicted == target,
         margin=np.ones(n, dtype=np.float32),
+        confidence=np.full(n, 0.5, dtype=np.float32),
+        entropy=np.ones(n, dtype=np.float32),
     )
 
 

@@ -37,6 +37,8 @@ def predictions(n: int = 20, right: int = 15) -> Predictions:
         correct_1000=predicted == target,
         correct_top5=np.ones(n, dtype=bool),
         margin=np.ones(n, dtype=np.float32),
+        confidence=np.full(n, 0.5, dtype=np.float32),
+        entropy=np.ones(n, dtype=np.float32),
     )
 
 
@@ -114,6 +116,21 @@ def test_impossible_counts_are_refused() -> None:
     value["counts"]["n_correct"] = 99
     with pytest.raises(EffrobError, match="99 right of 20"):
         from_json(value)
+
+
+def test_a_file_of_schema_1_is_read_and_one_of_a_later_schema_refused(tmp_path: Path) -> None:
+    path, rows = tmp_path / "predictions.npz", predictions()
+    rows.save(path)
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    old = {name: array for name, array in arrays.items() if name not in ("schema", "confidence", "entropy")}
+    np.savez_compressed(path, **old)
+    found = load_predictions(path)
+    assert np.isnan(found.confidence).all() and np.isnan(found.entropy).all()
+    assert np.array_equal(found.correct, rows.correct) and found.confidence.dtype == np.float32
+    np.savez_compressed(path, **{**arrays, "schema": np.int64(3)})
+    with pytest.raises(EffrobError, match="schema 3"):
+        load_predictions(path)
 
 
 def test_a_torn_predictions_file_is_a_sentence(tmp_path: Path) -> None:

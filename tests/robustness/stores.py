@@ -39,6 +39,8 @@ def predictions(correct: np.ndarray, prefix: str, seed: int) -> Predictions:
         correct_1000=correct,
         correct_top5=np.ones(n, dtype=bool),
         margin=np.ones(n, dtype=np.float32),
+        confidence=np.full(n, 0.5, dtype=np.float32),
+        entropy=np.ones(n, dtype=np.float32),
     )
 
 

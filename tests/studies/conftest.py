@@ -94,4 +94,6 @@ def _predictions(share: float) -> Predictions:
         correct_1000=right,
         correct_top5=right,
         margin=np.ones(IMAGES, dtype=np.float32),
+        confidence=np.full(IMAGES, 0.5, dtype=np.float32),
+        entropy=np.ones(IMAGES, dtype=np.float32),
     )
