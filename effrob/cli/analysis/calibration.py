@@ -80,7 +80,7 @@ def _table(rows: list[dict[str, Any]], score: str) -> list[str]:
     return [
         *lines,
         "percent; ECE: mean distance of confidence from accuracy over bins of equal width (biased upwards: `ece_if_calibrated`",
-        f"in --json is what it would be by chance alone); AURC: mean error of the surest images by {score}, over all coverages.",
+        f"in --json is what it would be by chance alone); AURC: mean error of the surest by {score}, over all coverages.",
     ]
 
 
