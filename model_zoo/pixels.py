@@ -31,7 +31,9 @@ class PixelSpec:
     interpolation  Pillow's filter, always with antialiasing
     mean, std      on values in [0, 1], per channel RGB
     fill           0..255 grey level used by padding
-    opaque         digest of a user's own transform; then the other fields describe only what comes out
+    opaque         digest of a transform that is called as it is; then the other fields describe only what comes out
+    offset         where an odd margin puts the centre crop: `round` (torchvision) or `floor` (transformers); kept out of
+                   JSON and digest where it is `round`
     """
 
     size: tuple[int, int]
@@ -42,6 +44,7 @@ class PixelSpec:
     std: Triple = (0.229, 0.224, 0.225)
     fill: int = 0
     opaque: str | None = None
+    offset: Literal["round", "floor"] = "round"
 
     def __post_init__(self) -> None:
         if min(*self.size, *self.resize) < 1:
@@ -51,7 +54,10 @@ class PixelSpec:
 
     def as_json(self) -> dict[str, object]:
         """The fields as JSON-ready values; equal specs give equal JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if self.offset == "round":
+            del fields["offset"]  # as specs were before there was a choice
+        return fields
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PixelSpec:
@@ -67,7 +73,8 @@ class PixelSpec:
 
     def geometry(self) -> tuple[object, ...]:
         """What decides the uint8 crop: two specs of one geometry share a decode and a pixel cache."""
-        return (self.size, self.resize, self.mode, self.interpolation, self.fill, self.opaque)
+        fields = (self.size, self.resize, self.mode, self.interpolation, self.fill, self.opaque)
+        return fields if self.offset == "round" else (*fields, self.offset)
 
 
 _WANTED = {

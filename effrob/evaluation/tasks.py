@@ -5,6 +5,7 @@ Reads the names of images and the identities of models, never weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from effrob.errors import UsageProblem
 from effrob.evaluation.data import RequestData, load_set
 from effrob.evaluation.request import Request
 from effrob.heads.classifier import LabelView
+from effrob.heads.native import columns_for
 from effrob.heads.registry import HeadChoice, choose
 from effrob.heads.shared import PREFIX, ImportedProbe
 from effrob.results.record import EvalSpec
@@ -97,7 +99,7 @@ class ResolvedRequest:
         for shift in self.sets:
             clean = self._clean(shift)
             for head in choose(self.request.heads, self.data.prompts(), identity.has_text):
-                lacking = _lacking(identity, head, len(shift.labels.parent_ids))
+                lacking = _lacking(identity, head, shift)
                 if head.name.startswith(PREFIX):
                     lacking = ImportedProbe(head.name).lacking(identity, self.request.pixels, self.request.precision)
                 if lacking is not None:
@@ -116,6 +118,10 @@ class ResolvedRequest:
         self, identity: Identity, shift: Shift, clean: Shift | None, head: HeadChoice, train: Shift | None
     ) -> EvalSpec:
         request, data, head_digest = self.request, self.data, head.digest
+        columns = columns_for(identity, shift.labels) if head.name == "native" else None
+        if columns is not None and columns != tuple(range(len(columns))):
+            self._note(f"{identity.spec}: its columns are not in the set's order, and are matched by their labels")
+            head_digest += f":{hashlib.sha256(json.dumps(columns).encode()).hexdigest()}"
         if train is not None:
             head_digest += f":{data.source(train)}:{data.labels(train)}"
         return EvalSpec(
@@ -138,12 +144,24 @@ class ResolvedRequest:
         )
 
 
-def _lacking(identity: Identity, head: HeadChoice, classes: int) -> str | None:
+def _lacking(identity: Identity, head: HeadChoice, shift: Shift) -> str | None:
     """Why a model cannot have a head, as far as its identity tells; None where it can."""
+    classes = len(shift.labels.parent_ids)
     if head.name == "zero-shot" and not identity.has_text:
         return "has no text tower, so no zero-shot head; use --head native or linear-probe"
     if head.name == "native" and identity.n_classes is None:
         return "has no classifier of its own, so no native head; use --head zero-shot or linear-probe"
+    if head.name == "native" and identity.labels is not None:
+        try:
+            columns_for(identity, shift.labels)
+        except model_zoo.ModelError as error:
+            return f"its own head cannot answer {shift.name}: {error}"
+        return None
+    if head.name == "native" and identity.n_classes == classes + 1:
+        return (
+            f"answers {identity.n_classes} classes and the set's come from {classes}: the one more may be a background class, "
+            "and nothing says which column it is; use --head linear-probe, or a loader that leaves it out"
+        )
     if head.name == "native" and identity.n_classes != classes:
         return f"answers {identity.n_classes} classes and the set's come from {classes}: use --head linear-probe"
     return None

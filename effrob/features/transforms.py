@@ -101,17 +101,18 @@ def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:
 def window(height: int, width: int, spec: PixelSpec) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:
     """The centre crop of a resized picture: its rows and columns there, and where they lie in the crop.
 
-    The second is None where they fill it; offsets and padding are those of torchvision's CenterCrop.
+    The second is None where they fill it; offsets and padding are those of torchvision's CenterCrop, or transformers'.
     """
-    (rows, top), (columns, left) = _span(height, spec.size[0]), _span(width, spec.size[1])
+    floor = spec.offset == "floor"
+    (rows, top), (columns, left) = _span(height, spec.size[0], floor), _span(width, spec.size[1], floor)
     whole = height >= spec.size[0] and width >= spec.size[1]
     return (rows, columns), None if whole else (top, left)
 
 
-def _span(have: int, want: int) -> tuple[slice, slice]:
+def _span(have: int, want: int, floor: bool = False) -> tuple[slice, slice]:
     """Along one side: what is taken of `have` pixels, and where it lies among `want`."""
     if have >= want:
-        start = round((have - want) / 2.0)
+        start = (have - want) // 2 if floor else round((have - want) / 2.0)
         return slice(start, start + want), slice(0, want)
     start = (want - have) // 2
     return slice(0, have), slice(start, start + have)

@@ -1,43 +1,67 @@
-"""`transformers:ID[@revision]`: image classifiers of transformers, from the hub or from a folder that `save_pretrained` wrote.
+"""`transformers:ID[@revision]`, `transformers:FOLDER[#POOLING]`: image models of transformers, from the hub or from a folder.
 
-Preprocessing is the model's own image processor, read as data and executed with Pillow's arithmetic; transformers resizes
-tensors, which may differ by a level or two, and rounds the offset of a centre crop down, which may move it by a pixel.
-No code of a repository is run.
+Classifiers with their own head, CLIP-like models with both towers, and backbones as features for heads that learn (POOLING:
+`cls`, `mean`, `cls+mean` of the last tokens). Preprocessing is the model's own image processor: read as data where its steps
+are generic, and executed with Pillow's arithmetic; else called as it is. No code of a repository is run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+import transformers
 from torch import nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoConfig, AutoImageProcessor
 
 from model_zoo.checkpoints.files import file_digest
 from model_zoo.checkpoints.network import weights_from_network
-from model_zoo.encoder import Encoder, Identity
+from model_zoo.encoder import Encoder, Identity, Reference
 from model_zoo.errors import ModelError, UnknownModel
-from model_zoo.pixels import PixelSpec
+from model_zoo.sources.forward_pass import try_out
+from model_zoo.sources.from_layer import POOLINGS, at_layer
 from model_zoo.sources.from_module import supervised
+from model_zoo.sources.hf.labels import labels_of
+from model_zoo.sources.hf.networks import (
+    ADAPTER,
+    Backbone,
+    Logits,
+    Role,
+    base_of,
+    embeds_of,
+    network_of,
+    positions,
+    role_of,
+    vector_of,
+)
+from model_zoo.sources.hf.processors import Prepare, caller, pixels_of
+from model_zoo.sources.hf.texts import HfText, pooled
 from model_zoo.spec import ModelSpec
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENS = ("tokenizer*", "vocab*", "merges*", "spiece*", "*.model", "special_tokens_map.json", "added_tokens.json")
+POOLING = "#"
+LEVEL = "pictures are prepared as Pillow and torchvision do it; transformers' own may differ by a level or two"
 
 
-class _Logits(nn.Module):
-    """A classifier of transformers as a module that gives its logits alone."""
+@dataclass(frozen=True)
+class _Described:
+    """A model's place, configuration, processor and role. `place` is what from_pretrained takes."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(pixel_values=pictures).logits
-        return logits
+    place: str
+    revision: str | None
+    folder: Path
+    local: bool
+    pooling: str
+    config: Any
+    processor: Any
+    role: Role
+    source: object
 
 
 class TransformersProvider:
@@ -47,106 +71,183 @@ class TransformersProvider:
         return []  # the hub holds the names
 
     def identify(self, spec: ModelSpec) -> Identity:
-        folder = self._folder(spec)
-        config, processor = self._described(spec, folder)
-        if Path(spec.name).expanduser().is_dir():
-            files = sorted({file for pattern in _WEIGHTS for file in folder.glob(pattern)})
-            if not files:
-                raise UnknownModel(
-                    f"the folder {spec.name} holds no weights: wanted model.safetensors, as save_pretrained writes"
-                )
-            source = [file_digest(file) for file in files]
-        else:
-            source = [spec.name, folder.name]  # a snapshot's folder is named by its commit
-        about = json.dumps(["transformers", config.to_dict(), source], sort_keys=True, default=str)
+        model = self._describe(spec)
+        pixels, prepare = pixels_of(model.processor, str(spec))
+        about: list[object] = ["transformers", model.config.to_dict(), model.source]
+        if model.role != "classifier":
+            about += [
+                model.role,
+                *(file_digest(f) for p in _TOKENS for f in sorted(model.folder.glob(p)) if f.is_file()),
+            ]
+        kind = type(model.processor).__name__
+        notes = [LEVEL if prepare is None else f"pictures are prepared by the model's own {kind}, which is slower"]
+        labels = None
+        if model.role == "classifier":
+            labels, told = labels_of(model.config, str(spec))
+            notes += told
+        elif model.role == "backbone":
+            where = "the model's own pooling" if model.pooling == "default" else model.pooling
+            notes.append(f"it has no head of its own: features ({where}) are for heads that learn")
         return Identity(
             spec=spec,
             asked=str(spec),
-            digest=hashlib.sha256(about.encode()).hexdigest(),
-            pixels=pixels_of(processor.to_dict(), str(spec)),
-            n_classes=int(config.num_labels),
-            notes=(
-                "pictures are prepared as Pillow and torchvision do it; transformers' own may differ by a level and a pixel",
-            ),
+            digest=hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest(),
+            pixels=pixels,
+            layer=model.pooling,
+            has_text=model.role == "towers",
+            n_classes=int(model.config.num_labels) if model.role == "classifier" else None,
+            labels=labels,
+            notes=tuple(notes),
         )
 
     def network(self, spec: ModelSpec) -> nn.Module:
-        """The module, giving logits, with its weights, on the CPU."""
-        folder = self._folder(spec)
-        place, revision = (str(folder), None) if Path(spec.name).expanduser().is_dir() else (spec.name, folder.name)
-        with weights_from_network(
-            f"the weights of {spec}", "give a folder that save_pretrained wrote: transformers:FOLDER"
-        ):
-            model, told = AutoModelForImageClassification.from_pretrained(
-                place, revision=revision, output_loading_info=True, dtype=torch.float32
+        """The module, giving logits or features, with its weights, on the CPU."""
+        model = self._describe(spec)
+        network = network_of(model.place, model.revision, model.config, model.role, str(spec))
+        if model.role == "classifier":
+            return Logits(network)
+        return Backbone(network if model.role == "backbone" else _vision(network), model.pooling)
+
+    def load(self, spec: ModelSpec, device: torch.device, size: tuple[int, int] | None = None) -> Encoder:
+        """`size`: the pictures' (height, width) in place of its own; the library interpolates its positions."""
+        model, identity = self._describe(spec), self.identify(spec)
+        _, prepare = pixels_of(model.processor, str(spec))
+        if size is not None and size != identity.pixels.size:
+            identity = replace(identity, pixels=replace(identity.pixels, size=size, resize=size, opaque=None))
+            prepare = None
+        network = network_of(model.place, model.revision, model.config, model.role, str(spec))
+        network = network.eval().requires_grad_(False).to(device)
+        if model.role == "towers":
+            encoder = _towers(network, model, identity, device)
+        elif model.role == "classifier":
+            encoder = supervised(Logits(network), identity, device)
+        else:
+            encoder = _backbone(Backbone(network, model.pooling), identity, device)
+        reference = encoder.reference
+        if reference is not None:
+            own: Prepare = caller(model.processor)
+            reference = replace(
+                reference,
+                library=_library(model.processor),
+                prepare=own if size is None else None,
+                resized=prepare is None,
             )
-        if told["missing_keys"]:
-            missing = ", ".join(sorted(told["missing_keys"])[:3])
+        return replace(encoder, transform=prepare, reference=reference)
+
+    def _describe(self, spec: ModelSpec) -> _Described:
+        folder, pooling, local = _folder(spec)
+        place, revision = (str(folder), None) if local else (spec.name.partition(POOLING)[0], folder.name)
+        base = base_of(folder) if local else None
+        configured = place
+        if base is not None and not (folder / "config.json").is_file():
+            configured = base
+        with weights_from_network(f"the configuration of {spec}", "give a folder with config.json"):
+            config = AutoConfig.from_pretrained(configured, revision=revision, trust_remote_code=False)
+        processor = _processor(place, revision, folder, base, local, spec)
+        if local:
+            files = sorted({file for pattern in _WEIGHTS for file in folder.glob(pattern)})
+            if not files:
+                raise UnknownModel(
+                    f"the folder {folder} holds no weights: wanted model.safetensors, as save_pretrained writes"
+                )
+            source: object = [file_digest(file) for file in files]
+            if (folder / ADAPTER).is_file():
+                under = Path(base) if base is not None else folder
+                more = sorted(file for pattern in _WEIGHTS for file in under.glob(pattern)) if under.is_dir() else []
+                source = [source, file_digest(folder / ADAPTER), base, [file_digest(file) for file in more]]
+        else:
+            source = [place, folder.name]  # a snapshot's folder is named by its commit
+        role = role_of(config, str(spec))
+        if pooling != "default" and role != "backbone":
             raise ModelError(
-                f"{spec} is no trained classifier: its weights lack {missing}; name one that is fine-tuned"
+                f"{spec} has a head of its own, and takes no {POOLING}{pooling}: leave it out, or register it with --features"
             )
-        return _Logits(model)
+        return _Described(place, revision, folder, local, pooling, config, processor, role, source)
 
-    def load(self, spec: ModelSpec, device: torch.device) -> Encoder:
-        return supervised(self.network(spec), self.identify(spec), device)
 
-    @staticmethod
-    def _folder(spec: ModelSpec) -> Path:
-        """Where config.json lies: the folder named, or the hub's snapshot in the cache."""
-        local = Path(spec.name).expanduser()
-        if local.is_dir():
-            if spec.weights is not None:
-                raise ModelError(f"a folder has no revisions: write transformers:{spec.name}")
-            return local
-        if local.is_absolute() or spec.name.startswith("."):
-            raise UnknownModel(
-                f"there is no folder {spec.name}: give an ID of the hub or a folder that save_pretrained wrote"
+def _folder(spec: ModelSpec) -> tuple[Path, str, bool]:
+    """Where config.json lies, the pooling that was named, and whether that is a folder of the user's or the hub's snapshot."""
+    local, pooling = Path(spec.name).expanduser(), "default"
+    name, mark, rest = spec.name.rpartition(POOLING)
+    if not local.is_dir() and mark:
+        if rest not in POOLINGS:
+            raise ModelError(f"after the {POOLING} of {spec} stands one of {', '.join(POOLINGS)}; got {rest!r}")
+        local, pooling = Path(name).expanduser(), rest
+    if local.is_dir():
+        if spec.weights is not None:
+            raise ModelError(f"a folder has no revisions: write transformers:{spec.name}")
+        return local, pooling, True
+    if local.is_absolute() or spec.name.startswith("."):
+        raise UnknownModel(
+            f"there is no folder {spec.name}: give an ID of the hub or a folder that save_pretrained wrote"
+        )
+    from huggingface_hub import hf_hub_download
+
+    with weights_from_network(
+        f"the configuration of {spec}", "give a folder that save_pretrained wrote: transformers:FOLDER"
+    ):
+        path = hf_hub_download(str(local), "config.json", revision=spec.weights)
+        return Path(path).parent, pooling, False
+
+
+def _processor(place: str, revision: str | None, folder: Path, base: str | None, local: bool, spec: ModelSpec) -> Any:
+    """The image processor beside a model, or that of an adapter's base. Raises ModelError where there is none."""
+    files = ("preprocessor_config.json", "processor_config.json", "image_processor_config.json")
+    if local and not any((folder / name).is_file() for name in files):
+        if base is None:
+            raise ModelError(
+                f"the folder {folder} holds no preprocessor_config.json, so nothing says how pictures are prepared: save the "
+                f"image processor there, with AutoImageProcessor.from_pretrained(BASE).save_pretrained({str(folder)!r})"
             )
-        from huggingface_hub import hf_hub_download
-
-        with weights_from_network(
-            f"the configuration of {spec}", "give a folder that save_pretrained wrote: transformers:FOLDER"
-        ):
-            return Path(hf_hub_download(spec.name, "config.json", revision=spec.weights)).parent
-
-    @staticmethod
-    def _described(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
-        place, revision = (str(folder), None) if Path(spec.name).expanduser().is_dir() else (spec.name, folder.name)
-        with weights_from_network(
-            f"the configuration of {spec}", "give a folder with config.json and preprocessor_config.json"
-        ):
-            return (
-                AutoConfig.from_pretrained(place, revision=revision),
-                AutoImageProcessor.from_pretrained(place, revision=revision),
-            )
+        place = base
+    with weights_from_network(f"the image processor of {spec}", "give a folder with preprocessor_config.json"):
+        return AutoImageProcessor.from_pretrained(place, revision=revision, trust_remote_code=False)
 
 
-def pixels_of(processor: dict[str, Any], what: str) -> PixelSpec:
-    """An image processor's settings as a PixelSpec. Raises ModelError for steps that have no counterpart here."""
-    size, crop = dict(processor.get("size") or {}), dict(processor.get("crop_size") or {})
-    cropped = bool(processor.get("do_center_crop")) and bool(crop)
-    plain = processor.get("do_resize") and processor.get("do_rescale") and not processor.get("do_pad")
-    if not plain or abs(processor.get("rescale_factor", 0) * 255 - 1) > 1e-6:
-        raise ModelError(f"{what} prepares pictures in a way that is not known here: register a loader with --pixels")
-    final = (int(crop["height"]), int(crop["width"])) if cropped else None
-    if {"height", "width"} <= size.keys():
-        target, mode = (int(size["height"]), int(size["width"])), "squash"
-    elif "shortest_edge" in size and processor.get("crop_pct"):  # ConvNeXt: large pictures are squashed, others cropped
-        edge = int(size["shortest_edge"])
-        scaled, mode = (edge, "squash") if edge >= 384 else (int(edge / processor["crop_pct"]), "shortest")
-        target, final = (scaled, scaled), (edge, edge)
-    elif "shortest_edge" in size and cropped:
-        target, mode = (int(size["shortest_edge"]),) * 2, "shortest"
-    else:
-        raise ModelError(f"{what} makes pictures of no fixed size ({size}): register a loader with --pixels")
-    normal = processor.get("do_normalize")
-    return PixelSpec(
-        size=final or target,
-        resize=target,
-        mode="squash" if mode == "squash" else "shortest",
-        interpolation=Image.Resampling(processor.get("resample", 2)).name.lower(),  # type: ignore[arg-type]
-        mean=tuple(processor["image_mean"]) if normal else (0.0, 0.0, 0.0),
-        std=tuple(processor["image_std"]) if normal else (1.0, 1.0, 1.0),
+def _library(processor: Any) -> str:
+    return f"transformers {transformers.__version__} ({type(processor).__name__})"
+
+
+def _vision(network: Any) -> Any:
+    """The image tower of a model with two, for features at a layer."""
+    return getattr(network, "vision_model", network)
+
+
+def _towers(network: Any, model: _Described, identity: Identity, device: torch.device) -> Encoder:
+    """Both towers: image vectors, and a text tower in the same space."""
+
+    def embed(pictures: torch.Tensor) -> torch.Tensor:
+        return pooled(network.get_image_features(pixel_values=pictures, **positions(network, pictures))).float()
+
+    text = HfText(network, model.place, model.revision, identity.digest, device)
+
+    def texts(prompts: Sequence[str]) -> torch.Tensor:
+        given = {key: value.to(device) for key, value in text.inputs(prompts).items()}
+        return pooled(network.get_text_features(**given))
+
+    def outputs(pictures: torch.Tensor) -> torch.Tensor:
+        try:
+            return embeds_of(network, text, pictures)
+        except ModelError:  # no tokenizer: the text tower's own proof says so
+            return embed(pictures)
+
+    dim = try_out(embed, identity.pixels, device, identity.asked).shape[1]
+    vision = nn.ModuleList([part for name, part in network.named_children() if "text" not in name])
+    reference = Reference("transformers", outputs=outputs, texts=texts)
+    return Encoder(identity, device, embed, "image-embedding", dim, text=text, module=vision, reference=reference)
+
+
+def _backbone(module: Backbone, identity: Identity, device: torch.device) -> Encoder:
+    if identity.layer not in ("default", *POOLINGS):
+        return at_layer(module, identity, device)
+    dim = try_out(module, identity.pixels, device, identity.asked).shape[1]
+
+    def outputs(pictures: torch.Tensor) -> torch.Tensor:
+        return vector_of(module.model, module.outputs(pictures), module.pooling)
+
+    reference = Reference("transformers", outputs=outputs)
+    return Encoder(
+        identity, device, lambda p: module(p).float(), "penultimate", dim, module=module, reference=reference
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.nn import functional
 
 import model_zoo
 from effrob.features.transforms import exact_crop
 from model_zoo import ModelError, UnknownModel
+from model_zoo.proof import pictures
+from model_zoo.sources.hf.processors import pixels_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -56,30 +56,33 @@ def test_weights_change_the_digest(folder: tuple[Path, Any]) -> None:
     ("kind", "settings"),
     [
         ("ViTImageProcessor", {"size": {"height": 48, "width": 32}}),
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 56}}),
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 384}}),
+        ("SiglipImageProcessor", {"size": {"height": 32, "width": 32}}),
         ("BitImageProcessor", {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}),
+        ("CLIPImageProcessor", {"size": {"shortest_edge": 41}, "crop_size": {"height": 32, "width": 32}}),
     ],
 )
-def test_pictures_are_the_processors_to_a_level(kind: str, settings: dict[str, Any]) -> None:
-    # sizes that leave an even margin: transformers puts an odd one a pixel away
-    from model_zoo.sources.from_transformers import pixels_of
-
+def test_generic_processors_are_read_as_data_to_a_level(kind: str, settings: dict[str, Any]) -> None:
     processor = getattr(transformers, kind)(**settings)
-    spec = pixels_of(processor.to_dict(), kind)
-    noise = np.random.default_rng(0).integers(0, 256, (72, 108, 3), dtype=np.uint8)
-    for picture in (Image.fromarray(noise), Image.fromarray(noise).rotate(90, expand=True)):
+    spec, prepare = pixels_of(processor, kind)
+    assert prepare is None
+    for picture in pictures():
         theirs = processor(picture, return_tensors="pt", do_normalize=False)["pixel_values"][0].permute(1, 2, 0) * 255
         ours = torch.from_numpy(exact_crop(picture, spec).copy()).float()
         assert ours.shape == theirs.shape
-        assert (ours - theirs).abs().max() < 2.5
+        assert (ours - theirs).abs().max() < 3.5
         assert (ours - theirs).abs().mean() < 0.3
 
 
-def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from model_zoo.sources.from_transformers import pixels_of
+@pytest.mark.parametrize(
+    "kind", ["ConvNextImageProcessor", "EfficientNetImageProcessor", "MobileViTImageProcessor", "LevitImageProcessor"]
+)
+def test_processors_with_a_step_of_their_own_are_called_as_they_are(kind: str) -> None:
+    spec, prepare = pixels_of(getattr(transformers, kind)(), kind)
+    assert spec.opaque is not None and prepare is not None
 
-    path, model = folder
+
+def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = folder
     monkeypatch.setattr("model_zoo.checkpoints.network._resolvable", lambda url: False)
     with pytest.raises(UnknownModel, match="there is no folder"):
         model_zoo.identify(f"transformers:{tmp_path / 'none'}")
@@ -88,7 +91,7 @@ def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, m
     with pytest.raises(ModelError, match="no revisions"):
         model_zoo.identify(f"transformers:{path}@main")
     with pytest.raises(ModelError, match="no fixed size"):
-        pixels_of(transformers.ViTImageProcessor(size={"shortest_edge": 32}).to_dict(), "x")
-    model.vit.save_pretrained(path)  # a backbone without its classifier
-    with pytest.raises(ModelError, match="no trained classifier"):
-        model_zoo.load(f"transformers:{path}")
+        pixels_of(transformers.ViTImageProcessor(size={"shortest_edge": 32}), "x")
+    (path / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match=r"save_pretrained\('"):
+        model_zoo.identify(f"transformers:{path}")

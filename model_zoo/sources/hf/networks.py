@@ -1,0 +1,249 @@
+"""Which class of transformers a configuration means, and the network with its weights: classifier, two towers, or backbone.
+
+No code of a repository is run. Weights that lack a part are refused; LoRA adapters are merged by peft.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import nn
+
+from model_zoo.checkpoints.files import shapes
+from model_zoo.checkpoints.network import weights_from_network
+from model_zoo.errors import ModelError, UnknownModel
+from model_zoo.sources.hf.texts import pooled
+
+Role = Literal["classifier", "towers", "backbone"]
+ADAPTER = "adapter_config.json"
+POOLER = "pooler."  # a layer that pretraining may have left untrained: its absence is no fault, and it is not used
+_GENERATES = ("ForConditionalGeneration", "ForCausalLM", "ForVision2Seq", "ForImageTextToText")
+
+
+def role_of(config: Any, what: str) -> Role:
+    """What a configuration's architecture is for. Raises ModelError for one that gives no vector a picture."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    )
+
+    named = (getattr(config, "architectures", None) or [""])[0]
+    towers = MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES.get(config.model_type)
+    if "ForImageClassification" in named:
+        return "classifier"
+    if named == towers or (not named and towers):
+        return "towers"
+    if named.endswith(_GENERATES):
+        raise ModelError(f"{what} is a {named}, which answers in words: it has no class scores and no vector a picture")
+    if not named and config.model_type in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES:
+        return "classifier"
+    return "backbone"
+
+
+def class_of(config: Any, role: Role) -> Any:
+    """The class that the configuration names, or the one transformers maps its type to for the role."""
+    named = getattr(transformers, (getattr(config, "architectures", None) or [""])[0], None)
+    if role == "classifier":
+        return named or transformers.AutoModelForImageClassification
+    if role == "towers":
+        return named or transformers.AutoModelForZeroShotImageClassification
+    vision = named is not None and named.__name__.endswith(("VisionModel", "VisionModelWithProjection"))
+    return named if vision else transformers.AutoModel
+
+
+class Logits(nn.Module):
+    """A classifier of transformers as a module that gives its logits alone."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(pixel_values=pictures, **positions(self.model, pictures)).logits
+        return logits
+
+
+class Backbone(nn.Module):
+    """A backbone as a module that gives one vector a picture.
+
+    pooling  `default`: the model's own pooled output where no trained layer makes it, else the class token, else the mean of
+             the tokens;  `cls`, `mean`, `cls+mean`: of the last tokens, registers left out
+    """
+
+    def __init__(self, model: Any, pooling: str = "default") -> None:
+        super().__init__()
+        self.model, self.pooling = model, pooling
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return vector_of(self.model, self.outputs(pictures), self.pooling)
+
+    def outputs(self, pictures: torch.Tensor) -> Any:
+        """The library's own outputs; a masked autoencoder sees every patch, in order."""
+        extra = positions(self.model, pictures)
+        if "noise" in inspect.signature(self.model.forward).parameters:
+            grid = self.model.embeddings.patch_embeddings.num_patches
+            extra["noise"] = torch.arange(grid, device=pictures.device).repeat(len(pictures), 1).float()
+        return self.model(pixel_values=pictures, **extra)
+
+
+def vector_of(model: Any, outputs: Any, pooling: str) -> torch.Tensor:
+    """One vector a picture out of a backbone's outputs, (B, D)."""
+    embeds = getattr(outputs, "image_embeds", None)
+    if pooling == "default" and isinstance(embeds, torch.Tensor):
+        return embeds
+    tokens = outputs.last_hidden_state
+    if tokens.ndim == 4:  # maps: their mean is the only pooling
+        vector: torch.Tensor = tokens.mean(dim=(2, 3))
+        own = getattr(outputs, "pooler_output", None)
+        if isinstance(own, torch.Tensor) and pooling == "default":
+            vector = own.flatten(1)
+        return vector
+    trained = getattr(model, "pooler", None)
+    own = getattr(outputs, "pooler_output", None)
+    learned = trained is not None and any(True for _ in trained.parameters())
+    if pooling == "default" and isinstance(own, torch.Tensor) and not learned:
+        return own.flatten(1)
+    has_class = _class_token(model)
+    prefix = (1 if has_class else 0) + int(getattr(model.config, "num_register_tokens", 0) or 0)
+    if pooling in ("cls", "cls+mean") and not has_class:
+        raise ModelError(f"{type(model).__name__} has no class token, so no features {pooling}: say mean")
+    mean: torch.Tensor = tokens[:, prefix:].mean(dim=1)
+    if pooling == "mean" or (pooling == "default" and not has_class):
+        return mean
+    return torch.cat([tokens[:, 0], mean], dim=1) if pooling == "cls+mean" else tokens[:, 0]
+
+
+def _class_token(model: Any) -> bool:
+    return any(name.rpartition(".")[2] in ("cls_token", "class_embedding") for name, _ in model.named_parameters())
+
+
+def positions(model: Any, pictures: torch.Tensor) -> dict[str, Any]:
+    """What makes the library interpolate its positional embeddings, where pictures are of another size than its own."""
+    size = getattr(model.config, "image_size", None) or getattr(
+        getattr(model.config, "vision_config", None), "image_size", None
+    )
+    if not isinstance(size, int) or tuple(pictures.shape[-2:]) == (size, size):
+        return {}
+    takes = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+    return {"interpolate_pos_encoding": True} if takes else {}
+
+
+def network_of(place: str, revision: str | None, config: Any, role: Role, what: str) -> Any:
+    """The network with its weights, on the CPU, in evaluation mode. Raises ModelError where a part of it has none."""
+    folder = Path(place)
+    if (folder / ADAPTER).is_file():
+        return _merged(folder, config, role, what)
+    return _loaded(place, revision, config, role, what)
+
+
+def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str, new_head: int | None = None) -> Any:
+    kind = class_of(config, role)
+    more: dict[str, Any] = {} if new_head is None else {"num_labels": new_head, "ignore_mismatched_sizes": True}
+    if role == "backbone" and hasattr(config, "mask_ratio"):
+        config.mask_ratio = 0.0  # a masked autoencoder's features are of the whole picture
+    if new_head is None:
+        more["config"] = config
+    with weights_from_network(
+        f"the weights of {what}", "give a folder that save_pretrained wrote: transformers:FOLDER"
+    ):
+        try:
+            model, info = kind.from_pretrained(
+                place, revision=revision, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, **more
+            )
+        except TypeError:
+            more.pop("trust_remote_code", None)
+            model, info = kind.from_pretrained(
+                place, revision=revision, output_loading_info=True, dtype=torch.float32, **more
+            )
+    missing = sorted(key for key in info["missing_keys"] if new_head is None or "classifier" not in key)
+    unexpected = sorted(map(str, info.get("unexpected_keys") or ()))
+    lora = next((key for key in unexpected if "lora_" in key), None)
+    if lora is not None:
+        raise ModelError(
+            f"{what} holds LoRA's matrices ({lora}) without their {ADAPTER}: merge them with peft, and save that"
+        )
+    if role != "classifier":
+        missing = [key for key in missing if not key.startswith(POOLER) and f".{POOLER}" not in key]
+    if missing:
+        part = "is no trained classifier" if role == "classifier" else "is not whole"
+        raise ModelError(f"{what} {part}: its weights lack {', '.join(missing[:3])}; name one that is fine-tuned")
+    return model.eval()
+
+
+def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
+    """The base model with the folder's adapter merged into it by peft."""
+    try:
+        import peft
+    except ImportError:
+        raise ModelError(
+            f"{what} is an adapter (LoRA) to another model's weights, which peft merges: pip install 'effrob[peft]'"
+        ) from None
+    try:
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
+    own = any(folder.glob("model*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
+    start = str(folder) if own or not base else str(base)
+    head = _head_of(folder / "adapter_model.safetensors") if role == "classifier" else None
+    if own and start == str(folder):
+        with _without_adapter(folder) as plain:
+            model = _loaded(str(plain), None, config, role, what, head)
+    else:
+        model = _loaded(start, None, config, role, f"the base of {what} ({start})", head)
+    try:
+        merged = peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except (ValueError, RuntimeError, KeyError, OSError, AttributeError) as error:
+        told = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"peft cannot merge the adapter of {what} ({told}): merge it yourself and save the model"
+        ) from error
+    return merged.eval()
+
+
+def _head_of(file: Path) -> int | None:
+    """How many classes the head has that an adapter brings, or None where it brings none."""
+    held = (shapes(file) or {}) if file.is_file() else {}
+    return next((shape[0] for name, shape in held.items() if "classifier" in name and len(shape) == 2), None)
+
+
+class _without_adapter:
+    """A folder with the model's own files and not the adapter's, which transformers would load by itself and not merge."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Path:
+        import tempfile
+
+        self._held = tempfile.TemporaryDirectory()
+        for file in self._folder.iterdir():
+            if file.is_file() and not file.name.startswith("adapter_"):
+                (Path(self._held.name) / file.name).symlink_to(file.resolve())
+        return Path(self._held.name)
+
+    def __exit__(self, *_: object) -> None:
+        self._held.cleanup()
+
+
+def base_of(folder: Path) -> str | None:
+    """The model that an adapter's folder is to be laid over, or None where the folder is no adapter."""
+    if not (folder / ADAPTER).is_file():
+        return None
+    try:
+        named = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError) as error:
+        raise UnknownModel(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
+    return None if named is None else str(named)
+
+
+def embeds_of(model: Any, text: Any, pictures: torch.Tensor) -> torch.Tensor:
+    """The image vectors of the model's own forward pass, beside one prompt; of `get_image_features` where it gives none."""
+    given = {key: value.to(pictures.device) for key, value in text.inputs(["a photo."]).items()}
+    outputs = model(pixel_values=pictures, **given, **positions(model, pictures))
+    embeds = getattr(outputs, "image_embeds", None)
+    return embeds if isinstance(embeds, torch.Tensor) else pooled(model.get_image_features(pixel_values=pictures))
