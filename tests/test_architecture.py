@@ -25,7 +25,7 @@ ALLOWED: dict[str, str] = {
     "effrob.evaluation": f"{ROOTS} effrob.engines effrob.features effrob.heads effrob.results effrob.robustness model_zoo "
     "shifts numpy torch platformdirs PIL",
     "effrob.engines": f"{ROOTS} torch ray tqdm",
-    "effrob.features": f"{ROOTS} model_zoo shifts numpy torch torchvision PIL tqdm simplejpeg",
+    "effrob.features": f"{ROOTS} model_zoo shifts numpy torch torchvision PIL tqdm simplejpeg numba",
     "effrob.heads": f"{ROOTS} effrob.logistic effrob.results model_zoo shifts numpy torch sklearn safetensors tqdm",
     "effrob.logistic": "numpy scipy torch sklearn numba tqdm",
     "effrob.results": f"{ROOTS} model_zoo shifts {NUMBERS}",

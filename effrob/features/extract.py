@@ -97,7 +97,7 @@ def extract(
     """
     shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
     ranges = list(_cut([range(a, b) for a, b in shards], how.batch_size))
-    crops = Crops(source, border, how.path, [job.encoder for job in jobs])
+    crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)))
     needed: dict[int, list[EncoderJob]] = {}
     for job in jobs:
         for part in job.missing:

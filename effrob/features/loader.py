@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from effrob.features import compiled
 from effrob.features.fast import crop_fast, decode_fast, takes
 from effrob.features.pixel_cache import Draft, PixelCache, PixelKey, shard_of
 from effrob.features.threads import use_one_thread
@@ -41,11 +42,15 @@ class Batch:
 class Crops:
     """Turns one row of a source into its crop for each geometry, decoding it once.
 
+    images: how many are to be made. Of many, exact crops are made by the compiled path, which takes half a second to load.
     `seconds` is what an image took of a thread's processor time, on average so far.
     """
 
-    def __init__(self, source: ImageSource, border: int, path: str, encoders: Sequence[Encoder]) -> None:
+    def __init__(
+        self, source: ImageSource, border: int, path: str, encoders: Sequence[Encoder], images: int = 0
+    ) -> None:
         self.source, self.border, self.fast = source, border, path == "fast"
+        self._compile = not self.fast and images >= compiled.MIN_IMAGES
         self.specs: dict[Geometry, PixelSpec] = {}
         self.own: dict[Geometry, Transform] = {}
         for encoder in encoders:
@@ -62,20 +67,29 @@ class Crops:
 
     def fill(self, row: int, slots: dict[Geometry, Tensor]) -> None:
         """Put image `row` into every slot. Raises ImageBroken where it cannot be decoded."""
+        with self._lock:  # one thread loads, and the others wait for it
+            exact = compiled.load() if self._compile else None
         begun = time.thread_time()
         data, name = self.source.read(row), self.source.ids[row]
         tensor = decode_fast(data, self.border) if self.fast else None
+        words = exact.decode(data, self.border) if exact is not None else None
         image: Image.Image | None = None
         for geometry, slot in slots.items():
             spec, own = self.specs[geometry], self.own.get(geometry)
             if tensor is not None and own is None and takes(spec, tensor.shape[1], tensor.shape[0]):
                 crop_fast(tensor, spec, slot)
                 continue
-            if image is None:
+            resample = exact is not None and own is None and compiled.takes(spec)
+            if image is None and not (resample and words is not None):
                 image = decode(data, name, self.border)
-            if own is not None:
+            if exact is not None and resample:
+                words = compiled.words_of(image) if words is None and image is not None else words
+                assert words is not None
+                exact.crop(words, spec, slot.numpy())
+            elif own is not None:
                 slot.copy_(own(image))
             else:
+                assert image is not None
                 np.copyto(slot.numpy(), exact_crop(image, spec))
         with self._lock:
             self._spent += time.thread_time() - begun

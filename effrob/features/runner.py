@@ -13,7 +13,7 @@ from types import TracebackType
 import torch
 from torch import nn
 
-from effrob.features.transforms import normalise
+from effrob.features.compiled import normalise_batch
 from model_zoo.encoder import Encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -114,7 +114,7 @@ class Network:
             return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _run(self, piece: torch.Tensor) -> torch.Tensor:
-        pixels = piece if piece.dtype == torch.float32 else normalise(piece, self.encoder.pixels)
+        pixels = piece if piece.dtype == torch.float32 else normalise_batch(piece, self.encoder.pixels)
         if self._autocast:
             with torch.autocast(self.encoder.device.type, dtype=self.dtype):
                 return self._embed(pixels).float()
