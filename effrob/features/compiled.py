@@ -146,7 +146,9 @@ def load() -> Compiled | None:
     if proved is None:
         return None
     made = Compiled(resample, proved, _proved_decoder())
-    made.normalise(torch.zeros((1, 1, 1, 3), dtype=torch.uint8), PixelSpec((1, 1), (1, 1)))  # compiled before it is timed
+    made.normalise(
+        torch.zeros((1, 1, 1, 3), dtype=torch.uint8), PixelSpec((1, 1), (1, 1))
+    )  # compiled before it is timed
     return made
 
 
