@@ -97,14 +97,14 @@ def counted(log: str, args: list[str]) -> None:
     from effrob.features.cache import SHARD_ROWS
 
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    step = extract._Run.step
+    submit = extract._Run.submit
 
-    def noted(run: extract._Run, batch: extract.Batch, streams: list[extract.EncoderJob]) -> None:
-        for stream in streams:
-            os.write(handle, f"{stream.key.digest()} {batch.rows.start // SHARD_ROWS}\n".encode())
-        step(run, batch, streams)
+    def noted(run: extract._Run, batch: extract.Batch, jobs: list[extract.EncoderJob]) -> None:
+        for job in jobs:
+            os.write(handle, f"{job.key.digest()} {batch.rows.start // SHARD_ROWS}\n".encode())
+        submit(run, batch, jobs)
 
-    extract._Run.step = noted  # type: ignore[method-assign, assignment]
+    extract._Run.submit = noted  # type: ignore[method-assign, assignment]
     effrob(args)
 
 

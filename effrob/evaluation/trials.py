@@ -121,7 +121,7 @@ class Trials:
         if task.train is None:
             return None
         if result.kind == "logits":
-            return f"{task.identity.asked}: {no_features(task.identity.asked)}"
+            return no_features(task.identity.asked)
         return _cannot_teach(task)
 
 

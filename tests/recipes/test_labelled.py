@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 
 import model_zoo
+from model_zoo.checkpoints.parts import WeightsFile
 from model_zoo.sources import from_callable
 from recipes.five_causes.imagenet import lines
 from recipes.five_causes.tower import clip_config
@@ -106,7 +107,7 @@ def test_the_printed_head_is_registered_and_read_back(tmp_path: Path) -> None:
     line = next(line for line in lines() if "register" in line.argv)
     given = dict(pairwise(line.argv))
     assert given["--loader"] == "recipes.frozen:rn50"
-    loader = from_callable.find(given["--loader"], str(ROOT), tmp_path / "final.pt")
+    loader = from_callable.find(given["--loader"], str(ROOT), WeightsFile(tmp_path / "final.pt"))
     module = from_callable.module_of(loader)
     assert isinstance(module, WithoutWords) and torch.equal(
         module.state_dict()["1.weight"], made.state_dict()["1.weight"]

@@ -257,9 +257,9 @@ BAD = [
     Bad("hostile spec", pocket, evaluate("../../etc/passwd"), "no model"),
     Bad("weights not there", pocket, evaluate("timm:resnet18@DATA/none.pt"), "none.pt"),
     Bad("weights are a folder", lambda d: (pocket(d), (d / "w.pt").mkdir()), register("w.pt"), "checkpoint"),
-    Bad("hostile pickle", lambda d: (weights(d, b""), hostile.hostile_pickle(d / "w.pt")), WEIGHED, "w.pt", 1),
-    Bad("weights are a web page", lambda d: weights(d, b"<html>"), WEIGHED, "w.pt", 1),
-    Bad("weights are empty", lambda d: weights(d, b""), WEIGHED, "w.pt", 1),
+    Bad("hostile pickle", lambda d: (weights(d, b""), hostile.hostile_pickle(d / "w.pt")), WEIGHED, "w.pt", 2),
+    Bad("weights are a web page", lambda d: weights(d, b"<html>"), WEIGHED, "w.pt", 2),
+    Bad("weights are empty", lambda d: weights(d, b""), WEIGHED, "w.pt", 2),
     Bad("weights of another model", other_weights, WEIGHED.replace("w.pt", "w.safetensors"), "w.safetensors", 1),
     Bad(
         "a models file that is no text", lambda d: plant(d, {"m.txt": b"\xff\xfe\0"}), evaluate("@DATA/m.txt"), "m.txt"
@@ -312,7 +312,7 @@ def test_bad_input_is_one_sentence(bad: Bad, tmp_path: Path, monkeypatch: pytest
     assert len(told) == 1, err
     assert "Traceback" not in err and "Error: unexpected" not in err, err
     assert len([line for line in err.splitlines() if line.startswith("Error:")]) <= 1, err
-    assert len(told[0]) < 600 and told[0].isprintable(), told[0]
+    assert len(told[0]) < 800 and told[0].isprintable(), told[0]
     assert not (tmp_path / "it-ran").exists()
     assert not list(tmp_path.rglob("*.effrob-tmp"))
 
