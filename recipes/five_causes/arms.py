@@ -1,14 +1,10 @@
-"""Runs and baseline members made into files of weights, each once: what is there is kept, so that a killed grid goes on.
+"""Runs and members of the line made into files of weights, each once: what is there is kept, so that a killed grid goes on.
 
-OUT/weights/<run>.safetensors   OUT/scratch/<run>/   (the trainer's folder, removed when the run is done)
+OUT/weights/<run>.safetensors
 """
 
 from __future__ import annotations
 
-import logging
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +12,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from effrob.features.transforms import decode, exact_crop, normalise
 from effrob.heads.linear import LinearProbe
 from model_zoo.sources.from_openclip import provider as openclip
 from model_zoo.sources.from_pocket import N_CLASSES, cards, pixels_of
 from model_zoo.sources.from_pocket_networks import build
 from model_zoo.spec import ModelSpec
 from recipes import pictures, supervised
-from recipes.five_causes import training
+from recipes.drawn.pool import IMAGES
+from recipes.five_causes import training, views
 from recipes.five_causes.grid import Grid, Member, Run
-from recipes.five_causes.pairs import Example, examples
-from recipes.five_causes.tower import EMBEDDING, PIXELS
+from recipes.five_causes.pairs import Examples, examples, matched
+from recipes.five_causes.tower import EMBEDDING
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # of a text-free head's penalty, chosen on held-out rows of its own pictures
+STRENGTHS = (
+    0.01,
+    0.1,
+    1.0,
+    10.0,
+    100.0,
+)  # of a layer's penalty, chosen on held-out rows of the pictures it learns from
 
 
 def weights_of(name: str, out: Path) -> Path:
@@ -36,23 +38,17 @@ def weights_of(name: str, out: Path) -> Path:
     return out / "weights" / f"{name}.safetensors"
 
 
-def make(run: Run, grid: Grid, data: Path, out: Path) -> Path:
+def make(run: Run, grid: Grid, out: Path, pool_images: int = IMAGES) -> Path:
     """Train a run, unless its weights are there."""
-    file, scratch, arm = weights_of(run.name, out), out / "scratch" / run.name, run.arm
-    if training.finished(file):
-        return file
-    chosen = examples(run, data)
-    with _own_log():
-        if arm.method == "contrastive":
-            state = training.train_captions(chosen, grid.settings, run.seed, scratch)
-        elif arm.method == "labels":
-            state = training.train_labels(chosen, grid.settings, run.seed)
-        elif arm.method == "self-supervised":
-            state = training.train_without_labels(chosen, grid.settings, run.seed)
+    file = weights_of(run.name, out)
+    if not training.finished(file):
+        under = run if run.arm.layer_on is None else Run(grid.arm(run.arm.layer_on), run.seed)
+        chosen = examples(under, out, pool_images)
+        if run.arm.layer_on is None:
+            state = training.train(run.arm, chosen, grid.settings, run.seed)
         else:
-            state = text_free_head(tower_of(run, grid, out), chosen)
-    training.save(state, file)
-    shutil.rmtree(scratch, ignore_errors=True)
+            state = layer(tower_of(run, grid, out), chosen)
+        training.save(state, file)
     return file
 
 
@@ -76,28 +72,22 @@ def member_network(member: Member) -> nn.Module:
 
 
 def tower_of(run: Run, grid: Grid, out: Path) -> nn.Module:
-    """The image tower, with its projection, of the contrastive run that a text-free head is put on."""
-    assert run.arm.of is not None
-    under = Run(grid.arm(run.arm.of), run.seed)
+    """The image tower, with its projection, of the run that a layer is put on."""
+    assert run.arm.layer_on is not None
+    under = Run(grid.arm(run.arm.layer_on), run.seed)
     spec = ModelSpec("openclip", str(training.write_config(out)), str(weights_of(under.name, out)))
     return openclip.network(spec).eval()
 
 
 @torch.inference_mode()
-def text_free_head(tower: nn.Module, chosen: list[Example]) -> dict[str, torch.Tensor]:
-    """A linear layer on the frozen tower's embedding, learned from labels that texts were matched to: no word at test time."""
-    blocks = []
-    for start in range(0, len(chosen), 250):
-        paths = [example.path for example in chosen[start : start + 250]]
-        crops = np.stack([exact_crop(decode(path.read_bytes(), path.name), PIXELS) for path in paths])
-        blocks.append(tower(normalise(torch.from_numpy(crops), PIXELS)))
-    features = torch.cat(blocks).numpy()
-    probe = LinearProbe(Cs=STRENGTHS).fit(features, np.array([example.label for example in chosen]))
-    head = with_head(tower)
-    weight, bias = (
-        torch.zeros(N_CLASSES, EMBEDDING),
-        torch.full((N_CLASSES,), -1e4),
-    )  # a class no text named is never said
+def layer(tower: nn.Module, chosen: Examples) -> training.State:
+    """A tower and a linear layer on its embedding, learned from labels that captions were matched to: no word at test time."""
+    labels = matched(chosen.captions)
+    named = labels >= 0
+    blocks = [tower(views.normalised(views.whole(block))) for block in torch.split(chosen.images[named], 500)]
+    probe = LinearProbe(Cs=STRENGTHS).fit(torch.cat(blocks).numpy(), labels[named].numpy())
+    head = with_layer(tower)
+    weight, bias = torch.zeros(N_CLASSES, EMBEDDING), torch.full((N_CLASSES,), -1e4)  # what no text named is never said
     rows = torch.from_numpy(probe.classes_.astype(np.int64))
     weight[rows] = torch.from_numpy(probe.coef_).float()
     bias[rows] = torch.from_numpy(probe.intercept_).float()
@@ -105,19 +95,6 @@ def text_free_head(tower: nn.Module, chosen: list[Example]) -> dict[str, torch.T
     return {name: tensor.clone() for name, tensor in head.state_dict().items()}
 
 
-def with_head(tower: nn.Module) -> nn.Sequential:
+def with_layer(tower: nn.Module) -> nn.Sequential:
     """A tower with an untrained linear layer over the classes on its embedding."""
     return nn.Sequential(tower, nn.Linear(EMBEDDING, N_CLASSES))
-
-
-@contextmanager
-def _own_log() -> Iterator[None]:
-    """The trainer adds log handlers to the root logger at every start and leaves them there."""
-    before, level = list(logging.root.handlers), logging.root.level
-    try:
-        yield
-    finally:
-        for handler in [h for h in logging.root.handlers if h not in before]:
-            logging.root.removeHandler(handler)
-            handler.close()
-        logging.root.setLevel(level)

@@ -1,139 +1,210 @@
-"""Contrasts between read-outs over seeds: size, t-interval, equivalence and verdict. Rules fixed before the runs.
+"""Questions over seeds: effects in logits, their intervals, equivalence and verdicts. Rules fixed before the runs.
 
-A contrast is a difference of effective robustness paired by seed. `moves it` needs a 95 % interval over seeds without
-zero after Holm's correction over the five causes, and still without zero once the line's own uncertainty is added;
-`equivalent` a 90 % interval inside the margin. A contrast with an arm outside the line's range is `cannot tell`.
+A contrast is a difference of effective robustness (the logit residual above the line, mean of the four shifts) of two arms,
+paired by seed. A question is one or several contrasts that ask the same thing; its effect is their mean, its spread theirs.
+One method gives interval and p-value: Student's t with the scatter over seeds and the line's own uncertainty, whose
+degrees of freedom are those of seeds and of families of classifiers (Satterthwaite).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 from effrob.robustness.significance import adjust
-from recipes.five_causes.standings import MEAN, SHIFTS, Board, Floats, Read
+from recipes.five_causes.grid import Grid, Read
+from recipes.five_causes.standings import MEAN, SHIFTS, Board, Floats
 
-MARGIN = 0.2  # logits on the mean of the four: five points at an accuracy of one half; fixed before the runs
+MARGIN_SHARE = 0.1  # of the reference model's effective robustness on the same line, as in `effrob study`
 ALPHA = 0.05
+POINTS_AT = 0.8  # clean accuracy at which logits are translated into points
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`high` minus `low`. The first contrast of a cause is its headline; `caveat` says what else differs."""
+    """`high` minus `low`, which differ in one factor: a key of `Grid.configuration`."""
 
-    cause: str
     text: str
     high: Read
     low: Read
-    caveat: str
+    factor: str
+
+    def differs(self, grid: Grid) -> dict[str, tuple[Any, Any]]:
+        """What else differs between the two sides than the factor: key -> (high's value, low's). Empty where nothing does."""
+        high, low = grid.configuration(self.high), grid.configuration(self.low)
+        return {key: (high[key], low[key]) for key in high if key != self.factor and high[key] != low[key]}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Contrasts that ask the same thing. The first question of a cause is its headline."""
+
+    cause: str
+    text: str
+    contrasts: tuple[Contrast, ...]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its t-intervals; p is of the two-sided paired t-test against zero."""
+    """An effect in logits with its intervals; p is of the test that it is zero by the same t, on `df` degrees of freedom."""
 
-    effect: float
+    value: float
     ci95: tuple[float, float]
     ci90: tuple[float, float]
     p: float
-    seeds: int
+    df: float
 
 
-def over_seeds(values: Floats) -> Estimate:
-    """Student's t over (n,) values, one a seed; n at least 2. Equal values give an interval without width."""
+def estimate(values: Floats, line_sd: float = 0.0, families: int = 2) -> Estimate:
+    """(n,) values, one a seed, and the line's own standard deviation, known from so many families; n at least 2."""
     n = len(values)
     if n < 2:
         raise ValueError(f"an interval over seeds needs at least 2 of them, got {n}")
-    mean, se = float(np.mean(values)), float(np.std(values, ddof=1)) / n**0.5
-    if se == 0.0:
-        return Estimate(mean, (mean, mean), (mean, mean), 1.0 if mean == 0 else 0.0, n)
+    mean, seeds = float(np.mean(values)), float(np.var(values, ddof=1)) / n
+    line = line_sd**2
+    if seeds + line == 0.0:
+        return Estimate(mean, (mean, mean), (mean, mean), 1.0 if mean == 0 else 0.0, float(n - 1))
+    df = (seeds + line) ** 2 / (seeds**2 / (n - 1) + line**2 / max(families - 1, 1))
+    se = float(np.sqrt(seeds + line))
 
     def ends(level: float) -> tuple[float, float]:
-        half = float(stats.t.ppf((1 + level) / 2, n - 1)) * se
+        half = float(stats.t.ppf((1 + level) / 2, df)) * se
         return mean - half, mean + half
 
-    return Estimate(mean, ends(0.95), ends(0.90), float(2 * stats.t.sf(abs(mean) / se, n - 1)), n)
+    return Estimate(mean, ends(0.95), ends(0.90), float(2 * stats.t.sf(abs(mean) / se, df)), df)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A contrast on the board: its size on the mean of the four and on each shift, on both scales.
+    """A question or one of its contrasts on a board.
 
-    with_line_ci95  the interval over seeds widened by the line's uncertainty, resampled by families of classifiers
+    by_shift     the same on each shift;  over_seeds  the interval without the line's uncertainty
+    spread       smallest and largest effect of its contrasts
+    differs      what else differs between the sides of any of its contrasts
+    margin       logits within which an effect is none;  p_adjusted  after Holm's correction
     """
 
-    contrast: Contrast
-    logit: Estimate
-    points: Estimate
-    by_shift: dict[str, tuple[Estimate, Estimate]]
-    with_line_ci95: tuple[float, float]
+    question: Question
+    contrasts: tuple[Contrast, ...]
+    effect: Estimate
+    over_seeds: Estimate
+    by_shift: Mapping[str, Estimate]
+    parts: tuple[Estimate, ...]
+    differs: tuple[str, ...]
     extrapolated: bool
+    margin: float
     p_adjusted: float
+    seeds: int
 
     @property
-    def equivalent(self) -> bool:
-        return max(abs(end) for end in self.logit.ci90) < MARGIN
+    def spread(self) -> tuple[float, float]:
+        values = [part.value for part in self.parts]
+        return min(values), max(values)
+
+    @property
+    def at_most(self) -> float:
+        """The smallest margin within which the effect, and each of its contrasts, would be equivalent to none."""
+        return max(abs(end) for one in (self.effect, *self.parts) for end in one.ci90)
 
     @property
     def verdict(self) -> str:
+        return "cannot tell" if self.why else "equivalent" if self.equivalent else "moves it"
+
+    @property
+    def equivalent(self) -> bool:
+        """Every contrast's 90 % interval, and that of their mean, within the margin."""
+        return self.at_most < self.margin
+
+    @property
+    def why(self) -> str | None:
+        """Why there is no verdict; None where there is one."""
+        if self.differs:
+            return "also differs: " + ", ".join(self.differs)
         if self.extrapolated:
-            return "cannot tell"
+            return "an arm lies outside the line's range"
         if self.equivalent:
-            return "equivalent"
-        low, high = self.with_line_ci95
-        return "moves it" if self.p_adjusted < ALPHA and (low > 0 or high < 0) else "cannot tell"
+            return None
+        if self.effect.p >= ALPHA:
+            return "the interval holds both none and more than the margin"
+        if self.p_adjusted >= ALPHA:
+            return "not told from none once several questions are corrected for"
+        if len({part.value > 0 for part in self.parts}) > 1:
+            return "its contrasts disagree in sign"
+        return None
 
 
-def answer(contrasts: Sequence[Contrast], board: Board) -> list[Answer]:
-    """Every contrast; Holm's correction runs over the causes' headline contrasts, the others are given their own p."""
-    sizes = [_difference(contrast, board, MEAN, "logit") for contrast in contrasts]
-    heads = [contrasts.index(next(c for c in contrasts if c.cause == cause)) for cause in _causes(contrasts)]
-    corrected = adjust([sizes[place].p for place in heads])
-    adjusted = {place: p for place, p in zip(heads, corrected, strict=True) if p is not None}
-    made = []
-    for place, contrast in enumerate(contrasts):
-        size, line_sd = sizes[place], line_spread(contrast, board)
-        half = float(np.hypot(size.ci95[1] - size.effect, stats.norm.ppf(0.975) * line_sd))
-        made.append(
-            Answer(
-                contrast,
-                size,
-                _difference(contrast, board, MEAN, "points"),
-                {s: tuple(_difference(contrast, board, s, scale) for scale in ("logit", "points")) for s in SHIFTS},  # type: ignore[misc]
-                (size.effect - half, size.effect + half),
-                any(
-                    board.of(r, k, MEAN).extrapolated for r in (contrast.high, contrast.low) for k in range(board.seeds)
-                ),
-                adjusted.get(place, size.p),
-            )
-        )
-    return made
+def answer(questions: Sequence[Question], board: Board, grid: Grid) -> tuple[list[Answer], list[Answer]]:
+    """The causes' headlines, and every contrast of every question; Holm's correction runs over each of the two lists."""
+    margin = MARGIN_SHARE * abs(board.reference)
+    heads = list({question.cause: question for question in reversed(questions)}.values())[::-1]
+    summaries = [_answer(question, question.contrasts, board, grid, margin) for question in heads]
+    each = [_answer(question, (one,), board, grid, margin) for question in questions for one in question.contrasts]
+    return _corrected(summaries), _corrected(each)
 
 
-def line_spread(contrast: Contrast, board: Board) -> float:
-    """Standard deviation, over resampled families of baseline classifiers, of the contrast's mean logit size.
+def _corrected(answers: Sequence[Answer]) -> list[Answer]:
+    adjusted = adjust([one.p_adjusted for one in answers])
+    return [
+        Answer(**{**vars(one), "p_adjusted": one.p_adjusted if p is None else p})
+        for one, p in zip(answers, adjusted, strict=True)
+    ]
 
-    One draw of families moves all four lines together, and both arms on each.
+
+def _answer(question: Question, contrasts: tuple[Contrast, ...], board: Board, grid: Grid, margin: float) -> Answer:
+    effect = _effect(contrasts, board, SHIFTS)
+    reads = [read for one in contrasts for read in (one.high, one.low)]
+    return Answer(
+        question=question,
+        contrasts=contrasts,
+        effect=effect,
+        over_seeds=estimate(_values(contrasts, board, SHIFTS)),
+        by_shift={shift: _effect(contrasts, board, (shift,)) for shift in SHIFTS},
+        parts=tuple(_effect((one,), board, SHIFTS) for one in contrasts),
+        differs=tuple(
+            dict.fromkeys(_spoken(key, pair) for one in contrasts for key, pair in one.differs(grid).items())
+        ),
+        extrapolated=any(board.of(read, k, MEAN).extrapolated for read in reads for k in range(board.seeds)),
+        margin=margin,
+        p_adjusted=effect.p,
+        seeds=board.seeds,
+    )
+
+
+def _spoken(key: str, pair: tuple[Any, Any]) -> str:
+    return f"{key.replace('_', ' ')} ({pair[0]} against {pair[1]})"
+
+
+def _values(contrasts: Sequence[Contrast], board: Board, shifts: Sequence[str]) -> Floats:
+    """(seeds,) logits: the mean over contrasts and shifts of the paired differences."""
+    made = [board.values(one.high, shift) - board.values(one.low, shift) for one in contrasts for shift in shifts]
+    mean: Floats = np.mean(made, axis=0)
+    return mean
+
+
+def _effect(contrasts: Sequence[Contrast], board: Board, shifts: Sequence[str]) -> Estimate:
+    families = len(set(board.lines[shifts[0]].line.families))
+    return estimate(_values(contrasts, board, shifts), line_spread(contrasts, board, shifts), families)
+
+
+def line_spread(contrasts: Sequence[Contrast], board: Board, shifts: Sequence[str] = SHIFTS) -> float:
+    """Standard deviation, over resampled families of classifiers, of the effect: slopes move arms of unlike clean accuracy.
+
+    One draw of families moves the lines of all shifts together, and both arms on each.
     """
-    moved = np.zeros(0)
-    for shift in SHIFTS:
-        line = board.lines[shift].line
-        lift = {
-            read: np.mean([board.lines[shift].scale.to(board.of(read, k, shift).clean) for k in range(board.seeds)])
-            for read in (contrast.high, contrast.low)
-        }
-        heights = line.bootstrap_by_family[:, 1] * (lift[contrast.high] - lift[contrast.low])
-        moved = heights if not len(moved) else moved + heights
-    moved = moved / len(SHIFTS)
-    return float(np.std(moved[np.isfinite(moved)], ddof=1))
+    moved: list[Floats] = []
+    for shift in shifts:
+        lift = np.mean([board.lifted(one.high, shift) - board.lifted(one.low, shift) for one in contrasts])
+        moved.append(board.lines[shift].line.bootstrap_by_family[:, 1] * lift)
+    mean = np.mean(moved, axis=0)
+    return float(np.std(mean[np.isfinite(mean)], ddof=1))
 
 
-def _difference(contrast: Contrast, board: Board, shift: str, scale: str) -> Estimate:
-    return over_seeds(board.values(contrast.high, shift, scale) - board.values(contrast.low, shift, scale))
-
-
-def _causes(contrasts: Sequence[Contrast]) -> list[str]:
-    return list(dict.fromkeys(contrast.cause for contrast in contrasts))
+def translated(value: float, board: Board, shifts: Sequence[str] = SHIFTS) -> float:
+    """Logits as a difference of accuracy, for a model of clean accuracy POINTS_AT: mean over the shifts' lines."""
+    on_line = [board.lines[shift].line.at(float(logit(POINTS_AT))) for shift in shifts]
+    return float(np.mean([expit(height + value) - expit(height) for height in on_line]))

@@ -1,46 +1,77 @@
 """The grid: which trainings there are, arm by arm and seed by seed, and with what settings. Plain data, no torch.
 
-An arm is one way to make a model; a run is an arm with a seed. Runs are ordered seed by seed, so that a grid that is cut
-short still holds whole replicates.
+An arm is one way to make a model, written as values of the factors; its name carries nothing. A run is an arm with a seed.
+Runs are ordered seed by seed, so that a grid that is cut short still holds whole replicates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-Method = Literal["contrastive", "labels", "self-supervised", "text-free-head"]
-Source = Literal["train", "web"]
+STEPS = 800
+PICTURES = 4000
+BARE, EIGHTY = "name-only", "openai"  # prompt sets of effrob: the class name alone, and CLIP's eighty sentences
+READ_TWICE = (
+    "clip-web",
+    "clip-narrow",
+)  # by both; the other arms by the bare name, which every text they learned from holds
+
+
+@dataclass(frozen=True)
+class Read:
+    """A way an arm is read out: a head, and prompts where it has words."""
+
+    arm: str
+    head: str
+    prompts: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm} ({self.head}{'' if self.prompts in (None, BARE) else ', ' + self.prompts})"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to make a model.
+    """A way to make a model: a value for each factor. Training reads these fields and the settings, and nothing else.
 
-    images  pictures it is trained on; of pocket-train the same number of every class
-    text    what the pictures are captioned with, or where their labels come from
-    of      the arm whose tower a text-free head is put on
+    pictures_of  the set: `narrow` photographs as the clean set's, or the `web`
+    overlap      share of the web's styled pictures that are in the styles of the test sets
+    pictures     different pictures
+    steps        of the optimiser, in all stages together: as many batches of pictures are seen
+    text         what a picture is told by: its caption, its class name, its label, or another view of it (no text)
+    loss         told apart from the other texts (or views) of its batch, as CLIP is, or from the other classes
+    views        crops, or crops that are mirrored and recoloured too
+    finish       `matched`: the second half of the steps goes on with labels that captions were matched to, and a layer
+    layer_on     this arm's towers, held as they are, get a layer over the classes, learned from matched labels
     """
 
     name: str
-    method: Method
-    source: Source
-    images: int
-    text: Literal["alt-text", "title", "class-name", "label", "matched", "none"]
-    of: str | None = None
+    pictures_of: Literal["narrow", "web"] = "web"
+    overlap: float = 0.0
+    pictures: int = PICTURES
+    steps: int = STEPS
+    text: Literal["caption", "class-name", "label", "view"] = "caption"
+    loss: Literal["among-the-batch", "among-the-classes"] = "among-the-batch"
+    views: Literal["crops", "recoloured"] = "crops"
+    finish: Literal["none", "matched"] = "none"
+    layer_on: str | None = None
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether it is read out by sentences: its last stage ended in a text tower."""
+        return self.text in ("caption", "class-name") and self.finish == "none" and self.layer_on is None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs share: the optimiser's step, the schedule and the crops are the same for captions and for labels."""
+    """What all runs share, whatever the arm: optimiser, schedule, batches and crops."""
 
-    epochs: int = 6
-    self_supervised_epochs: int = 8
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.1
-    warmup: int = 60
+    warmup: int = 40
     crop: float = 0.6
 
 
@@ -58,7 +89,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Member:
-    """A baseline classifier beside the shipped ones: a shipped network trained on fewer pictures of a class."""
+    """A classifier of the line beside the shipped ones: a shipped network trained on fewer pictures of a class."""
 
     network: str
     per_class: int
@@ -82,24 +113,46 @@ class Grid:
         return {arm.name: arm for arm in self.arms}[name]
 
     def runs(self) -> Iterator[Run]:
-        """Every run, seed by seed; a head comes after the tower it is put on."""
+        """Every run, seed by seed; a layer comes after the tower it is put on."""
         for seed in range(self.seeds):
             for arm in self.arms:
                 yield Run(arm, seed)
 
+    def configuration(self, read: Read) -> dict[str, Any]:
+        """Every factor's value of an arm as it is read out, key by key: what a contrast's two sides are compared by."""
+        arm = self.arm(read.arm)
+        if arm.layer_on is not None:
+            return {**self.configuration(replace(read, arm=arm.layer_on)), "head": "a layer on matched labels"}
+        kept = (field.name for field in fields(Arm) if field.name not in ("name", "layer_on"))
+        return {**{key: getattr(arm, key) for key in kept}, "head": HEADS[read.prompts]}
+
+
+HEADS = {None: "a layer trained with the tower", BARE: "the class name as prompt", EIGHTY: "eighty prompts"}
+
+_CLIP = Arm("clip-web")
+_NAMES = replace(_CLIP, text="class-name")
+_CLASSES = replace(_NAMES, loss="among-the-classes")
+_LABELS = replace(_CLASSES, text="label")
+_RECOLOURED = replace(_CLIP, views="recoloured", finish="matched")
 
 ARMS = (
-    Arm("clip-web-2000", "contrastive", "web", 2000, "alt-text"),
-    Arm("clip-web-4000", "contrastive", "web", 4000, "alt-text"),
-    Arm("clip-web-8000", "contrastive", "web", 8000, "alt-text"),
-    Arm("clip-titles", "contrastive", "train", 4000, "title"),
-    Arm("clip-names", "contrastive", "train", 4000, "class-name"),
-    Arm("labels-1000", "labels", "train", 1000, "label"),
-    Arm("labels-2000", "labels", "train", 2000, "label"),
-    Arm("labels-4000", "labels", "train", 4000, "label"),
-    Arm("labels-web-4000", "labels", "web", 4000, "matched"),
-    Arm("head-web-8000", "text-free-head", "web", 8000, "matched", of="clip-web-8000"),
-    Arm("simclr", "self-supervised", "train", 4000, "none"),
+    _CLIP,
+    *(replace(_CLIP, name=f"clip-web-overlap-{dose}", overlap=dose / 100) for dose in (25, 50, 100)),
+    replace(_CLIP, name="clip-web-few", pictures=500),
+    replace(_CLIP, name="clip-web-short", steps=STEPS // 4),
+    replace(_CLIP, name="clip-narrow", pictures_of="narrow"),
+    replace(_NAMES, name="names-web"),
+    replace(_NAMES, name="names-narrow", pictures_of="narrow"),
+    replace(_CLASSES, name="classes-web"),
+    replace(_CLASSES, name="classes-narrow", pictures_of="narrow"),
+    replace(_LABELS, name="labels-web"),
+    replace(_LABELS, name="labels-web-overlap-100", overlap=1.0),
+    replace(_LABELS, name="labels-narrow", pictures_of="narrow"),
+    replace(_LABELS, name="labels-narrow-few", pictures_of="narrow", pictures=500),
+    replace(_RECOLOURED, name="captions-then-matched"),
+    replace(_RECOLOURED, name="views-then-matched", text="view"),
+    Arm("layer-web", layer_on="clip-web"),
+    Arm("layer-narrow", pictures_of="narrow", layer_on="clip-narrow"),
 )
 
 MEMBERS = tuple(
@@ -108,4 +161,4 @@ MEMBERS = tuple(
     for per_class in (10, 25, 70)
 )
 
-POCKET = Grid(ARMS, seeds=5, settings=Settings(), members=MEMBERS)
+POCKET = Grid(ARMS, seeds=10, settings=Settings(), members=MEMBERS)

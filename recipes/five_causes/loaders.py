@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from model_zoo.checkpoints.state import read_state
-from recipes.five_causes.arms import member_network, tower_of, weights_of, with_head
+from recipes.five_causes.arms import member_network, tower_of, weights_of, with_layer
 from recipes.five_causes.grid import Grid, Member, Run
 from recipes.five_causes.tower import classifier
 
@@ -19,21 +19,11 @@ Loader = Callable[[], nn.Module]
 
 
 def run_loader(run: Run, grid: Grid, out: Path) -> Loader:
-    """The network of a run without a text tower. A self-supervised one has a layer of zeros after its features."""
+    """The network of a run that is read out by a layer."""
     file = weights_of(run.name, out)
-
-    def load() -> nn.Module:
-        if run.arm.method == "text-free-head":
-            return _filled(with_head(tower_of(run, grid, out)), file)
-        if run.arm.method == "self-supervised":
-            network = classifier()
-            _filled(network.get_submodule("0"), file)
-            for parameter in network.get_submodule("1").parameters():
-                nn.init.zeros_(parameter)  # drawn ones would make another model of every start
-            return network
-        return _filled(classifier(), file)
-
-    return load
+    if run.arm.layer_on is None:
+        return lambda: _filled(classifier(), file)
+    return lambda: _filled(with_layer(tower_of(run, grid, out)), file)
 
 
 def member_loader(member: Member, out: Path) -> Loader:

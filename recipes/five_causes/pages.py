@@ -5,99 +5,73 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recipes.five_causes.questions import CAUSES
+from recipes.five_causes.prose import LIMITS, LINE, RULES, SETTING, TIME, TRAINING
+from recipes.five_causes.questions import CAUSES, QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS
 
 Entry = Mapping[str, Any]
 
-LIMITS = """\
-## What twenty drawn classes can and cannot say
-
-They can say that the instrument works end to end: each cause was given its own arms, trained by the field's contrastive
-trainer or by a plain loop with the same optimiser, measured by effrob's own records against a line of ordinary classifiers,
-and judged over seeds by rules fixed before the runs. They can say in which direction each factor moved effective
-robustness in a world of this structure, where architecture, schedule and data are all known and what could be held equal
-was.
-
-They cannot say how much any factor matters for CLIP. Pictures here are drawn by a program at 32 pixels; the "web" is the
-narrow set's drawings in more styles, poses and places, and its styles overlap with two of the shifts **by construction**.
-So a distribution contrast above zero says that training nearer to the shifts lifts robustness, as it must; it does not say
-that the web's photographs do. Size works through the same overlap: on the web more pictures are more of the shifts' styles,
-on the narrow set they are not. The captions are templates with noise: they hold little more than the class, so
-language had little to add, and an effect of rich captions cannot appear. With thousands of pictures where CLIP has
-hundreds of millions, "size" spans two doublings. Twenty classes in a batch of 64 make many pairs that a contrastive loss
-calls different although they show the same thing, which may cost the contrastive arms accuracy. A verdict of
-`equivalent` or `cannot tell` here is no evidence about ImageNet; the published tables are asked in `effrob study`, and
-`python -m recipes.five_causes --scale imagenet` prints the runs that would answer.
-
-Each contrast varies one factor as far as it can be varied alone; what else differs stands beside it. Intervals are over
-training seeds, which also draw the pictures; the test pictures are the same throughout, so their own draw is not in them.
-"""
-
-RULES = """\
-Effective robustness is the logit residual above the line, each shift on its class-matched clean axis; the size of a contrast is
-the difference of its two arms' means over {shifts}, paired by seed. Its interval is Student's t over {seeds} seeds.
-The verdict was fixed beforehand: *equivalent* when the 90 % interval lies within ±{margin} logits ({half:.0f} points at an
-accuracy of one half); else *moves it* when p is under {alpha} after Holm's correction over the five headlines and the
-interval still excludes zero with the line's own uncertainty in it (families of classifiers resampled); else *cannot tell*.
-An arm whose clean accuracy lies outside the line's range makes it *cannot tell*. The other contrasts carry their own p.
-"""
-
 
 def page(report: Entry) -> str:
     """The whole page."""
-    seeds = report["causes"][0]["seeds"]
-    margin = report["margin_logit"]
-    names = ", ".join(SHIFTS)
-    rules = RULES.format(shifts=names, seeds=seeds, margin=margin, half=25 * margin, alpha=report["alpha"])
     parts = [
         "# The five causes on the pocket sets\n",
-        "Fang et al. 2022 ask which of five things makes CLIP robust. This is their experiment in small: every arm trained\n"
-        "here, measured by effrob, by one command, which wrote this page: `python -m recipes.five_causes --scale pocket`.\n",
+        SETTING.format(seeds=report["causes"][0]["seeds"]),
         "## What came out\n",
         _table(
-            ("cause", "contrast", "effect, logits [95 % over seeds]", "points", "p (Holm)", "verdict"),
-            ([f"**{CAUSES[c['cause']]}**", c["contrast"], _size(c), _points(c["points"]), _p(c["p_adjusted"]),
-              _judged(c, "**")] for c in report["causes"]),
+            ("cause", "question", "effect, logits [95 %]", "contrasts", "p (Holm)", "verdict", "at most", "in points"),
+            ([f"**{CAUSES[c['cause']]}**", c["question"], _size(c), _spread(c), _p(c["p_adjusted"]), _judged(c, "**"),
+              f"{c['at_most']:.2f}", _points(c)] for c in report["causes"]),
         ),
         _sentence(report["causes"]),
-        rules,
-        "![Contrasts with their intervals](contrasts.png)\n",
+        _rules(report),
+        "![Headlines and contrasts with their intervals](contrasts.png)\n",
         "## Every contrast\n",
-        _table(
-            ("cause", "contrast", "effect, logits", "with the line's uncertainty", "verdict", "what else differs"),
-            ([CAUSES[c["cause"]], c["contrast"], _size(c), _between(c["with_line_ci95"]), _judged(c), c["caveat"]]
-             for c in report["contrasts"]),
-        ),
-        "Shift by shift, in logits:\n",
-        _table(
-            ("contrast", *SHIFTS),
-            ([c["contrast"], *(_size(c["by_shift"][s]["logit"]) for s in SHIFTS)] for c in report["contrasts"]),
-        ),
-        "And in points of accuracy:\n",
+        *(_question(report, question.text) for question in QUESTIONS),
+        "## Overlap in doses\n",
+        _doses(report),
+        "![Effective robustness by dose of overlap](doses.png)\n",
+        "## Shift by shift\n",
         _table(
             ("contrast", *SHIFTS),
-            ([c["contrast"], *(_points(c["by_shift"][s]["points"]) for s in SHIFTS)] for c in report["contrasts"]),
+            ([c["contrast"], *(_size(c["by_shift"][s]) for s in SHIFTS)] for c in report["contrasts"]),
         ),
         _line(report["baseline"]),
         "![Every run beside the line](lines.png)\n",
-        "On the shipped `pocket` baseline alone, which does not reach as far down, the headlines are:\n",
-        _table(
-            ("cause", "effect, logits", "verdict"),
-            ([CAUSES[c["cause"]], _size(c["on_pocket_baseline"]), _judged(c["on_pocket_baseline"])] for c in report["causes"]),
-        ),
         "## The arms\n",
         _arms(report["arms"], report["baseline"]["lines"]),
+        _configurations(report["arms"]),
         _training(report),
         LIMITS,
     ]  # fmt: skip
     return "\n".join(parts)
 
 
+def _question(report: Entry, question: str) -> str:
+    """One question's contrasts."""
+    asked = [c for c in report["contrasts"] if c["question"] == question]
+    cause = CAUSES[asked[0]["cause"]]
+    rows = (
+        [c["contrast"], _factor(c), _size(c), _between(c["seeds_ci95"]), _p(c["p_adjusted"]), _judged(c), _points(c)]
+        for c in asked
+    )
+    head = ("contrast", "factor", "effect, logits [95 %]", "over seeds alone", "p (Holm)", "verdict", "in points")
+    return f"**{cause[0].upper()}{cause[1:]}**: {question}.\n\n{_table(head, rows)}"
+
+
+def _factor(found: Entry) -> str:
+    high, low = found["factor_values"]
+    return f"{found['factor'].replace('_', ' ')}: {_value(high)} against {_value(low)}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.0%}" if isinstance(value, float) else str(value)
+
+
 def _sentence(causes: Sequence[Entry]) -> str:
     by: dict[str, list[str]] = {}
     for cause in causes:
-        moved = "raised" if cause["effect"] > 0 else "lowered"
+        moved = "raised" if cause["value"] > 0 else "lowered"
         by.setdefault(moved if cause["verdict"] == "moves it" else cause["verdict"], []).append(CAUSES[cause["cause"]])
     told = {
         "raised": "raised effective robustness here",
@@ -109,28 +83,62 @@ def _sentence(causes: Sequence[Entry]) -> str:
     return said[0].upper() + said[1:] + ".\n"
 
 
+def _rules(report: Entry) -> str:
+    first, reference = report["causes"][0], report["reference"]
+    return RULES.format(
+        shifts=", ".join(SHIFTS),
+        margin=report["margin"],
+        model=reference["model"],
+        reference=reference["value"],
+        alpha=report["alpha"],
+        at=first["points_at"],
+        seeds=first["seeds"],
+        singles=len(report["contrasts"]),
+        families=next(iter(report["baseline"]["lines"].values()))["families"],
+    )
+
+
+def _doses(report: Entry) -> str:
+    """Effective robustness of CLIP on the web by the share of its styled pictures that are in the test sets' styles."""
+    arms = dosed(report)
+    head = (
+        "overlap",
+        "clean",
+        *(s.removeprefix("pocket-") for s in SHIFTS),
+        "effective robustness, logits [95 % over seeds]",
+    )
+    return _table(
+        head,
+        ([f"{dose:.0%}", _mean(a["shifts"]["pocket-v2"]["clean"]),
+          *(f"{a['shifts'][s]['value']:+.2f}" for s in SHIFTS), _size(a["shifts"][MEAN])] for dose, a in arms),
+    )  # fmt: skip
+
+
+def dosed(report: Entry) -> list[tuple[float, Entry]]:
+    """CLIP's arms that differ from the plain web arm in the overlap alone, least first."""
+    plain = next(a for a in report["arms"] if a["arm"] == "clip-web" and a["prompts"] == "name-only")["configuration"]
+    same = [a for a in report["arms"] if {**a["configuration"], "overlap": 0.0} == plain]
+    return sorted(((a["configuration"]["overlap"], a) for a in same), key=lambda pair: pair[0])
+
+
 def _line(baseline: Entry) -> str:
     lines = baseline["lines"]
     first = next(iter(lines.values()))
-    return "\n".join([
-        "## The line\n",
-        f"`{baseline['name']}`: {first['n']} classifiers of pocket-train, the shipped `pocket` baseline's and the same\n"
-        "networks trained on fewer pictures of each class, so that the line reaches down to where contrastive models of this\n"
-        "size stand.\n",
-        _table(
-            ("shift", "n", "slope [95 % by family]", "intercept", "R²", "residual, logits", "clean accuracy from – to"),
-            ([s, str(f["n"]), f"{f['slope']:.2f} {_between(f['slope_ci95_by_family'])}", f"{f['intercept']:+.2f}",
-              f"{f['r2']:.2f}", f"{f['residual_std']:.2f}", f"{f['x_min']:.2f} – {f['x_max']:.2f}"]
-             for s, f in lines.items()),
-        ),
-    ])  # fmt: skip
+    said = LINE.format(name=baseline["name"], n=first["n"], families=first["families"])
+    table = _table(
+        ("shift", "n", "slope [95 % by family]", "intercept", "R²", "residual, logits", "clean accuracy from – to"),
+        ([s, str(f["n"]), f"{f['slope']:.2f} {_between(f['slope_ci95_by_family'])}", f"{f['intercept']:+.2f}",
+          f"{f['r2']:.2f}", f"{f['residual_std']:.2f}", f"{f['x_min']:.2f} – {f['x_max']:.2f}"]
+         for s, f in lines.items()),
+    )  # fmt: skip
+    return f"## The line\n\n{said}\n{table}"
 
 
 def _arms(arms: Sequence[Entry], lines: Mapping[str, Entry]) -> str:
-    return "Means over seeds; effective robustness in logits on the mean of the four [95 %].\n\n" + _table(
-        ("arm (head)", "clean", *(s.removeprefix("pocket-") for s in SHIFTS), "effective robustness", "in points"),
+    return "Means over seeds, in per cent; effective robustness in logits on the mean of the four.\n\n" + _table(
+        ("arm (read-out)", "clean", *(s.removeprefix("pocket-") for s in SHIFTS), "effective robustness [95 % over seeds]"),
         ([a["name"], _mean(a["shifts"]["pocket-v2"]["clean"]), *(_mean(a["shifts"][s]["accuracy"]) for s in SHIFTS),
-          _size(a["shifts"][MEAN]["logit"]) + _flag(a["shifts"][MEAN]), _points(a["shifts"][MEAN]["points"])] for a in arms),
+          _size(a["shifts"][MEAN]) + (" (outside the line)" if a["shifts"][MEAN]["extrapolated"] else "")] for a in arms),
     ) + _outside(arms, lines)  # fmt: skip
 
 
@@ -142,33 +150,26 @@ def _outside(arms: Sequence[Entry], lines: Mapping[str, Entry]) -> str:
             clean = arm["shifts"][shift]["clean"]
             low, high = min(clean), max(clean)
             if high > line["x_max"]:
-                said.append(
-                    f"{arm['name']} reaches {100 * high:.1f} % clean on {shift}, the line {100 * line['x_max']:.1f} %"
-                )
+                said.append(f"{arm['name']} reaches {high:.1%} clean on {shift}, the line {line['x_max']:.1%}")
             if low < line["x_min"]:
-                said.append(
-                    f"{arm['name']} falls to {100 * low:.1f} % clean on {shift}, the line to {100 * line['x_min']:.1f} %"
-                )
-    return "" if not said else f"\nOutside the line: {'; '.join(said)}.\n"
+                said.append(f"{arm['name']} falls to {low:.1%} clean on {shift}, the line to {line['x_min']:.1%}")
+    return "\nNo arm lies outside the line.\n" if not said else f"\nOutside the line: {'; '.join(said)}.\n"
+
+
+def _configurations(arms: Sequence[Entry]) -> str:
+    keys = list(arms[0]["configuration"])
+    rows = ([a["name"], *(_value(a["configuration"][key]) for key in keys)] for a in arms)
+    return "Every factor's value, arm by arm; two arms are compared on the key they differ in.\n\n" + _table(
+        ("arm (read-out)", *(key.replace("_", " ") for key in keys)), rows
+    )
 
 
 def _training(report: Entry) -> str:
-    grid, settings, spent = report["grid"], report["grid"]["settings"], report["processor_seconds"]
-    arms = (
-        [f"`{arm['name']}`", arm["method"], f"pocket-{arm['source']}", f"{arm['images']:,}", arm["text"],
-         f"{spent.get(arm['name'], 0):.0f} s"] for arm in grid["arms"]
-    )  # fmt: skip
-    return "\n".join([
-        f"Every arm has the same image tower (three convolutions read out flat, 32 pixels), {settings['epochs']} epochs of\n"
-        f"AdamW (rate {settings['rate']}, decay {settings['decay']}, cosine with {settings['warmup']} steps of warm-up) in "
-        f"batches of {settings['batch']}, and random crops of at\nleast {settings['crop']} of a picture's area. Contrastive "
-        "arms are `open_clip_train`'s; the others are plain loops over the same\n"
-        f"crops. SimCLR has {settings['self_supervised_epochs']} epochs of its own views. Pictures are drawn by seed, "
-        "smaller sets inside larger ones.\n",
-        _table(("arm", "method", "pictures of", "how many", "text", f"processor time, {grid['seeds']} seeds"), arms),
-        f"In all {spent['all'] / 60:.0f} minutes of one processor core, the line's classifiers and every evaluation among "
-        "them.\n",
-    ])  # fmt: skip
+    spent, seeds = report["processor_seconds"], report["grid"]["seeds"]
+    rows = ([f"`{arm['name']}`", f"{spent.get(arm['name'], 0):.0f} s"] for arm in report["grid"]["arms"])
+    times = {"minutes": spent["all"] / 60, "line": spent.get("line", 0), "evaluation": spent.get("evaluation", 0)}
+    table = _table(("arm", f"training, {seeds} seeds"), rows)
+    return f"{TRAINING.format(**report['grid']['settings'])}\n{table}\n{TIME.format(**times)}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -177,12 +178,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _size(found: Entry) -> str:
-    return f"{found['effect']:+.2f} {_between(found['ci95'])}"
+    return f"{found['value']:+.2f} {_between(found['ci95'])}"
+
+
+def _spread(found: Entry) -> str:
+    if found["parts"] == 1:
+        return "1"
+    return "{}, from {:+.2f} to {:+.2f}".format(found["parts"], *found["spread"])
 
 
 def _points(found: Entry) -> str:
-    low, high = found["ci95"]
-    return f"{100 * found['effect']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    low, high = found["ci95_points"]
+    return f"{100 * found['value_points']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _between(ends: Sequence[float]) -> str:
@@ -194,11 +201,7 @@ def _p(value: float) -> str:
 
 
 def _judged(found: Entry, mark: str = "") -> str:
-    return f"{mark}{found['verdict']}{mark}{_flag(found)}"
-
-
-def _flag(found: Entry) -> str:
-    return " (extrapolated)" if found["extrapolated"] else ""
+    return f"{mark}{found['verdict']}{mark}" + ("" if found["why"] is None else f" ({found['why']})")
 
 
 def _mean(values: Sequence[float]) -> str:

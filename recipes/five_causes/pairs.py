@@ -1,75 +1,77 @@
-"""Which pictures a run is trained on, with their captions or labels: nested draws by seed, the same ids in every arm.
+"""Which pictures a run is trained on, with captions and labels: nested draws by seed, the same numbers in every arm.
 
-Texts come from the readers that `effrob captions` uses; labels of captioned pictures from its text matching.
+Labels of captioned pictures are matched from their texts by the reader that `effrob captions match` uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from recipes.five_causes.grid import Run
-from shifts.captions.export import pairs
-from shifts.captions.imagenet_captions import draw, read_captions
-from shifts.captions.matching import labels, matcher
-from shifts.captions.variants import variant
-from shifts.classes import pocket
-from shifts.synthetic.draw import CAPTIONS, FOLDERS, generate
-from shifts.synthetic.pocket import load_web
+import numpy as np
+import torch
 
-RULE, SEVERAL = "words", "longest"  # whole words in any case: a seventh of the web's texts are in title case
-TEMPLATE = "a photo of a {}"
+from recipes.drawn.pool import IMAGES, Kind, Pool, is_styled, pool, threshold
+from recipes.five_causes.grid import Run
+from shifts.captions.matching import labels, matcher
+from shifts.classes import pocket
+
+RULE, SEVERAL = "words", "longest"
 
 
 @dataclass(frozen=True)
-class Example:
-    """A picture's file, its caption or "", and its class index or -1 where no arm may know it."""
+class Examples:
+    """images (n, 3, side, side) in [0, 1], labels (n,) of the drawings, captions, and the pool's numbers of the pictures."""
 
-    path: Path
-    text: str
-    label: int
+    images: torch.Tensor
+    labels: torch.Tensor
+    captions: tuple[str, ...]
+    numbers: tuple[int, ...]
 
-
-def examples(run: Run, data: Path) -> list[Example]:
-    """The run's pictures, ordered by path. Pictures whose text names no class are left out where labels are matched."""
-    return _web(run, data) if run.arm.source == "web" else _train(run, data)
-
-
-def _train(run: Run, data: Path) -> list[Example]:
-    generate(data, ["pocket-train"])
-    folder, table = data / FOLDERS["pocket-train"], pocket()
-    captions = read_captions(data / CAPTIONS, table)
-    named = run.arm.text == "class-name"
-    of = variant("class-name", [TEMPLATE], "photo") if named else variant("title")
-    each = run.arm.images // len(table.ids)
-    found = []
-    for index in range(len(table.ids)):
-        own = [pair for pair in pairs(captions, of) if pair.label == index]
-        found += sorted(own, key=lambda pair: draw(run.seed, pair.id))[:each]
-    return sorted((Example(folder / pair.id, pair.text, pair.label) for pair in found), key=lambda e: e.path)
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
-def _web(run: Run, data: Path) -> list[Example]:
-    generate(data, ["pocket-web"])
-    web = load_web(data)
-    folder = data / FOLDERS["pocket-web"]
-    texts = dict(zip(web.source.ids, web.captions, strict=True))
-    chosen = sorted(sorted(texts, key=lambda id: draw(run.seed, id))[: run.arm.images])
-    if run.arm.text != "matched":
-        return [Example(folder / id, texts[id], -1) for id in chosen]
-    return [Example(folder / id, texts[id], label) for id, label in matched((id, texts[id]) for id in chosen)]
+def examples(run: Run, out: Path, images: int = IMAGES) -> Examples:
+    """The run's pictures in the order of their numbers; `images` is the size of the pool they are drawn from."""
+    numbers = chosen(run.seed, run.arm.pictures, images)
+    if run.arm.pictures_of == "narrow":
+        return _gathered(numbers, [_pool("narrow", out, images)] * len(numbers))
+    own, shared = _pool("web", out, images), _pool("web-shared", out, images)
+    return _gathered(numbers, [shared if in_shared_style(number, run.arm.overlap) else own for number in numbers])
 
 
-def matched(texts: Iterable[tuple[str, str]]) -> list[tuple[str, int]]:
-    """(id, class index) of every text that names exactly one class."""
+def chosen(seed: int, n: int, images: int = IMAGES) -> list[int]:
+    """The numbers of a run's pictures; of one seed, fewer are always among more."""
+    if n > images:
+        raise ValueError(f"{n} pictures are asked for, and the pool holds {images}")
+    return sorted(np.random.default_rng([5, seed]).permutation(images)[:n].tolist())
+
+
+def in_shared_style(number: int, overlap: float) -> bool:
+    """Whether a web picture is in a style of the test sets at a dose of overlap."""
+    return is_styled(number) and threshold(number) < overlap
+
+
+def matched(captions: Sequence[str]) -> torch.Tensor:
+    """(n,) class indices that the captions name, -1 where a caption names no class or several."""
     find = matcher(RULE, pocket()).find
-    named = [(id, labels(find(text), SEVERAL)) for id, text in texts]
-    return [(id, found[0]) for id, found in named if len(found) == 1]
+    named = [labels(find(caption), SEVERAL) for caption in captions]
+    return torch.tensor([found[0] if len(found) == 1 else -1 for found in named])
 
 
-def write_captions(chosen: Sequence[Example], file: Path) -> Path:
-    """The `filepath<TAB>title` file that open_clip's trainer reads, paths absolute."""
-    lines = ["filepath\ttitle", *(f"{example.path.resolve()}\t{example.text}" for example in chosen)]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")  # unquoted, as pocket-web's own file is
-    return file
+@lru_cache(maxsize=3)
+def _pool(kind: Kind, out: Path, images: int) -> Pool:
+    return pool(kind, out, images)
+
+
+def _gathered(numbers: Sequence[int], pools: Sequence[Pool]) -> Examples:
+    stacked = np.stack([each.images[number] for number, each in zip(numbers, pools, strict=True)])
+    return Examples(
+        torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255,
+        torch.tensor([int(each.labels[number]) for number, each in zip(numbers, pools, strict=True)]),
+        tuple(each.captions[number] for number, each in zip(numbers, pools, strict=True)),
+        tuple(numbers),
+    )

@@ -1,21 +1,29 @@
-"""The contrasts of the pocket grid: one headline for each cause, and what stands beside it. Plain data.
+"""What the pocket grid is asked, cause by cause: the headline question first, then what stands beside it. Plain data.
 
-The contrasts were written down before the runs; the report answers all of them, whatever comes out.
+The questions were written down before the runs; the report answers all of them, whatever comes out. Contrasts of the last
+question of a cause may differ in more than the factor: they are published comparisons, shown without a verdict.
 """
 
 from __future__ import annotations
 
-from recipes.five_causes.contrasts import Contrast
-from recipes.five_causes.standings import Read
+from recipes.five_causes.contrasts import Contrast, Question
+from recipes.five_causes.grid import BARE, EIGHTY, Read
 
-SMALL, MIDDLE, LARGE = (Read(f"clip-web-{n}", "zero-shot", "openai") for n in (2000, 4000, 8000))
-TITLES, TITLES_BARE = (Read("clip-titles", "zero-shot", prompts) for prompts in ("openai", "name-only"))
-TITLES_PROBE = Read("clip-titles", "linear-probe")
-NAMES = Read("clip-names", "zero-shot", "openai")
-LABELS_SMALL, LABELS = Read("labels-1000", "native"), Read("labels-4000", "native")
-LABELS_PROBE = Read("labels-4000", "linear-probe")
-WEB_LABELS, WEB_HEAD = Read("labels-web-4000", "native"), Read("head-web-8000", "native")
-SIMCLR = Read("simclr", "linear-probe")
+
+def _prompted(arm: str, prompts: str = BARE) -> Read:
+    return Read(arm, "zero-shot", prompts)
+
+
+def _layer(arm: str) -> Read:
+    return Read(arm, "native")
+
+
+WEB, NARROW = _prompted("clip-web"), _prompted("clip-narrow")
+NAMES_WEB, NAMES_NARROW = _prompted("names-web"), _prompted("names-narrow")
+CLASSES_WEB, CLASSES_NARROW = _prompted("classes-web"), _prompted("classes-narrow")
+LABELS_WEB, LABELS_NARROW = _layer("labels-web"), _layer("labels-narrow")
+CAPTIONS_FIRST, VIEWS_FIRST = _layer("captions-then-matched"), _layer("views-then-matched")
+LAYER_WEB, LAYER_NARROW = _layer("layer-web"), _layer("layer-narrow")
 
 CAUSES = {
     "size": "training-set size",
@@ -25,58 +33,53 @@ CAUSES = {
     "contrastive-loss": "contrastive loss",
 }
 
-CONTRASTS = (
-    Contrast(
-        "size", "CLIP on 8,000 web pictures minus CLIP on 2,000 of them", LARGE, SMALL,
-        "Epochs are the same, so four times the pictures are also four times the steps, and more of the web is more "
-        "drawings in the shifts' own styles.",
-    ),
-    Contrast(
-        "size", "classifier on 4,000 narrow pictures minus classifier on 1,000 of them", LABELS, LABELS_SMALL,
-        "As above: the same epochs.",
-    ),
-    Contrast(
-        "distribution", "CLIP on 4,000 web pictures minus CLIP on 4,000 narrow captioned ones", MIDDLE, TITLES,
-        "The web's captions are alternative texts, the narrow set's are titles; both leave 12 % of pictures unnamed, and "
-        "4 % of the web's name another thing. The web's pictures also show the renditions and sketches of two of the shifts.",
-    ),
-    Contrast(
-        "distribution", "classifier on text-matched web pictures minus classifier on narrow labelled ones",
-        WEB_LABELS, LABELS,
-        "Web pictures whose text names no class are left out, about one in eight.",
-    ),
-    Contrast(
-        "training-language", "CLIP on titles minus classifier on labels, the same narrow pictures", TITLES, LABELS,
-        "Titles hold other words, and 12 % of them do not name the thing; the heads differ with the supervision.",
-    ),
-    Contrast(
-        "training-language", "CLIP on titles minus CLIP on class names, the same narrow pictures", TITLES, NAMES,
-        "Class names never leave a picture unnamed.",
-    ),
-    Contrast(
-        "test-language", "zero-shot head minus text-free head, the same web-trained CLIP tower", LARGE, WEB_HEAD,
-        "The text-free head learned from text-matched labels of the pictures its tower was trained on.",
-    ),
-    Contrast(
-        "test-language", "prompts minus a linear probe, the same narrow CLIP tower", TITLES, TITLES_PROBE,
-        "The probe has seen the narrow set's labels.",
-    ),
-    Contrast(
-        "test-language", "eighty prompts minus the bare class name, the same narrow CLIP", TITLES, TITLES_BARE,
-        "Nothing else differs.",
-    ),
-    Contrast(
-        "test-language", "CLIP minus a classifier on text-matched labels, the same 4,000 web pictures", MIDDLE, WEB_LABELS,
-        "Language is taken away at training and at test time; unnamed pictures are lost to the classifier.",
-    ),
-    Contrast(
-        "contrastive-loss", "SimCLR tower minus cross-entropy tower, the same narrow pictures and the same linear probe",
-        SIMCLR, LABELS_PROBE,
-        "SimCLR needs its own, harder views, and 8 epochs where the classifier has 6.",
-    ),
-    Contrast(
-        "contrastive-loss", "contrastive loss on class names minus cross-entropy on labels, the same narrow pictures",
-        NAMES, LABELS,
-        "Captions say no more than labels do; the heads differ with the loss.",
-    ),
+QUESTIONS = (
+    Question("size", "eight times the pictures, at the same number of steps", (
+        Contrast("CLIP on 4,000 web pictures minus CLIP on 500 of them", WEB, _prompted("clip-web-few"), "pictures"),
+        Contrast("classifier on 4,000 narrow pictures minus classifier on 500 of them",
+                 LABELS_NARROW, _layer("labels-narrow-few"), "pictures"),
+    )),
+    Question("size", "four times the steps, on the same pictures", (
+        Contrast("CLIP after all its steps minus CLIP after a quarter of them, the same 4,000 web pictures",
+                 WEB, _prompted("clip-web-short"), "steps"),
+    )),
+    Question("distribution", "the web instead of the narrow set, without a style of the test sets", (
+        Contrast("CLIP on web captions minus CLIP on narrow captions", WEB, NARROW, "pictures_of"),
+        Contrast("CLIP on the web's class names minus CLIP on narrow class names", NAMES_WEB, NAMES_NARROW, "pictures_of"),
+        Contrast("cross-entropy over class names on the web minus the same on the narrow set",
+                 CLASSES_WEB, CLASSES_NARROW, "pictures_of"),
+        Contrast("classifier on the web's labels minus classifier on narrow labels", LABELS_WEB, LABELS_NARROW, "pictures_of"),
+    )),
+    Question("distribution", "the test sets' styles in the web's styled pictures: all instead of none", (
+        Contrast("CLIP, overlap of 100 % minus none", _prompted("clip-web-overlap-100"), WEB, "overlap"),
+        Contrast("classifier, overlap of 100 % minus none", _layer("labels-web-overlap-100"), LABELS_WEB, "overlap"),
+    )),
+    Question("distribution", "the same in doses", (
+        Contrast("CLIP, overlap of 25 % minus none", _prompted("clip-web-overlap-25"), WEB, "overlap"),
+        Contrast("CLIP, overlap of 50 % minus none", _prompted("clip-web-overlap-50"), WEB, "overlap"),
+    )),
+    Question("training-language", "a tower that learned by captions instead of by views of pictures alone", (
+        Contrast("captions first minus views first, then the same labels matched from captions, the same web pictures",
+                 CAPTIONS_FIRST, VIEWS_FIRST, "text"),
+    )),
+    Question("training-language", "captions that say more instead of class names, for CLIP", (
+        Contrast("captions minus class names, the same web pictures", WEB, NAMES_WEB, "text"),
+        Contrast("captions minus class names, the same narrow pictures", NARROW, NAMES_NARROW, "text"),
+    )),
+    Question("training-language", "comparisons as they are published, which change more than language", (
+        Contrast("CLIP minus self-supervision and matched labels, the same web pictures", WEB, VIEWS_FIRST, "text"),
+        Contrast("CLIP on captions minus a classifier on labels, the same narrow pictures", NARROW, LABELS_NARROW, "text"),
+    )),
+    Question("test-language", "prompts instead of a layer learned from matched labels, on one and the same CLIP tower", (
+        Contrast("prompts minus layer, the web's CLIP", WEB, LAYER_WEB, "head"),
+        Contrast("prompts minus layer, the narrow CLIP", NARROW, LAYER_NARROW, "head"),
+    )),
+    Question("test-language", "eighty prompts instead of the bare class name", (
+        Contrast("eighty prompts minus the name, the web's CLIP", _prompted("clip-web", EIGHTY), WEB, "head"),
+        Contrast("eighty prompts minus the name, the narrow CLIP", _prompted("clip-narrow", EIGHTY), NARROW, "head"),
+    )),
+    Question("contrastive-loss", "CLIP's loss on class names instead of cross-entropy over them, in the same two towers", (
+        Contrast("CLIP's loss minus cross-entropy, the same web pictures", NAMES_WEB, CLASSES_WEB, "loss"),
+        Contrast("CLIP's loss minus cross-entropy, the same narrow pictures", NAMES_NARROW, CLASSES_NARROW, "loss"),
+    )),
 )  # fmt: skip

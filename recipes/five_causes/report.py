@@ -1,105 +1,167 @@
-"""The report of a grid: report.json for machines, report.md with two figures for people. Every number comes from records."""
+"""The report of a grid: report.json for machines, report.md with three figures for people. Every number comes from records.
+
+report.json, schema 2. `causes` holds one object a cause, its headline question; `contrasts` every contrast; both have
+
+    cause, question, contrast   the cause's name, what is asked, and which arms are compared
+    unit, value, ci95, margin   "logit": the difference of logit residuals above the line, its interval, and what counts as none
+    at_most                     the smallest margin within which it would be equivalent to none
+    p_value, p_adjusted         of the same t as the interval; after Holm's correction over the list it stands in
+    verdict, why                "moves it", "equivalent" or "cannot tell", and why it cannot
+    differs                     what else differs between the arms than the factor, in words
+    value_points, ci95_points   value and ci95 as a difference of accuracy for a model of clean accuracy `points_at`
+    seeds, seeds_ci95           how many, and the interval without the line's uncertainty
+    spread, parts               smallest and largest effect of the contrasts it is the mean of, and how many they are
+    effect, scale_of_effect     value and unit by the names of schema 1
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recipes.five_causes import figures
-from recipes.five_causes.contrasts import ALPHA, MARGIN, Answer, Estimate, answer, over_seeds
-from recipes.five_causes.evaluation import Measured
-from recipes.five_causes.grid import Grid
+from recipes.five_causes.contrasts import (
+    ALPHA,
+    MARGIN_SHARE,
+    POINTS_AT,
+    Answer,
+    Estimate,
+    answer,
+    estimate,
+    translated,
+)  # fmt: skip
+from recipes.five_causes.evaluation import REFERENCE, Measured
+from recipes.five_causes.grid import Grid, Read
 from recipes.five_causes.pages import page
-from recipes.five_causes.questions import CONTRASTS
+from recipes.five_causes.questions import QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS, Board, board, wide_baseline
 from recipes.five_causes.work import processor_seconds
 
+SCHEMA = 2
+
 
 def write_report(grid: Grid, measured: Sequence[Measured], out: Path, folder: Path) -> dict[str, Any]:
-    """Write report.md, report.json, lines.png and contrasts.png into `folder`; the report as JSON."""
+    """Write report.md, report.json and the figures into `folder`; the report as JSON."""
     wide = board(grid, measured, wide_baseline(grid, measured))
-    answers = answer(CONTRASTS, wide)
-    shipped = answer(CONTRASTS, board(grid, measured, "pocket"))
-    report = content(grid, wide, answers, shipped, processor_seconds(out))
+    report = content(grid, wide, processor_seconds(out))
     folder.mkdir(parents=True, exist_ok=True)
     figures.draw_lines(wide, folder / "lines.png")
-    figures.draw_contrasts(answers, folder / "contrasts.png")
+    figures.draw_contrasts(report, folder / "contrasts.png")
+    figures.draw_doses(report, folder / "doses.png")
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "report.md").write_text(page(report), encoding="utf-8")
     return report
 
 
-def content(
-    grid: Grid, wide: Board, answers: Sequence[Answer], shipped: Sequence[Answer], seconds: dict[str, float]
-) -> dict[str, Any]:
-    """The report as plain data. `causes` holds the headline contrast of each cause, `contrasts` all of them."""
-    every = [_contrast(a, other) for a, other in zip(answers, shipped, strict=True)]
-    heads: dict[str, dict[str, Any]] = {}
-    for entry in every:
-        heads.setdefault(entry["cause"], entry)
+def content(grid: Grid, wide: Board, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """The report as plain data."""
+    heads, each = answer(QUESTIONS, wide, grid)
     return {
+        "schema": SCHEMA,
         "scale": "pocket",
-        "causes": list(heads.values()),
-        "contrasts": every,
-        "margin_logit": MARGIN,
+        "unit": "logit",
+        "causes": [_headline(one, wide) for one in heads],
+        "contrasts": [_contrast(one, wide, grid) for one in each],
+        "margin": MARGIN_SHARE * abs(wide.reference),
+        "reference": {"model": REFERENCE, "value": wide.reference, "margin_share": MARGIN_SHARE},
         "alpha": ALPHA,
         "baseline": _lines(wide),
-        "arms": [_arm(wide, read) for read in wide.reads()],
+        "arms": [_arm(wide, read, grid) for read in wide.reads()],
         "grid": dataclasses.asdict(grid),
-        "processor_seconds": seconds,
+        "processor_seconds": dict(seconds),
+    }
+
+
+def _shared(found: Answer, wide: Board) -> dict[str, Any]:
+    points = [translated(value, wide) for value in (found.effect.value, *found.effect.ci95)]
+    return {
+        "unit": "logit",
+        "value": found.effect.value,
+        "ci95": list(found.effect.ci95),
+        "ci90": list(found.effect.ci90),
+        "margin": found.margin,
+        "at_most": found.at_most,
+        "p_value": found.effect.p,
+        "p_adjusted": found.p_adjusted,
+        "df": found.effect.df,
+        "verdict": found.verdict,
+        "why": found.why,
+        "differs": list(found.differs),
+        "extrapolated": found.extrapolated,
+        "value_points": points[0],
+        "ci95_points": points[1:],
+        "points_at": POINTS_AT,
+        "seeds": found.seeds,
+        "seeds_ci95": list(found.over_seeds.ci95),
+        "spread": list(found.spread),
+        "parts": len(found.parts),
+        "by_shift": {
+            shift: {**_estimate(one), "value_points": translated(one.value, wide, (shift,))}
+            for shift, one in found.by_shift.items()
+        },
+        "effect": found.effect.value,
+        "scale_of_effect": "logit",
     }
 
 
 def _estimate(found: Estimate) -> dict[str, Any]:
-    return {"effect": found.effect, "ci95": list(found.ci95), "ci90": list(found.ci90), "p": found.p}
+    return {"value": found.value, "ci95": list(found.ci95), "p_value": found.p}
 
 
-def _contrast(found: Answer, shipped: Answer) -> dict[str, Any]:
+def _headline(found: Answer, wide: Board) -> dict[str, Any]:
+    question = found.question
+    return {"cause": question.cause, "question": question.text, "contrast": question.text, **_shared(found, wide)}
+
+
+def _contrast(found: Answer, wide: Board, grid: Grid) -> dict[str, Any]:
+    (one,) = found.contrasts
+    factor = [grid.configuration(read)[one.factor] for read in (one.high, one.low)]
     return {
-        "cause": found.contrast.cause,
-        "effect": found.logit.effect,
-        "ci95": list(found.logit.ci95),
-        "seeds": found.logit.seeds,
-        "verdict": found.verdict,
-        "contrast": found.contrast.text,
-        "scale_of_effect": "logit",
-        "ci90": list(found.logit.ci90),
-        "p": found.logit.p,
-        "p_adjusted": found.p_adjusted,
-        "with_line_ci95": list(found.with_line_ci95),
-        "extrapolated": found.extrapolated,
-        "points": _estimate(found.points),
-        "by_shift": {
-            shift: {"logit": _estimate(pair[0]), "points": _estimate(pair[1])} for shift, pair in found.by_shift.items()
-        },
-        "high": dataclasses.asdict(found.contrast.high),
-        "low": dataclasses.asdict(found.contrast.low),
-        "caveat": found.contrast.caveat,
-        "on_pocket_baseline": {**_estimate(shipped.logit), "verdict": shipped.verdict, "extrapolated": shipped.extrapolated},
-    }  # fmt: skip
+        "cause": found.question.cause,
+        "question": found.question.text,
+        "contrast": one.text,
+        **_shared(found, wide),
+        "factor": one.factor,
+        "factor_values": factor,
+        "high": dataclasses.asdict(one.high),
+        "low": dataclasses.asdict(one.low),
+    }
 
 
-def _arm(wide: Board, read: Any) -> dict[str, Any]:
+def _arm(wide: Board, read: Read, grid: Grid) -> dict[str, Any]:
     def row(shift: str) -> dict[str, Any]:
         cells = [wide.of(read, seed, shift) for seed in range(wide.seeds)]
+        residuals = wide.values(read, shift)
         return {
             "clean": [c.clean for c in cells],
             "accuracy": [c.accuracy for c in cells],
-            "logit": _estimate(over_seeds(wide.values(read, shift, "logit"))),
-            "points": _estimate(over_seeds(wide.values(read, shift, "points"))),
+            "logit": residuals.tolist(),
+            **_estimate(estimate(residuals)),
             "extrapolated": any(c.extrapolated for c in cells),
         }
 
-    return {**dataclasses.asdict(read), "name": read.name, "shifts": {shift: row(shift) for shift in (*SHIFTS, MEAN)}}
+    shifts = {shift: row(shift) for shift in (*SHIFTS, MEAN)}
+    return {**dataclasses.asdict(read), "name": read.name, "configuration": grid.configuration(read), "shifts": shifts}
 
 
 def _lines(wide: Board) -> dict[str, Any]:
     first = next(iter(wide.lines.values()))
-    fields = ("n", "slope", "intercept", "r2", "residual_std", "slope_ci95_by_family", "x_min", "x_max", "dropped")
+    fields = (
+        "n",
+        "slope",
+        "intercept",
+        "r2",
+        "residual_std",
+        "slope_ci95_by_family",
+        "families",
+        "x_min",
+        "x_max",
+        "dropped",
+    )
     return {
         "name": first.baseline.name,
         "digest": first.baseline.digest,

@@ -1,4 +1,4 @@
-"""Where every run stands: effective robustness on each shift and on the mean of the four, against a line made wide enough.
+"""Where every run stands: the logit residual on each shift and on the mean of the four, against a line made wide enough.
 
 The line is the shipped `pocket` baseline's classifiers and the grid's members, which are the same networks trained on
 fewer pictures and reach further down. Reads effrob's rows and counts; trains nothing.
@@ -19,66 +19,56 @@ from effrob.robustness.built import from_records
 from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from model_zoo.sources.from_pocket import cards
-from recipes.five_causes.evaluation import Measured
-from recipes.five_causes.grid import Grid
-from shifts import suite
+from recipes.five_causes.evaluation import REFERENCE, SETS, Measured
+from recipes.five_causes.grid import Grid, Read
 
 Floats = NDArray[np.float64]
-SHIFTS = suite("pocket").ranked
+SHIFTS = SETS[1:]
 MEAN = "mean-of-four"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One run under one head on one shift: clean (class-matched) and shift accuracy, and its distance from the line.
+class ArmResult:
+    """One run under one head on one shift: clean (class-matched) and shift accuracy, and its logit residual above the line.
 
-    logit   the residual on the logit scale;  points  the same in accuracy, a fraction;  extrapolated  outside the line's range
+    extrapolated  whether its clean accuracy lies outside the line's range
     """
 
     clean: float
     accuracy: float
     logit: float
-    points: float
     extrapolated: bool
-
-
-@dataclass(frozen=True)
-class Read:
-    """A way a run is read out: a head, and prompts where it has words."""
-
-    arm: str
-    head: str
-    prompts: str | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.arm} ({self.head}{'' if self.prompts in (None, 'openai') else ', ' + self.prompts})"
 
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Standings by read-out, seed and shift, and the lines they are measured from."""
+    """Results by read-out, seed and shift, the lines they are measured from, and the reference model's mean residual."""
 
     lines: Mapping[str, RobustnessFit]
-    cells: Mapping[tuple[Read, int, str], Standing]
+    cells: Mapping[tuple[Read, int, str], ArmResult]
     seeds: int
+    reference: float
 
-    def of(self, read: Read, seed: int, shift: str) -> Standing:
-        """One cell; the mean of the four has the means of its parts and no accuracy of its own to be extrapolated."""
+    def of(self, read: Read, seed: int, shift: str) -> ArmResult:
+        """One cell; the mean of the four has the means of its parts."""
         if shift != MEAN:
             return self.cells[read, seed, shift]
         parts = [self.cells[read, seed, each] for each in SHIFTS]
-        return Standing(
+        return ArmResult(
             clean=float(np.mean([part.clean for part in parts])),
             accuracy=float(np.mean([part.accuracy for part in parts])),
             logit=float(np.mean([part.logit for part in parts])),
-            points=float(np.mean([part.points for part in parts])),
             extrapolated=any(part.extrapolated for part in parts),
         )
 
-    def values(self, read: Read, shift: str, scale: str) -> Floats:
-        """(seeds,) effective robustness, in logits or points."""
-        return np.array([getattr(self.of(read, seed, shift), scale) for seed in range(self.seeds)])
+    def values(self, read: Read, shift: str) -> Floats:
+        """(seeds,) logit residuals."""
+        return np.array([self.of(read, seed, shift).logit for seed in range(self.seeds)])
+
+    def lifted(self, read: Read, shift: str) -> float:
+        """Mean clean accuracy in logits: where on the line the arm stands."""
+        scale = self.lines[shift].scale
+        return float(np.mean([scale.to(self.of(read, seed, shift).clean) for seed in range(self.seeds)]))
 
     def reads(self) -> list[Read]:
         """Every read-out, in the grid's order."""
@@ -95,21 +85,24 @@ def wide_baseline(grid: Grid, measured: Iterable[Measured]) -> Baseline:
 
 
 def board(grid: Grid, measured: Sequence[Measured], baseline: Baseline | str) -> Board:
-    """Every run of the grid against a baseline's lines."""
+    """Every run of the grid against a baseline's lines. ValueError where a residual is not finite."""
     lines = {shift: fit(shift, baseline) for shift in SHIFTS}
     runs = {run.name: run for run in grid.runs()}
-    cells = {}
+    order = {arm.name: place for place, arm in enumerate(grid.arms)}
+    cells, reference = {}, {}
     for m in measured:
-        if m.name not in runs or m.row.shift not in lines:
+        if m.row.shift not in lines or not (m.name in runs or m.name == REFERENCE):
             continue
         clean, accuracy, line = m.row.clean_accuracy, m.row.accuracy, lines[m.row.shift]
         assert clean is not None
+        residual = line.residual(clean, accuracy)
+        if not np.isfinite(residual):
+            raise ValueError(f"{m.name} has an accuracy of {accuracy} on {m.row.shift}: it has no logit")
+        if m.name == REFERENCE:
+            reference[m.row.shift] = residual
+            continue
         read = Read(runs[m.name].arm.name, m.head, m.prompts)
-        cells[read, runs[m.name].seed, m.row.shift] = Standing(
-            clean,
-            accuracy,
-            line.residual(clean, accuracy),
-            line.effective_robustness(clean, accuracy),
-            line.extrapolated(clean),
-        )
-    return Board(lines, cells, grid.seeds)
+        result = ArmResult(clean, accuracy, residual, line.extrapolated(clean))
+        cells[read, runs[m.name].seed, m.row.shift] = result
+    ordered = dict(sorted(cells.items(), key=lambda cell: order[cell[0][0].arm]))
+    return Board(lines, ordered, grid.seeds, float(np.mean([reference[shift] for shift in SHIFTS])))

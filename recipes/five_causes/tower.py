@@ -14,16 +14,16 @@ from torch import nn
 
 from model_zoo.sources.from_pocket import N_CLASSES, pixels_of
 
-NAME = "pocket_flat_tower"
+NAME = "pocket_stride_tower"
 SIDE = 32
 PIXELS = pixels_of(SIDE)
 CHANNELS = (16, 32, 64)
-WIDTH = CHANNELS[-1] * (SIDE // 2 ** len(CHANNELS)) ** 2  # features of the trunk
+WIDTH = CHANNELS[-1] * (SIDE // 8) ** 2  # features of the trunk
 EMBEDDING = 64
 CONTEXT = 16  # tokens of a text; the captions and prompts are shorter
 
 
-class FlatTower(nn.Module):
+class StrideTower(nn.Module):
     """(N, 3, SIDE, SIDE) -> (N, WIDTH); the few attributes that open_clip asks of a timm model are here too."""
 
     num_features = WIDTH
@@ -31,13 +31,13 @@ class FlatTower(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 3
-        for after in CHANNELS:
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-            layers += [nn.MaxPool2d(2)]
-            before = after
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+        one, two, three = CHANNELS
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(3, one, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(one), nn.ReLU()),
+            *(nn.Conv2d(one, two, 3, padding=1, bias=False), nn.BatchNorm2d(two), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(two, three, 3, padding=1, bias=False), nn.BatchNorm2d(three), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Flatten(),
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.layers(images)
@@ -48,11 +48,11 @@ class FlatTower(nn.Module):
 
 
 @register_model  # type: ignore[untyped-decorator]
-def pocket_flat_tower(pretrained: bool = False, **ignored: object) -> FlatTower:
+def pocket_stride_tower(pretrained: bool = False, **ignored: object) -> StrideTower:
     """timm's way to make it; there are no published weights."""
     if pretrained:
         raise ValueError(f"{NAME} has no published weights")
-    return FlatTower()
+    return StrideTower()
 
 
 def clip_config() -> dict[str, Any]:
@@ -62,6 +62,6 @@ def clip_config() -> dict[str, Any]:
     return {"embed_dim": EMBEDDING, "vision_cfg": vision, "text_cfg": text}
 
 
-def classifier() -> nn.Module:
+def classifier() -> nn.Sequential:
     """Untrained: the trunk and one linear layer over the classes."""
-    return nn.Sequential(FlatTower(), nn.Linear(WIDTH, N_CLASSES))
+    return nn.Sequential(StrideTower(), nn.Linear(WIDTH, N_CLASSES))

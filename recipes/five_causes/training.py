@@ -1,16 +1,17 @@
-"""How each method trains the shared tower, from chosen pictures to a file of weights. Knows no arm's name.
+"""From a run's pictures to a file of weights, by the arm's factors alone: one loop, one optimiser, one schedule for all.
 
-Captions go through open_clip's own trainer. Labels and self-supervision are plain loops with the same optimiser, rate and
-schedule; only the loss and what it reads differ.
+The two-tower model, its tokeniser and its contrastive loss are open_clip's. Knows no arm's name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+import open_clip
 import torch
+from open_clip.loss import ClipLoss
 from open_clip_train.scheduler import cosine_lr
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,16 +19,17 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.nn import functional
 
-from model_zoo.checkpoints.state import read_state
 from model_zoo.sources.from_pocket import MEAN, STD
-from recipes import contrastive
 from recipes.five_causes import views
-from recipes.five_causes.grid import Settings
-from recipes.five_causes.pairs import Example, write_captions
-from recipes.five_causes.tower import WIDTH, FlatTower, classifier, clip_config
+from recipes.five_causes.grid import Arm, Settings
+from recipes.five_causes.pairs import Examples, matched
+from recipes.five_causes.tower import CONTEXT, EMBEDDING, WIDTH, StrideTower, classifier, clip_config
+from shifts.classes import pocket
 
-CONFIG = "pocket-flat-clip.json"
-TEMPERATURE = 0.2  # of SimCLR's loss
+CONFIG = "pocket-stride-clip.json"
+HOTTEST = 100.0  # of the learned scale of similarities, as CLIP bounds it
+State = dict[str, torch.Tensor]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (rows, images as networks take them) -> scalar
 
 
 def write_config(folder: Path) -> Path:
@@ -40,55 +42,133 @@ def write_config(folder: Path) -> Path:
     return file
 
 
-def train_captions(chosen: Sequence[Example], settings: Settings, seed: int, scratch: Path) -> dict[str, torch.Tensor]:
-    """A contrastive model on captions, by `open_clip_train`; `scratch` takes its folder."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    bare = scratch / "model.json"  # open_clip's registry takes the model's part alone
-    bare.write_text(json.dumps(clip_config()), encoding="utf-8")
-    plan = contrastive.ContrastivePlan(
-        settings.epochs, settings.rate, settings.batch, settings.decay, settings.warmup, settings.crop, seed
-    )
-    norm = ["--image-mean", *map(str, MEAN), "--image-std", *map(str, STD), "--save-frequency", "0"]
-    captions = write_captions(chosen, scratch / "pairs.csv")
-    return read_state(contrastive.train(captions, bare, scratch, plan, norm))
-
-
-def train_labels(chosen: Sequence[Example], settings: Settings, seed: int) -> dict[str, torch.Tensor]:
-    """A classifier by cross-entropy on the same crops."""
+def train(arm: Arm, chosen: Examples, settings: Settings, seed: int) -> State:
+    """The weights of an arm's run: of both towers where it is read out by prompts, else of a classifier."""
     torch.manual_seed(seed)
-    network = classifier()
-    labels = torch.tensor([example.label for example in chosen])
-    crop = views.training_crop(settings.crop)
-    pictures = views.decoded([example.path for example in chosen])
-    for rows in _steps(network, len(chosen), settings, settings.epochs, seed):
-        images = torch.stack([crop(pictures[row]) for row in rows])
-        functional.cross_entropy(network(images), labels[rows]).backward()  # type: ignore[no-untyped-call]
-    return network.state_dict()
+    steps = arm.steps if arm.finish == "none" else arm.steps // 2
+    generator = torch.Generator().manual_seed(seed)
+    if arm.text == "label":
+        network = classifier()
+        _fit(network, _labels_loss(network, chosen.labels), chosen, arm.views, settings, steps, generator)
+        return _state(network)
+    if arm.text == "view":
+        views_model = Viewed()
+        _fit(views_model, views_model.loss, chosen, arm.views, settings, steps, generator, twice=True)
+        tower: nn.Module = views_model.tower
+    else:
+        told = Told(arm, chosen)
+        _fit(told.model, told.loss, chosen, arm.views, settings, steps, generator)
+        if arm.finish == "none":
+            return told.state()
+        tower = told.model.visual.get_submodule("trunk")
+    finished = classifier()
+    finished[0].load_state_dict(tower.state_dict())
+    loss = _labels_loss(finished, matched(chosen.captions))
+    _fit(finished, loss, chosen, "crops", settings, arm.steps - steps, generator)
+    return _state(finished)
 
 
-def train_without_labels(chosen: Sequence[Example], settings: Settings, seed: int) -> dict[str, torch.Tensor]:
-    """The tower by SimCLR (Chen et al. 2020): two views of a picture find each other. The projection is dropped."""
-    torch.manual_seed(seed)
-    tower = FlatTower()
-    projection = nn.Sequential(nn.Linear(WIDTH, 128), nn.ReLU(), nn.Linear(128, 64))
-    view = views.contrastive_view()
-    pictures = views.decoded([example.path for example in chosen])
-    both = nn.Sequential(tower, projection)
-    for rows in _steps(both, len(chosen), settings, settings.self_supervised_epochs, seed):
-        images = torch.stack([view(pictures[row]) for _ in range(2) for row in rows])
-        nt_xent(both(images), TEMPERATURE).backward()  # type: ignore[no-untyped-call]
-    return tower.state_dict()
+class Told:
+    """A two-tower model that learns pictures by texts: captions or class names, by either loss.
+
+    The text tower's table of tokens is cut to those that occur, so that the optimiser does not walk through 49,408 rows
+    at each step; the others keep the values they were born with.
+    """
+
+    def __init__(self, arm: Arm, chosen: Examples) -> None:
+        self.model = open_clip.CLIP(**clip_config())
+        names = pocket().names
+        texts = list(chosen.captions) if arm.text == "caption" else [names[label] for label in chosen.labels.tolist()]
+        self.among_classes = arm.loss == "among-the-classes"
+        if self.among_classes:
+            texts = list(names)
+        distinct = sorted(set(texts))
+        place = {text: row for row, text in enumerate(distinct)}
+        self.text_of = chosen.labels if self.among_classes else torch.tensor([place[text] for text in texts])
+        if self.among_classes:
+            distinct = texts
+        tokens = open_clip.tokenize(distinct, context_length=CONTEXT)
+        self.used, inverse = torch.unique(tokens, return_inverse=True)
+        self.tokens = inverse.view_as(tokens)  # order is kept, so that the end of a text is still its largest token
+        self.born = self.model.token_embedding.weight.detach().clone()
+        self.model.token_embedding = nn.Embedding.from_pretrained(self.born[self.used], freeze=False)  # type: ignore[no-untyped-call]
+        self.batch_loss = ClipLoss()
+
+    def loss(self, rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """CLIP's loss over the batch, or cross-entropy over every class's text, both at the learned temperature."""
+        scale = self.model.logit_scale.exp().clamp(max=HOTTEST)
+        seen = self.model.encode_image(images, normalize=True)
+        if self.among_classes:
+            said = self.model.encode_text(self.tokens, normalize=True)
+            return functional.cross_entropy(scale * seen @ said.T, self.text_of[rows])
+        texts, back = torch.unique(self.text_of[rows], return_inverse=True)
+        said = self.model.encode_text(self.tokens[texts], normalize=True)[back]
+        loss: torch.Tensor = self.batch_loss(seen, said, scale)
+        return loss
+
+    def state(self) -> State:
+        """Of the whole model, its table of tokens at full length again."""
+        state = _state(self.model)
+        table = self.born.clone()
+        table[self.used] = state["token_embedding.weight"]
+        return {**state, "token_embedding.weight": table}
 
 
-def nt_xent(projected: torch.Tensor, temperature: float) -> torch.Tensor:
-    """SimCLR's loss over (2N, D): row i and row i + N are views of one picture, all other rows are negatives."""
-    z = functional.normalize(projected, dim=1)
-    similar = (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), float("-inf"))
-    half = len(z) // 2
-    return functional.cross_entropy(similar, torch.arange(len(z)).roll(half))
+class Viewed(nn.Module):
+    """A tower that learns pictures by another view of them: CLIP's loss and projection, no text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = StrideTower()
+        self.projection = nn.Linear(WIDTH, EMBEDDING, bias=False)
+        self.logit_scale = nn.Parameter(open_clip.CLIP(**clip_config()).logit_scale.detach().clone())
+        self.batch_loss = ClipLoss()
+
+    def loss(self, rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """images: all first views, then all second ones."""
+        seen = functional.normalize(self.projection(self.tower(images)), dim=1)
+        one, other = seen.chunk(2)
+        loss: torch.Tensor = self.batch_loss(one, other, self.logit_scale.exp().clamp(max=HOTTEST))
+        return loss
 
 
-def save(state: dict[str, torch.Tensor], file: Path) -> None:
+def _labels_loss(network: nn.Module, labels: torch.Tensor) -> Loss:
+    """Cross-entropy over the classes; -1 is a picture without a label."""
+
+    def loss(rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(network(images), labels[rows], ignore_index=-1)
+
+    return loss
+
+
+def _fit(
+    network: nn.Module, loss: Loss, chosen: Examples, kind: str, settings: Settings, steps: int,
+    generator: torch.Generator, twice: bool = False,
+) -> None:  # fmt: skip
+    """The one loop: AdamW on a warmed-up cosine rate, over crops of shuffled pictures."""
+    if len(chosen) < settings.batch:
+        raise ValueError(f"{len(chosen)} pictures make no batch of {settings.batch}")
+    network.to(memory_format=torch.channels_last).train()
+    optimizer = create_optimizer_v2(network, "adamw", lr=settings.rate, weight_decay=settings.decay, fused=True)
+    schedule = cosine_lr(optimizer, settings.rate, min(settings.warmup, steps // 4), steps)
+    for step, rows in enumerate(views.batches(len(chosen), settings.batch, steps, generator)):
+        schedule(step)
+        sources = chosen.images[torch.cat([rows, rows]) if twice else rows]
+        images = views.crops(sources, settings.crop, generator)
+        if kind == "recoloured":
+            images = views.recoloured(images, generator)
+        optimizer.zero_grad()
+        ready = views.normalised(images).contiguous(memory_format=torch.channels_last)
+        loss(rows, ready).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    network.to(memory_format=torch.contiguous_format).eval()
+
+
+def _state(network: nn.Module) -> State:
+    return {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+
+
+def save(state: State, file: Path) -> None:
     """Write the weights whole or not at all: a file that is there is a finished training."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".unfinished")
@@ -105,18 +185,3 @@ def finished(file: Path) -> bool:
             return True
     except SafetensorError:
         return False
-
-
-def _steps(network: nn.Module, n: int, settings: Settings, epochs: int, seed: int) -> Iterator[list[int]]:
-    """Rows of each batch; the optimiser steps when the caller has left its gradients and comes back for more."""
-    if n < settings.batch:
-        raise ValueError(f"{n} pictures make no batch of {settings.batch}")
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = create_optimizer_v2(network, "adamw", lr=settings.rate, weight_decay=settings.decay)
-    schedule = cosine_lr(optimizer, settings.rate, settings.warmup, n // settings.batch * epochs)
-    network.train()
-    for step, rows in enumerate(views.batches(n, settings.batch, epochs, generator)):
-        schedule(step)
-        optimizer.zero_grad()
-        yield rows
-        optimizer.step()

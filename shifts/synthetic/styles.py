@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -55,13 +56,30 @@ class Manner:
     grain: float = 15.0
 
 
-def photograph(rng: Rng, thing: str, w: int, h: int, manner: Manner) -> Image.Image:
-    """The thing in a scene, lit, shaded, partly hidden, blurred and grainy."""
+class Setting(NamedTuple):
+    """What a photograph shows beside the thing: its colours, and where it is seen (a key of USUAL or ODD)."""
+
+    palette: Palette
+    place: str
+
+
+def setting(rng: Rng, thing: str, manner: Manner) -> Setting:
+    """The first draws of `photograph`: from the same state of `rng`, what that photograph will show."""
     palette = odd_palette(rng) if rng.random() < manner.odd else usual_palette(rng, thing)
     if rng.random() < manner.odd:
-        picture = ODD[list(ODD)[rng.integers(len(ODD))]](rng, h, w)
-    else:
-        picture = USUAL[usual_place(rng, thing)](rng, h, w)
+        return Setting(palette, list(ODD)[rng.integers(len(ODD))])
+    return Setting(palette, usual_place(rng, thing))
+
+
+def outlines(rng: Rng, thing: str, w: int, h: int, manner: Manner) -> list[Part]:
+    """The thing's parts as polygons in pixels, in a pose of this manner: where a style of one's own begins."""
+    return _posed(rng, SHAPES[thing](rng), w, h, manner)
+
+
+def photograph(rng: Rng, thing: str, w: int, h: int, manner: Manner) -> Image.Image:
+    """The thing in a scene, lit, shaded, partly hidden, blurred and grainy."""
+    palette, place = setting(rng, thing, manner)
+    picture = {**USUAL, **ODD}[place](rng, h, w)
     behind, before = rng.poisson(manner.clutter * 0.6), rng.poisson(manner.clutter * 0.4)
     if behind:
         picture = _laid(picture, [_blot(rng, w, h, 0.1, 0.3) for _ in range(behind)])

@@ -1,4 +1,4 @@
-"""A small data folder: the pocket test sets as drawn, and a few pictures of the two training sets with their texts."""
+"""A small data folder, and a small pool: the pocket test sets as drawn, and a few training pictures with their texts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-TRAIN_EACH, WEB = 6, 120
+TRAIN_EACH, POOL = 6, 160
 
 
 @pytest.fixture(scope="session")
 def few_pictures(pocket_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """TRAIN_EACH pictures a class of pocket-train, the first WEB of pocket-web."""
+    """TRAIN_EACH pictures a class of pocket-train with titles, beside the test sets."""
     from shifts.classes import pocket
     from shifts.synthetic.draw import CAPTIONS, FOLDERS, TEST_SETS, encode, pictures
     from shifts.synthetic.words import with_article
@@ -32,11 +32,15 @@ def few_pictures(pocket_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
             title = f"a photo of {with_article(names[drawn.label])}"
             records.append({"filename": filename, "title": title, "tags": [], "description": "", "wnid": wnid})
     (root / CAPTIONS).write_text(json.dumps(records), encoding="utf-8")
-    web = root / FOLDERS["pocket-web"]
-    (web / "images").mkdir(parents=True)
-    lines = ["filepath\ttitle"]
-    for number, drawn in enumerate(pictures("pocket-web")[:WEB]):
-        (web / drawn.path).write_bytes(encode(drawn.draw(), ".jpg"))
-        lines.append(f"{drawn.path}\t{'IMG_1' if number % 8 == 0 else names[drawn.label].title() + ' for sale'}")
-    (web / "captions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT with POOL pictures of each kind drawn into it."""
+    from recipes.drawn.pool import pool
+
+    out = tmp_path_factory.mktemp("pool")
+    for kind in ("narrow", "web", "web-shared"):
+        pool(kind, out, POOL)  # type: ignore[arg-type]
+    return out

@@ -1,0 +1,66 @@
+"""The report's standing text: the setting, the rules that verdicts follow, and what the run cannot say."""
+
+SETTING = """\
+Fang et al. 2022 ask which of five things makes CLIP robust, and answer: the distribution it was trained on; size, language at
+training time, language at test time and the contrastive loss contribute little or nothing. This page is their question in
+small. Every arm is trained here, {seeds} seeds each, measured by effrob, by one command that wrote this page:
+`python -m recipes.five_causes --scale pocket`. Two arms of a contrast differ in one factor alone; where they do not, the
+contrast has no verdict.
+
+The *narrow* set holds photographs as the clean test set does. The *web* holds freer photographs (two fifths) and the same
+classes in eight styles of its own (thermal images, newsprint, film negatives, stone reliefs, old prints, ribbed glass, paper
+collages, marble inlays). No test set shows any of these eight, and the web shows none of the test sets' own: renditions,
+sketches and odd poses come in only in the arms that are given a dose of them. Captions name the class and say more: colour and
+place of a photograph, style of the rest.
+"""
+
+RULES = """\
+Effects are differences of effective robustness, the logit residual above the line, each shift on its class-matched clean axis:
+the mean over {shifts}, paired by seed. A headline is the mean of all contrasts that ask its question with nothing else
+different, the column *contrasts* says how many and how far they spread. Interval and p-value are of one Student's t: scatter
+over {seeds} seeds, which draw pictures, weights and batches, and the line's uncertainty, its {families} families of classifiers
+resampled. They do not hold other test pictures, other networks than this tower or other drawn worlds.
+
+The rules were fixed before the runs. *Equivalent*: the 90 % interval lies within ±{margin:.2f} logits, a tenth of what the
+shipped contrastive model `{model}` has on the same line ({reference:+.2f}), and so do those of the contrasts it is made of.
+*Moves it*: p under {alpha} after Holm's correction, over the five headlines or over the {singles} single contrasts, and all
+parts of one sign. *Cannot tell*: neither, or an arm lies outside the line's range, or anything but the factor differs.
+*At most* is the smallest margin, in logits and either way, within which the effect and its contrasts would be equivalent.
+Points are a translation: what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
+"""
+
+LINE = """\
+`{name}`: {n} classifiers of narrow pictures in {families} families, those of the shipped `pocket` baseline and the same
+networks trained on fewer pictures of each class.
+"""
+
+TRAINING = """\
+Every arm has the same image tower (three convolutions, 32 pixels) and the same loop: AdamW (rate {rate}, decay {decay}, cosine
+with {warmup} steps of warm-up) over batches of {batch}, crops of at least {crop:.0%} of a picture. Text tower, tokeniser and
+contrastive loss are open_clip's; another view of a picture takes a text's place in the same loss. Pictures are drawn by seed,
+fewer ones inside more.
+"""
+
+TIME = """\
+In all {minutes:.0f} minutes of one processor core: the training above, which draws the pictures with the first arms that need
+them, {line:.0f} s for the line's classifiers and {evaluation:.0f} s for every evaluation.
+"""
+
+LIMITS = """\
+## What twenty drawn classes can and cannot say
+
+They can say whether a factor is able to move effective robustness in a world whose architecture, schedule, pictures and texts
+are all known, and which way, with everything else held equal.
+
+They cannot say how much any factor matters for CLIP. Pictures are drawn by a program at 32 pixels, sets hold thousands of
+pictures where CLIP's held hundreds of millions, and what appears only at scale does not appear here. Size spans three
+doublings. The web's own styles are no style of a test set, but they are drawings of the same outlines by the same hand; a web
+without any likeness to the test sets cannot be drawn. Twenty classes in a batch of 64 make many pairs that a contrastive loss
+calls different although they show the same thing, which may cost captions more than it would among thousands of classes. The
+line's classifiers are trained on narrow pictures alone, and below an accuracy of a tenth, near chance, logits bend.
+
+Against the paper's abstract: where a row here moves effective robustness and the paper found little, the row is a statement
+about this world, where the factor can be isolated; the paper's statement is about photographs at scale. A verdict of
+`equivalent` or `cannot tell` here is no evidence about ImageNet either way. Published models are asked in `effrob study`, and
+`python -m recipes.five_causes --scale imagenet` prints the runs that would answer at scale.
+"""
