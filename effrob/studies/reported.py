@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Reported:
 
     extrapolated  whether an arm lies outside the range of the line's models
     why           of a verdict `cannot tell`; both may be left out of the file
+    scale         the report's, which names its column: pocket, imagenet
     """
 
     cause: str
@@ -32,6 +33,7 @@ class Reported:
     scale_of_effect: str
     extrapolated: bool = False
     why: str | None = None
+    scale: str = "pocket"
 
     @property
     def text(self) -> str:
@@ -53,9 +55,12 @@ def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
     causes = content.get("causes") if isinstance(content, dict) else None
     if not isinstance(causes, list):
         raise UsageProblem(f"{path} has no list `causes`: name the report.json of a training run")
+    scale = content.get("scale", "pocket")
+    if not isinstance(scale, str) or not scale.isprintable():
+        raise UsageProblem(f"{path}: scale must be one line of text; got {scale!r:.60}")
     by_cause: dict[str, tuple[Reported, ...]] = {}
     for number, entry in enumerate(causes, 1):
-        made = _entry(entry, f"{path.name} entry {number}")
+        made = replace(_entry(entry, f"{path.name} entry {number}"), scale=scale)
         by_cause[made.cause] = (*by_cause.get(made.cause, ()), made)
     return by_cause
 

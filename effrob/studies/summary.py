@@ -88,7 +88,8 @@ def _reach(effect: Overall) -> tuple[float, float]:
 def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]] | None = None) -> str:
     """One pipe table, a cause a row, three sentences under it, and how to read it; the run's column only with a report."""
     head = ["cause", "what the paper found", "what published models say, logits"]
-    rows = [head + (["pocket run, logits"] if reported is not None else [])]
+    scales = {one.scale for each in (reported or {}).values() for one in each} or {"pocket"}
+    rows = [head + ([f"{' and '.join(sorted(scales))} run, logits"] if reported is not None else [])]
     rows.append(["---"] * len(rows[0]))
     for each in ranked:
         row = [_title(each), each.finding.study.paper or "-", _published(each)]
@@ -96,7 +97,10 @@ def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ..
             row.append("; ".join(one.text for one in reported.get(each.finding.study.name, ())) or "not in the report")
         rows.append(row)
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines += ["", *_wrap(" ".join([PAPER, _decided(ranked), *([POCKET] if reported is not None else [])]))]
+    lines += [
+        "",
+        *_wrap(" ".join([PAPER, _decided(ranked), *([POCKET] if reported is not None and "pocket" in scales else [])])),
+    ]
     return "\n".join([*lines, "", *_wrap(RULE)]) + "\n"
 
 

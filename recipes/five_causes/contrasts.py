@@ -22,7 +22,7 @@ from recipes.five_causes.standings import MEAN, SHIFTS, Board, Floats
 
 MARGIN_SHARE = 0.1  # of the reference model's effective robustness on the same line, as in `effrob study`
 ALPHA = 0.05
-POINTS_AT = 0.8  # clean accuracy at which logits are translated into points
+POINTS_AT = 0.75  # clean accuracy at which logits are translated into points, as in `effrob study`
 
 
 @dataclass(frozen=True)

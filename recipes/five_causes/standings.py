@@ -79,7 +79,8 @@ def wide_baseline(grid: Grid, measured: Iterable[Measured]) -> Baseline:
     """`pocket` and the grid's members, each in its network's family."""
     shipped = find_baseline("pocket")
     names = {member.name: str(cards()[member.network]["family"]) for member in grid.members}
-    own = from_records("members", [read(Path(m.row.record)) for m in measured if m.name in names], names, answers=False)
+    records = [read(Path(m.row.record)) for m in measured if m.name in names and m.row.record is not None]
+    own = from_records("members", records, names, answers=False)
     note = "the shipped pocket classifiers, and the same networks trained on fewer pictures"
     return Baseline("pocket-wide", (*shipped.members, *own.members), shipped.protocol, shipped.harness, note)
 
