@@ -17,13 +17,14 @@ import numpy as np
 
 from shifts import imagenet as clean_set
 from shifts import imagenet_a, imagenet_r, imagenet_sketch, imagenet_v2, objectnet
-from shifts.classes import imagenet
+from shifts.classes import folder_order, imagenet
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, full_folders, subset_folders
 from shifts.storage.tree import FileStat
+from shifts.suites import known_suite
 
 Reader = Callable[[SetRequest], Shift]
 ORDERS = ("official", "folders")
@@ -74,6 +75,32 @@ def by_ids(name: str, ids: Sequence[str], where: str, protocol: Protocol, partia
     held = "imagenet" if name == "imagenet-real" else name
     asked = SetRequest(held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms)
     shift = reader(asked)
+    place = {path: i for i, path in enumerate(paths)}
+    return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
+
+
+def by_labels(
+    name: str, labels: Sequence[int], keys: Sequence[str], where: str, protocol: Protocol, partial: bool = False
+) -> tuple[Shift, Ints]:
+    """The same where the file of answers brings labels and no names the set knows: keys stand for its images.
+
+    labels count the set's own classes, or all of the class table's. DataError where classes and counts are not the set's.
+    """
+    table, suite = imagenet(), known_suite(name)
+    assert suite is not None
+    folders = folder_order(suite.sets[name], table)
+    if labels and max(labels) >= len(folders):
+        index = {str(table.index.get(folder, folder)): folder for folder in folders}
+        folders = tuple(index.get(str(k), table.ids[k]) for k in range(len(table.ids)))
+    strange = next((k for k in labels if not 0 <= k < len(folders)), None)
+    if strange is not None:
+        raise DataError(f"{where} holds the label {strange}, and {name} has 0 to {len(folders) - 1}: count from 0")
+    paths = [f"{folders[k]}/{key.replace('/', '_')}" for k, key in zip(labels, keys, strict=True)]
+    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
+    reader, terms = READERS[name]
+    shift = reader(SetRequest(name, ListedTree(where, tuple(sorted(paths))), table, protocol, partial, terms))
     place = {path: i for i, path in enumerate(paths)}
     return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
 

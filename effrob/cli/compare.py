@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import add_option, given, line_options
 
 
 @click.command("compare")
@@ -19,6 +20,7 @@ from effrob.cli.options import line_options
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@add_option
 @line_options
 def compare(
     first: str,
@@ -28,6 +30,7 @@ def compare(
     head: str | None,
     prompts: str | None,
     as_json: bool,
+    add: tuple[Path, ...],
     baseline: str | None,
     axis: str,
     scale: str,
@@ -37,12 +40,10 @@ def compare(
     Measured models are found among the records, others in the published tables (write SOURCE:MODEL to choose one). Shared
     images and the shared line are taken into account; p-values are adjusted for all the shifts of one command (Holm).
     """
-    from pathlib import Path
-
     from effrob.files import strict_json
     from effrob.robustness.compare import compare as compare_models
 
-    comparison = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts)
+    comparison = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts, given(add))
     for notice in comparison.notices:
         click.echo(notice, err=True)
     if as_json:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
-from effrob.cli.options import line_options
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from effrob.cli.options import add_option, given, line_options
 
 
 @click.command("fit")
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     help="Judge this model by every baseline, axis, scale and prompt set instead; --baseline names the only one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@add_option
 @line_options
 def fit(
     shifts: tuple[str, ...],
@@ -40,6 +39,7 @@ def fit(
     results: str,
     model: str | None,
     as_json: bool,
+    add: tuple[Path, ...],
     baseline: str | None,
     axis: str,
     scale: str,
@@ -49,8 +49,6 @@ def fit(
     A line that is not one says so below the table. With --multiverse MODEL, how far the model's place depends on the choice
     of line: each analysis, and the share of them that its verdict survives.
     """
-    from pathlib import Path
-
     from effrob.files import strict_json
     from effrob.robustness.baseline import default_baseline, in_suite
     from effrob.robustness.catalogue import baseline as find
@@ -58,7 +56,7 @@ def fit(
     from effrob.robustness.fit import fit as fit_line
 
     if model is not None:
-        _multiverse(model, shifts, baseline, Path(results), as_json)
+        _multiverse(model, shifts, baseline, Path(results), as_json, add)
         return
     chosen = find(baseline or default_baseline(shifts[0] if shifts else ""), Path(results))
     wanted = shifts or tuple(filter(in_suite, chosen.shifts))
@@ -79,12 +77,14 @@ def fit(
             click.echo(f"{row['shift']}{'' if row['segment'] is None else ' ' + row['segment']}: {warning}", err=True)
 
 
-def _multiverse(model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool) -> None:
+def _multiverse(
+    model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool, add: tuple[Path, ...]
+) -> None:
     from effrob.files import strict_json
     from effrob.leaderboard.formatting import points
     from effrob.robustness.multiverse import multiverse_of
 
-    every = multiverse_of(model, shifts, (baseline,) if baseline else (), results)
+    every = multiverse_of(model, shifts, (baseline,) if baseline else (), results, given(add))
     if as_json:
         click.echo(strict_json([each.as_json() for each in every]), nl=False)
         return

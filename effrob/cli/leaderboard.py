@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import add_option, line_options
 
 FORMATS = ["md", "latex", "csv", "json", "html"]
 
@@ -24,10 +24,12 @@ FORMATS = ["md", "latex", "csv", "json", "html"]
 @click.option("--format", "form", type=click.Choice(FORMATS), default="md", show_default=True, help="How to write it.")
 @click.option("--out", type=click.Path(path_type=Path), help="File, or for html a folder. [default: standard output]")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="In md and latex, at most N rows a table.")
+@add_option
 @line_options
 def command(
     results: tuple[Path, ...],
     published: str,
+    add: tuple[Path, ...],
     form: str,
     out: Path | None,
     top: int | None,
@@ -45,7 +47,7 @@ def command(
     from effrob.robustness.lines import LineOptions
 
     with uncollected():
-        text = write_board(gather(results, published), LineOptions(baseline, axis, scale), form, out, top)
+        text = write_board(gather(results, published, add), LineOptions(baseline, axis, scale), form, out, top)
     if text is not None:
         click.echo(text, nl=False)
     else:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from effrob.results.model_result import ModelResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +34,30 @@ def _axis(ctx: click.Context, option: click.Parameter, value: str) -> str:
 
 def _scale(ctx: click.Context, option: click.Parameter, value: str) -> str:
     return _known(value, ["logit", "probit"], "scale")
+
+
+def add_option(command: F) -> F:
+    """Adds --add FILE.csv, again and again; the command gets `add`, a tuple of paths."""
+    return click.option(
+        "--add",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE.csv",
+        help="Accuracies of your own beside the others, as `effrob place` reads them; may be given again.",
+    )(command)
+
+
+def given(add: tuple[Path, ...]) -> list[ModelResult]:
+    """The models of files of accuracies; how a file was understood is said on standard error."""
+    from effrob.results.given import read_given
+
+    results: list[ModelResult] = []
+    for path in add:
+        table = read_given(path)
+        for notice in table.notices:
+            click.echo(notice, err=True)
+        results += table.results
+    return results
 
 
 def line_options(command: F) -> F:

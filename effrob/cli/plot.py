@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import add_option, line_options
 
 
 @click.command("plot")
@@ -30,11 +30,13 @@ from effrob.cli.options import line_options
     show_default=True,
     help="FILE.png, FILE.pdf or FILE.svg.",
 )
+@add_option
 @line_options
 def command(
     shifts: tuple[str, ...],
     results: tuple[Path, ...],
     published: str,
+    add: tuple[Path, ...],
     out: Path,
     baseline: str | None,
     axis: str,
@@ -42,17 +44,20 @@ def command(
 ) -> None:
     """Draw accuracy under shift against clean accuracy, with the baseline's line, for print.
 
-    Published models are hollow, measured ones filled; both axes are on the line's scale, so the line is straight.
+    Published models are hollow, measured and imported ones filled, given ones large and hollow; both axes are on the line's
+    scale, so the line is straight.
     """
     from effrob.leaderboard.figure import draw, panel
     from effrob.leaderboard.gather import gather
     from effrob.robustness.lines import LineOptions
 
     line = LineOptions(baseline, axis, scale)
-    gathered = gather(results, published)
+    gathered = gather(results, published, add)
     ranking, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
     draw(panels, out, scale)
+    for problem in gathered.problems if add else ():
+        click.echo(problem, err=True)
     for each in panels:
         for notice in each.notices():
             click.echo(notice, err=True)

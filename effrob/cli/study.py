@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from effrob.cli.options import add_option, given
+
 RESULTS = click.option(
     "--results",
     type=click.Path(path_type=Path),
@@ -78,14 +80,15 @@ def show(name: str, as_json: bool) -> None:
     "--figure", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it: .png, .pdf or .svg."
 )
 @JSON
-def run_study(name: str, results: Path, figure: Path | None, as_json: bool) -> None:
+@add_option
+def run_study(name: str, results: Path, figure: Path | None, as_json: bool, add: tuple[Path, ...]) -> None:
     """Run a study: effective robustness of each arm on each shift, contrasts with intervals, verdicts and caveats."""
     from effrob.files import strict_json
     from effrob.studies.finding import run
     from effrob.studies.reader import find
     from effrob.studies.report import report
 
-    finding = run(find(name), results)
+    finding = run(find(name), results, given(add))
     if as_json:
         click.echo(strict_json(finding.as_json()), nl=False)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.evaluator import evaluate_request, say
 from effrob.evaluation.request import Request
 from effrob.results.model_result import is_clean_set
+from effrob.results.select import DEFAULT_RESULTS, read_records
+from effrob.results.store import Stored
 from effrob.robustness.baseline import Baseline
 from effrob.robustness.built import from_records, load, save, user_folder
 from effrob.robustness.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
 from model_zoo.published import family_of
+from shifts import suite as named_suite
 
 
 def read_specs(values: Sequence[str]) -> dict[str, str]:
@@ -48,6 +51,8 @@ def build_baseline(
 ) -> tuple[Path, Baseline]:
     """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
 
+    A model whose answers were imported is taken as imported, and is not evaluated.
+
     `options` are fields of Request. Raises UsageProblem for a name that is taken and for fewer than five models, RunFailed
     where a model could not be evaluated.
     """
@@ -67,14 +72,38 @@ def build_baseline(
             f"a baseline wants a shifted set beside the clean one; only {', '.join(shifts)} was named: name more"
         )
     asked = None if shifts is None else tuple(shifts)
-    report = evaluate_request(Request(tuple(families), asked, heads=() if head is None else (head,), **options))
-    say(report)
-    if report.failures:
-        raise RunFailed("; ".join(report.failures))
-    for stored in report.stored:
+    records = imported_records(families, asked, **options)
+    left = tuple(model for model in families if model not in {stored.record.asked.model for stored in records})
+    if left:
+        report = evaluate_request(Request(left, asked, heads=() if head is None else (head,), **options))
+        say(report)
+        if report.failures:
+            raise RunFailed("; ".join(report.failures))
+        records = [*records, *report.stored]
+    for stored in records:
         families[stored.record.asked.model] = families.get(stored.record.model_asked, stored.record.asked.model)
-    made = from_records(name, report.stored, families)
+    made = from_records(name, _in_order(records, families), families)
     if not made.shifts:
         raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
     save(made, folder)
     return folder, load(folder)
+
+
+def imported_records(models: Iterable[str], shifts: Sequence[str] | None, **options: Any) -> list[Stored]:
+    """Records of answers that were imported under these names, on the sets asked for; options are fields of Request."""
+    suite = named_suite(options.get("suite", "imagenet"))
+    wanted = {suite.full_name(name) for name in (suite.tests if shifts is None else shifts)}
+    names = set(models)
+    return [
+        stored
+        for stored in read_records(Path(options.get("results") or DEFAULT_RESULTS))
+        if stored.record.origin == "imported"
+        and stored.record.asked.model in names
+        and stored.record.asked.shift in wanted
+    ]
+
+
+def _in_order(records: Sequence[Stored], models: Iterable[str]) -> list[Stored]:
+    """Records in the order the models were named."""
+    rank = {model: i for i, model in enumerate(models)}
+    return sorted(records, key=lambda stored: rank.get(stored.record.asked.model, len(rank)))

@@ -40,8 +40,8 @@ class Analysis:
 def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, list[Analysis]]:
     """Suite -> its analyses, the chosen line's first. A baseline without a line for any ranked shift is left out."""
     made: dict[str, list[Analysis]] = {}
-    present = {row.suite for row in gathered.rows(chosen)}
-    for each in [suite(name) for name in suite_names() if name in present]:
+    present = dict.fromkeys(row.suite for row in gathered.rows(chosen))
+    for each in [suite(name) for name in sorted(present, key=_shipped_first)]:
         first = chosen.baseline_for(each.ranked[0])
         names = dict.fromkeys([first, *PUBLISHED, *([each.baseline] if each.baseline else [])])
         usable = [name for name in names if _has_a_line(gathered, name, each)] or [first]
@@ -49,6 +49,11 @@ def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, list[Analysis
         choices.sort(key=lambda line: (line.baseline, line.axis, line.scale) != (first, chosen.axis, chosen.scale))
         made[each.name] = [_analysis(gathered, each.name, line) for line in choices]
     return made
+
+
+def _shipped_first(name: str) -> tuple[int, str]:
+    shipped = suite_names()
+    return (shipped.index(name) if name in shipped else len(shipped)), name
 
 
 def _has_a_line(gathered: Gathered, baseline: str, of_suite: Suite) -> bool:

@@ -1,6 +1,6 @@
-"""Board: rows ranked by the mean of the logit residuals over the ranked shifts, measured and published apart.
+"""Board: rows ranked by the mean of the logit residuals over the ranked shifts, rows of one origin together.
 
-A rank counts rows that can be compared: the same suite, kind (measured or published), axis, and reach of the line.
+A rank counts rows that can be compared: the same suite, origin, axis, and reach of the line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from effrob.leaderboard.discoveries import NONE, Discovery, discoveries
 from effrob.leaderboard.row import REACHES, BoardRow, Group
 from effrob.leaderboard.scored_shift import Interval, ScoredShift
+from effrob.results.model_result import ORIGINS
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Board:
         for row in self.rows:
             by_group.setdefault(row.group, []).append(row)
         return {
-            group: tuple(by_group[group]) for group in sorted(by_group, key=lambda g: (*g[:3], REACHES.index(g.reach)))
+            group: tuple(by_group[group])
+            for group in sorted(by_group, key=lambda g: (ORIGINS.index(g.kind), *g[1:3], REACHES.index(g.reach)))
         }
 
     @functools.cached_property

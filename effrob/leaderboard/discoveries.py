@@ -35,11 +35,11 @@ NONE = Discovery(None, None)
 def discoveries(rows: Iterable[BoardRow]) -> dict[ScoredShift, Discovery]:
     """Every cell with a p-value, and its q among the cells that are asked together.
 
-    Asked together are the cells of one suite and one kind, measured or published, so that what is shown beside a user's
-    own models cannot lend them significance. The diagnostic set is a question of its own,
-    and an extrapolated cell, of which nothing is claimed, is none.
+    Asked together are the cells of one suite and one origin, so that what is shown beside a user's own models
+    cannot lend them significance. The diagnostic set is a question of its own, and an extrapolated cell, of which nothing is
+    claimed, is none.
     """
-    asked: dict[tuple[bool, str, bool], list[ScoredShift]] = {}
+    asked: dict[tuple[str, str, bool], list[ScoredShift]] = {}
     judged: list[tuple[ScoredShift, Effective]] = []
     for row in rows:
         for shift, cell in row.cells.items():
@@ -47,7 +47,7 @@ def discoveries(rows: Iterable[BoardRow]) -> dict[ScoredShift, Discovery]:
                 continue
             judged.append((cell, cell.effective))
             if not cell.effective.extrapolated:
-                asked.setdefault((row.measured, row.suite, shift in suite(row.suite).diagnostic), []).append(cell)
+                asked.setdefault((row.origin, row.suite, shift in suite(row.suite).diagnostic), []).append(cell)
     p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
     q: dict[ScoredShift, float | None] = {}
     for cells in asked.values():

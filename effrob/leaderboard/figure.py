@@ -16,6 +16,7 @@ from effrob.files import whole_file
 from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import title
 from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
+from effrob.results.model_result import ORIGINS
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
@@ -25,6 +26,13 @@ from shifts import suite_of
 COLUMN, PAGE = 3.4, 7.0  # inches: one column and the width of a page
 FORMATS = (".png", ".pdf", ".svg")
 MARGIN = 0.2  # logits of air around the points
+FILLED = ("measured", "imported")
+EDGES = {"measured": "black", "given": "black"}  # others have the colour of their group
+SAID = {
+    "measured": "measured (filled)",
+    "imported": "imported (filled, no edge)",
+    "given": "given (hollow, black edge)",
+}
 LOWEST = 0.2  # clean accuracy below which a model is left out of the picture
 TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet"}
 
@@ -129,17 +137,18 @@ def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
             axis.fill_between(curve.x, curve.low, curve.high, color="#D55E00", alpha=0.15, linewidth=0)
             axis.plot(curve.x, curve.y, color="#D55E00", linewidth=1.2)
     for group, (_, colour, _, marker) in GROUPS.items():
-        for measured in (False, True):
-            chosen = [p for p in each.points if p.group == group and p.row.measured == measured]
+        for origin in reversed(ORIGINS):
+            chosen = [p for p in each.points if p.group == group and p.row.origin == origin]
+            filled, own = origin in FILLED, origin != "published"
             axis.scatter(
                 [p.x for p in chosen],
                 [p.y for p in chosen],
-                s=22 if measured else 9,
+                s=22 if own else 9,
                 marker=marker,
-                facecolors=colour if measured else "none",
-                edgecolors="black" if measured else colour,
+                facecolors=colour if filled else "none",
+                edgecolors=EDGES.get(origin, colour),
                 linewidths=0.6,
-                zorder=4 if measured else 3,
+                zorder=4 if own else 3,
             )
     axis.set_xlabel(_x_label(each))
     axis.set_ylabel(f"{TITLES.get(each.shift) or title(each.shift)} (%)")
@@ -168,16 +177,16 @@ def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    def dot(marker: str, colour: str, label: str, filled: bool = False) -> Any:
-        face, edge = (colour, "black") if filled else ("none", colour)
+    def dot(marker: str, colour: str, label: str, origin: str = "published") -> Any:
+        face, edge = colour if origin in FILLED else "none", EDGES.get(origin, colour)
         look: dict[str, Any] = {"marker": marker, "markersize": 4.5, "markerfacecolor": face, "markeredgecolor": edge}
         return Line2D([], [], linestyle="none", markeredgewidth=0.8, label=label, **look)
 
     seen = {p.group for each in panels for p in each.points}
     suite = panels[0].points[0].row.suite if panels and panels[0].points else "imagenet"
     entries = [dot(look.marker, look.colour, family(key, suite)) for key, look in GROUPS.items() if key in seen]
-    if any(p.row.measured for each in panels for p in each.points):
-        entries.append(dot("o", "#111827", "measured (filled)", filled=True))
+    origins = {p.row.origin for each in panels for p in each.points}
+    entries += [dot("o", "#6b7280", label, origin) for origin, label in SAID.items() if origin in origins]
     fits = [each.fit for each in panels if isinstance(each.fit, RobustnessFit)]
     if fits:
         names = ", ".join(sorted({fit.baseline.name for fit in fits}))

@@ -11,6 +11,8 @@ from pathlib import Path
 from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.row import BoardRow, row_of
+from effrob.results.given import read_given
+from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
 from effrob.results.store import Stored
 from effrob.results.verification import verified
@@ -23,6 +25,7 @@ class Gathered:
     """Verified records and tables; `results` is the folder a `measured` baseline is made of."""
 
     records: tuple[Stored, ...]
+    given: tuple[ModelResult, ...]
     tables: tuple[str, ...]
     results: Path
     problems: tuple[str, ...]
@@ -34,22 +37,27 @@ class Gathered:
         """Every row, in an order that does not depend on the line it is judged by."""
         lines = self.lines(options)
         measured = [row_of(lines, result, smaller) for result, smaller in by_reading(self.records)]
+        measured += [row_of(lines, result) for result in self.given]
         return measured + [row_of(lines, each) for name in self.tables for each in published_results(name).values()]
 
     def board(self, options: LineOptions) -> Board:
         return board(self.rows(options), self.problems)
 
 
-def gather(results: Sequence[Path], published: str) -> Gathered:
+def gather(results: Sequence[Path], published: str, add: Sequence[Path] = ()) -> Gathered:
     """Every verified record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
 
+    add  files of accuracies a user gives, shown as they are taken: on trust
     Raises UsageProblem for a folder or table that is not there, EffrobError naming records that fail verification.
     """
     folders = list(results) or [DEFAULT_RESULTS]
     tables = tuple(table_names(published))
     records = tuple(verified(folders))
     problems = () if records else (f"no measured rows: {', '.join(map(str, folders))} holds no records",)
-    return Gathered(records, tables, folders[0], problems)
+    added = [read_given(path) for path in add]
+    notices = tuple(notice for table in added for notice in table.notices)
+    given = tuple(result for table in added for result in table.results if result.accuracies)
+    return Gathered(records, given, tables, folders[0], (*problems, *notices))
 
 
 def table_names(asked: str) -> list[str]:

@@ -50,7 +50,7 @@ GROUPS = {
 
 def card_of(row: BoardRow) -> ModelCard:
     """A row's model card: by its published table, or by its spec."""
-    if row.measured:
+    if row.origin != "published":
         return card_of_spec(row.model, saved().get(row.model))
     return card_of_row(row.source.removeprefix("published:"), row.model, row.details.get("training_data"))
 

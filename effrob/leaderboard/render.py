@@ -19,15 +19,15 @@ from shifts import suite
 
 RULE = (
     "Ranked by the mean logit residual over the four shifts; the mean in points stands beside it. The -A set is shown as a "
-    "diagnostic and ranks nothing. A row without all four has no mean and no rank. Each table ranks for itself: measured and "
-    "published rows, the two axes, and rows beyond the baseline's clean accuracies do not compare."
+    "diagnostic and ranks nothing. A row without all four has no mean and no rank. Each table ranks for itself: measured, "
+    "imported, given and published rows, the two axes, and rows beyond the baseline's clean accuracies do not compare."
 )
 READING = (
     "A cell is accuracy [95 % interval], then effective robustness in points [95 % interval]: accuracy minus what the line "
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, measured and published apart, the -A set by itself). Ranks in brackets are those the interval of the logit mean "
+    "range, rows of one origin together, the -A set by itself). Ranks in brackets are those the interval of the logit mean "
     "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
@@ -51,11 +51,15 @@ class Section:
 
 
 def sections(ranking: Board, top: int | None = None) -> list[Section]:
-    """The board's groups, measured first; `top` keeps that many rows of each."""
+    """The board's groups, measured first, then imported, given and published; `top` keeps that many rows of each."""
     made = []
     for group, rows in ranking.groups.items():
         protocols = ", ".join(sorted({row.protocol for row in rows}))
-        sources = "" if group.kind == "measured" else f"; sources: {', '.join(sorted({row.source for row in rows}))}"
+        sources = (
+            ""
+            if group.kind in ("measured", "imported")
+            else f"; sources: {', '.join(sorted({row.source for row in rows}))}"
+        )
         mixed = " (rows of different protocols are not comparable to the last point)" if ", " in protocols else ""
         left = "" if top is None or top >= len(rows) else f"; the first {top} of {len(rows)} rows"
         made.append(

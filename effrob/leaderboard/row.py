@@ -34,8 +34,8 @@ class Group(NamedTuple):
 class BoardRow:
     """One model under one head, prompt set and protocol, from one source.
 
-    source      `measured`, or `published:` and the table's name
-    axis        which clean accuracy its cells stand on: `full` for a published row without class-matched accuracies
+    source      `measured`, `imported`, `given:` and the table's name, or `published:` and the table's name
+    axis        which clean accuracy its cells stand on: `full` for a row without class-matched accuracies
     of_mean     effective robustness of the mean accuracy, which is not the mean effective robustness
     details     what else is known, for a page and for JSON: weights, training data, provenance, notes
     """
@@ -59,8 +59,13 @@ class BoardRow:
         return suite(self.suite).ranked
 
     @property
+    def origin(self) -> str:
+        """`measured`, `imported`, `given` or `published`."""
+        return self.source.partition(":")[0]
+
+    @property
     def measured(self) -> bool:
-        return self.source == "measured"
+        return self.origin == "measured"
 
     @property
     def partial(self) -> bool:
@@ -113,7 +118,7 @@ class BoardRow:
     @functools.cached_property
     def group(self) -> Group:
         """What a rank counts within."""
-        return Group("measured" if self.measured else "published", self.suite, self.axis, self.reach)
+        return Group(self.origin, self.suite, self.axis, self.reach)
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -124,12 +129,12 @@ def _mean(values: list[float | None]) -> float | None:
 def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
     """A model's row. smaller: records of the same reading that were left out for a fuller one.
 
-    One axis a row: where a published shift lacks its class-matched accuracy, the whole row is on the full axis.
+    One axis a row: where a shift, not measured here, lacks its class-matched accuracy, the whole row is on the full axis.
     """
     of_suite = suite_of(next(iter({**result.records, **result.accuracies}), "imagenet"))
-    matched = result.published is None or all(shift in result.clean for shift in result.accuracies)
+    matched = result.origin == "measured" or all(shift in result.clean for shift in result.accuracies)
     axis = lines.options.axis if matched else "full"
-    shifts = result.accuracies if result.published else sorted(result.accuracies)
+    shifts = sorted(result.accuracies) if result.records else result.accuracies
     return BoardRow(
         model=result.model,
         img_size=result.image_size,
@@ -150,6 +155,8 @@ def _details(result: ModelResult, smaller: int) -> dict[str, Any]:
     row = result.published
     if row is not None:
         return {"training_data": row.training_data, "note": row.note, "others": dict(row.others)}
+    if not result.records:
+        return {"note": f"accuracies given in {result.source.partition(':')[2]}, taken on trust"}
     clean_set = suite_of(next(iter(result.records))).clean
     records = {name: stored.record for name, stored in result.records.items() if name != clean_set}
     records |= {name: stored.record for name, stored in result.records.items() if name == clean_set}

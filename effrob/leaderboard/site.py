@@ -123,7 +123,7 @@ def _row_facts(judged: Sequence[BoardRow], chosen: Board) -> dict[str, Any]:
         "mean_logit": logits(row.mean_logit),
         "shifts": [_shift_facts(judged, shift, chosen) for shift in row.cells],
         "details": row.details,
-        "origin": None if row.measured else source(row.source.removeprefix("published:")).title,
+        "origin": source(row.source.removeprefix("published:")).title if row.origin == "published" else None,
     }
 
 

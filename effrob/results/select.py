@@ -52,7 +52,10 @@ def reading_of(stored: Stored) -> str:
 
 def is_named(stored: Stored, name: str) -> bool:
     """Whether a record is of the model of this name, as resolved or as it was asked for."""
-    return name.removeprefix("measured:") in (stored.record.asked.model, stored.record.model_asked)
+    return name.removeprefix("measured:").removeprefix("imported:") in (
+        stored.record.asked.model,
+        stored.record.model_asked,
+    )
 
 
 def fullest(records: Iterable[Stored]) -> list[Stored]:
@@ -111,11 +114,14 @@ def reading_key(stored: Stored) -> list[object]:
     return [value for name, value in dataclasses.asdict(stored.record.asked).items() if name not in apart]
 
 
-def measured_result(
-    name: str, records: Sequence[Stored], advice: str = "name one by --head and --prompts"
+def recorded_result(
+    name: str, records: Sequence[Stored], origin: str | None = None, advice: str = "name one by --head and --prompts"
 ) -> ModelResult | None:
-    """A model from its records; None where it has none. Raises UsageProblem where it was read in several ways."""
-    mine = [stored for stored in records if is_named(stored, name)]
+    """A model from its records, of one origin or any; None where it has none.
+
+    Raises UsageProblem where it was read in several ways.
+    """
+    mine = [stored for stored in records if is_named(stored, name) and origin in (None, stored.record.origin)]
     if not mine:
         return None
     readings = sorted(set(map(reading_of, mine)))
@@ -133,25 +139,33 @@ def published_results(source: str) -> dict[str, ModelResult]:
 
 
 def candidates(
-    name: str, results: Path, records: Sequence[Stored], head: str | None = None, prompts: str | None = None
+    name: str,
+    results: Path,
+    records: Sequence[Stored],
+    head: str | None = None,
+    prompts: str | None = None,
+    given: Sequence[ModelResult] = (),
 ) -> dict[str, ModelResult]:
-    """source -> result: records first, then published tables in their order.
+    """source -> result: records first, measured before imported, then given accuracies, then published tables in their order.
 
-    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`). Raises UsageProblem for a name nobody has.
+    A name may be written SOURCE:MODEL (`testbed:resnet50`, `measured:pocket:mlp-3`, `given:mine`).
+    Raises UsageProblem for a name nobody has.
     """
     by_source: dict[str, ModelResult] = {}
     prefix, _, rest = name.partition(":")
-    for table in ("measured", *sources()):
+    for table in ("measured", "imported", "given", *sources()):
         for wanted in [name, rest] if rest and prefix in (table, table.replace("_", "-")) else [name]:
-            if table == "measured":
-                result = measured_result(wanted, _read_with(records, wanted, head, prompts))
+            if table in ("measured", "imported"):
+                result = recorded_result(wanted, _read_with(records, wanted, head, prompts), table)
+            elif table == "given":
+                result = next((each for each in given if each.model == wanted), None)
             else:
                 result = published_results(table).get(wanted)
             if result is not None:
                 by_source.setdefault(result.source, result)
     if not by_source:
         known = {model for table in sources() for model in published_results(table)}
-        known |= {stored.record.asked.model for stored in records}
+        known |= {stored.record.asked.model for stored in records} | {each.model for each in given}
         hint = suggest(name, sorted(known)) or "; evaluate it with `effrob eval`, or see `effrob leaderboard` for names"
         raise UsageProblem(f"no record below {results} and no published table has {name!r}{hint}")
     return by_source
@@ -166,7 +180,12 @@ def _read_with(records: Sequence[Stored], name: str, head: str | None, prompts: 
 
 
 def find_pair(
-    first: str, second: str, results: Path, head: str | None = None, prompts: str | None = None
+    first: str,
+    second: str,
+    results: Path,
+    head: str | None = None,
+    prompts: str | None = None,
+    given: Sequence[ModelResult] = (),
 ) -> tuple[ModelResult, ModelResult]:
     """Two models by name, from one source where one has both.
 
@@ -181,20 +200,20 @@ def find_pair(
             raise UsageProblem(
                 f"no record of {first} or {second} has --{what} {value}; known: {', '.join(known) or 'none'}"
             )
-    one, two = (candidates(name, results, records, head, prompts) for name in (first, second))
+    one, two = (candidates(name, results, records, head, prompts, given) for name in (first, second))
     shared = next((source for source in one if source in two), None)
     if shared is not None:
         return one[shared], two[shared]
     return next(iter(one.values())), next(iter(two.values()))
 
 
-def every_reading(name: str, results: Path) -> dict[str, ModelResult]:
-    """Head and prompt set, or a published table's name -> the model so read: every way it was measured, else as published."""
+def every_reading(name: str, results: Path, given: Sequence[ModelResult] = ()) -> dict[str, ModelResult]:
+    """Head and prompt set, or a table's name -> the model so read: every way it was measured, else as given or published."""
     records = read_records(results)
     mine = [stored for stored in records if is_named(stored, name)]
     made = {}
     for reading in dict.fromkeys(map(reading_of, mine)):
-        result = measured_result(name, [stored for stored in mine if reading_of(stored) == reading])
+        result = recorded_result(name, [stored for stored in mine if reading_of(stored) == reading])
         if result is not None:
             made[reading] = result
-    return made or candidates(name, results, records)
+    return made or candidates(name, results, records, given=given)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from effrob.errors import EffrobError, RecordConflict
 from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
@@ -56,10 +58,12 @@ class Stored:
 def count(rows: Predictions) -> Counts:
     """The counts a record keeps of these predictions."""
     thousand = rows.accuracy_1000
+    # Imported answers without scores know neither a second choice nor a margin.
+    untold = bool(len(rows)) and bool(np.isnan(rows.margin).all()) and bool((rows.top5[:, 1] < 0).all())
     return Counts(
         n=len(rows),
         n_correct=int(rows.correct.sum()),
-        n_correct_top5=int(rows.correct_top5.sum()),
+        n_correct_top5=None if untold else int(rows.correct_top5.sum()),
         n_correct_1000way=None if thousand is None else int(rows.correct_1000.sum()),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import of_published
 from effrob.results.select import DEFAULT_RESULTS, read_records
+from effrob.results.store import Stored
 from effrob.robustness import built
 from effrob.robustness.baseline import Baseline
 from model_zoo.published import members, published
@@ -61,12 +62,18 @@ def _published(name: str) -> Baseline:
     return Baseline(name, chosen, "+".join(protocols), "+".join(sources), _NOTES[name])
 
 
+def _own(stored: Stored) -> bool:
+    """Measured here, whole, with the native head."""
+    record = stored.record
+    return record.origin == "measured" and record.asked.head == "native" and not record.partial
+
+
 def measured(results: Path) -> Baseline:
     """The user's own supervised models: every complete record with the native head below `results`.
 
     A zero-shot model is what a line judges, not what it is made of; build a named baseline to choose otherwise.
     """
-    records = [s for s in read_records(results) if s.record.asked.head == "native" and not s.record.partial]
+    records = [s for s in read_records(results) if _own(s)]
     if not records:
         raise UsageProblem(
             f"baseline measured wants complete records with the native head, and {results} holds none: run `effrob eval`"

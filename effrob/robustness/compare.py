@@ -105,6 +105,7 @@ def compare(
     axis: str = "clean",
     scale: str = "logit",
     prompts: str | None = None,
+    given: Sequence[ModelResult] = (),
 ) -> Comparison:
     """Compare two models on every shift that both and the baseline have, or on the shifts named.
 
@@ -112,7 +113,7 @@ def compare(
     are members of the baseline are left out of the line they are compared on. Raises UsageProblem for a
     name nobody has, and for a shift named that one of the two lacks.
     """
-    one, two = find_pair(first, second, results, head, prompts)
+    one, two = find_pair(first, second, results, head, prompts, given)
     both = [shift for shift in one.accuracies if shift in two.accuracies]
     lacking = [shift for shift in shifts if shift not in both and shift not in MEANS]
     if lacking or not both:

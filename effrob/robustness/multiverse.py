@@ -112,14 +112,18 @@ def multiverse(
 
 
 def multiverse_of(
-    model: str, shifts: Sequence[str] = (), baselines: Sequence[str] = (), results: Path = DEFAULT_RESULTS
+    model: str,
+    shifts: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    results: Path = DEFAULT_RESULTS,
+    given: Sequence[ModelResult] = (),
 ) -> list[Multiverse]:
     """Every analysis of a model by name: all prompt sets and heads it was evaluated with, or its published rows.
 
     shifts     those named, else all of the suite that it and a baseline have
     baselines  those named, else every published and built one that has the shift
     """
-    read = every_reading(model, results)
+    read = every_reading(model, results, given)
     known = list(dict.fromkeys(shift for result in read.values() for shift in result.accuracies))
     lacking = [shift for shift in shifts if shift not in known]
     if lacking or not known:

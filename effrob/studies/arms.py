@@ -10,7 +10,7 @@ from typing import Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import MEANS, ModelResult
-from effrob.results.select import measured_result, published_results, read_records, reading_of
+from effrob.results.select import published_results, read_records, reading_of, recorded_result
 from effrob.results.store import Stored
 from effrob.robustness.baseline import Baseline, default_baseline
 from effrob.robustness.catalogue import baseline as find_baseline
@@ -20,6 +20,7 @@ from effrob.robustness.lines import judge
 from effrob.studies.study import Arm, Study
 from model_zoo.published import sources
 
+RECORDED = ("measured", "imported")
 WIDER = {"testbed": "testbed-wide"}
 ALWAYS = "testbed"  # every arm's place on this line is given, where the line has the shift
 
@@ -149,23 +150,39 @@ def _identity(line: RobustnessFit) -> tuple[str, str, int, tuple[float, ...]]:
     return line.baseline.name, "" if same else line.axis, len(line.segments), tuple(s.slope for s in line.segments)
 
 
-def results_of(study: Study, folder: Path) -> dict[str, tuple[ModelResult, ...]]:
-    """Arm name -> its models with their counts. Raises UsageProblem for a model nobody has, with the arm's line."""
-    measured = any(arm.source == "measured" for arm in study.arms)
+def results_of(study: Study, folder: Path, given: Sequence[ModelResult] = ()) -> dict[str, tuple[ModelResult, ...]]:
+    """Arm name -> its models with their counts; given: accuracies for the arms whose source is `given`.
+
+    Raises UsageProblem for a model nobody has, with the arm's line.
+    """
+    measured = any(arm.source in RECORDED for arm in study.arms)
     records = [stored for stored in read_records(folder) if not stored.record.partial] if measured else []
     by_arm = {}
     for arm in study.arms:
-        with arm.location.blame("source" if arm.source not in (*sources(), "measured") else "model", "models"):
+        with arm.location.blame("source" if arm.source not in (*sources(), *RECORDED, "given") else "model", "models"):
             by_arm[arm.name] = tuple(
-                _measured(arm, model, records, folder) if arm.source == "measured" else _published(arm, model)
+                _recorded(arm, model, records, folder)
+                if arm.source in RECORDED
+                else _given(arm, model, given)
+                if arm.source == "given"
+                else _published(arm, model)
                 for model in arm.models
             )
     return by_arm
 
 
-def _measured(arm: Arm, model: str, records: Sequence[Stored], folder: Path) -> ModelResult:
+def _given(arm: Arm, model: str, given: Sequence[ModelResult]) -> ModelResult:
+    result = next((each for each in given if each.model == model), None)
+    if result is None:
+        known = [each.model for each in given]
+        hint = suggest(model, known) if known else "; name the file of accuracies by --add FILE.csv"
+        raise UsageProblem(f"arm {arm.name!r} wants given accuracies of {model}, and there are none{hint}")
+    return result
+
+
+def _recorded(arm: Arm, model: str, records: Sequence[Stored], folder: Path) -> ModelResult:
     mine = [stored for stored in records if arm.head in (None, stored.record.asked.head, reading_of(stored))]
-    result = measured_result(model, mine, "name one of these as the arm's `head`")
+    result = recorded_result(model, mine, arm.source, "name one of these as the arm's `head`")
     if result is None:
         raise UsageProblem(
             f"arm {arm.name!r} wants complete records of {model}{f' with head {arm.head}' if arm.head else ''} below "

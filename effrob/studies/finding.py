@@ -153,9 +153,9 @@ class Finding:
         }
 
 
-def run(study: Study, folder: Path = DEFAULT_RESULTS) -> Finding:
-    """Answer a study from the published tables and the records below `folder`; a second, and no torch."""
-    results = results_of(study, folder)
+def run(study: Study, folder: Path = DEFAULT_RESULTS, given: Sequence[ModelResult] = ()) -> Finding:
+    """Answer a study from published tables, the records below `folder` and given accuracies; a second, and no torch."""
+    results = results_of(study, folder, given)
     lines = StudyLines(study, results, folder)
     lines.check()
     every = (*study.shifts, *study.means)

@@ -161,7 +161,7 @@ class _Reader:
             self.wrong(f"the models of arm {made.name!r} are one or more names, each once", "arm", index, "models")
         if made.amount is not None and not (made.amount > 0 and math.isfinite(made.amount)):
             self.wrong(f"amount is a positive number; got {made.amount}", "arm", index, "amount")
-        if made.head is not None and made.source != "measured":
+        if made.head is not None and made.source not in ("measured", "imported"):
             said = f"head chooses among your own records, and arm {made.name!r} is a row of {made.source}: leave it out"
             self.wrong(said, "arm", index, "head")
         return made

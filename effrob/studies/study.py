@@ -41,7 +41,8 @@ class Arm:
     """One level of the factor.
 
     models    one published or measured model, or replicates of it (seeds)
-    source    a published table, or `measured` for records;  head  which head's record, where a model has several
+    source    a published table; `measured` or `imported` for records; `given` for accuracies by --add
+    head      which head's record, where a model has several
     amount    the factor's size, for a trend (a number of images);  lineage  models that stand or fall together
     """
 

@@ -46,7 +46,7 @@ effrob.chart = (() => {
   }
 
   function hover({ row, i }, numbers, view, facts) {
-    const size = row.size && row.source !== "measured" ? `, ${row.size} px` : "";
+    const size = row.size && row.source.startsWith("published") ? `, ${row.size} px` : "";
     const lines = view.shift === facts.mean
       ? hoverOfMean(row, numbers.rows[i])
       : hoverOfShift(row, i, numbers, view, facts);
@@ -71,10 +71,10 @@ effrob.chart = (() => {
     return traces;
   }
 
-  // One trace a family and source kind: hollow published, filled measured.
+  // One trace a family and source kind: hollow published and given, filled measured and imported.
   function pointTraces(spots, numbers, view, facts, brush) {
     const groups = {}, dark = isDark(), ground = ink("--ground"), edge = ink("--ink"), found = [];
-    for (const spot of spots) (groups[`${spot.row.source === "measured" ? 1 : 0}|${spot.row.group}`] ??= []).push(spot);
+    for (const spot of spots) (groups[`${effrob.filled(spot.row) ? 1 : 0}|${spot.row.group}`] ??= []).push(spot);
     for (const key of Object.keys(groups).sort()) {
       const filled = key[0] === "1", these = groups[key], look = effrob.data.groups[key.slice(2)];
       const colour = dark ? look.on_dark : look.colour;

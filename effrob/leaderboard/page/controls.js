@@ -1,5 +1,7 @@
 // The controls: selects, legend, shift tabs, columns. They show the view and change it; they draw no number.
 "use strict";
+effrob.ORIGINS = ["measured", "imported", "given", "published"];
+effrob.filled = (row) => row.source === "measured" || row.source === "imported";
 effrob.glyph = (group, filled) => {
   const SHAPES = {
     o: "M8 3a5 5 0 1 0 .01 0z", s: "M3.5 3.5h9v9h-9z", "^": "M8 3l5.5 9.5h-11z", D: "M8 2l6 6-6 6-6-6z",

@@ -47,7 +47,7 @@ effrob.rows = (() => {
   // interval leaves open are those of the rows whose intervals overlap it.
   function standings(facts, numbers, protocol) {
     const found = facts.rows.map((row, i) => {
-      const judged = numbers.rows[i], kind = row.source === "measured" ? 0 : 1;
+      const judged = numbers.rows[i], kind = effrob.ORIGINS.indexOf(row.source.split(":")[0]);
       const group = `${kind}|${judged[J.axis]}|${judged[J.reach]}`;
       return { group, rank: judged[J.rank], best: judged[J.best], worst: judged[J.worst] };
     });

@@ -10,6 +10,12 @@ effrob.table = (() => {
     ", below the baseline's clean accuracies on a shift: the line is extrapolated",
     ", not ranked for want of one of the four",
   ];
+  const SAID = {
+    measured: "measured, and proved from predictions",
+    imported: "answers of others, recounted here from predictions",
+    given: "an accuracy given, taken on trust",
+    published: "published by others",
+  };
   const PER = [50, 200, 5000];
   const box = document.getElementById("table"), pager = document.getElementById("pages");
 
@@ -19,9 +25,8 @@ effrob.table = (() => {
   // A row's marks, in words: where it is from, and all that forbids a plain comparison.
   function tags(row, standing, view, mixed) {
     const [, axis, reach] = standing.group.split("|"), found = make("div", { class: "tags" });
-    found.append(row.source === "measured"
-      ? tag("measured", "measured, and proved from predictions", "measured")
-      : tag(row.source.replace("published:", ""), "published by others"));
+    const origin = row.source.split(":")[0];
+    found.append(tag(row.source.replace("published:", ""), SAID[origin], origin));
     if (mixed) {
       const why = "other rows here have another: not comparable to the last point";
       found.append(tag(`protocol ${row.protocol}`, why, "protocol"));
@@ -38,7 +43,7 @@ effrob.table = (() => {
 
   function nameCell(row, i, standing, view, mixed) {
     const label = `Show ${row.model} in the picture`, facts = { type: "button", class: "pick", "data-pick": i };
-    const glyph = effrob.glyph(row.group, row.source === "measured");
+    const glyph = effrob.glyph(row.group, effrob.filled(row));
     const pick = make("button", { ...facts, "aria-label": label, title: "Show in the picture" }, glyph);
     const named = make("div", { class: "named" }, pick, make("a", { href: `models/${row.page}` }, row.model));
     return make("th", { scope: "row", class: "name" }, named, tags(row, standing, view, mixed));
@@ -107,7 +112,7 @@ effrob.table = (() => {
   function shiftsShown(on, facts) {
     const others = facts.shifts.filter((shift) => !facts.four.includes(shift) && shift !== facts.diagnostic);
     const shown = (column, shifts) => (on.has(column) ? shifts : []);
-    return [...shown("shifts", facts.four), ...shown("diagnostic", [facts.diagnostic]), ...shown("others", others)];
+    return [...shown("shifts", facts.four), ...shown("diagnostic", facts.diagnostic ? [facts.diagnostic] : []), ...shown("others", others)];
   }
 
   function robustnessCell(row, shift, score, on, ci) {
@@ -118,8 +123,9 @@ effrob.table = (() => {
 
   function groupTitle(key, protocols) {
     const [kind, axis, reach] = key.split("|"), names = [...protocols].sort().join(", ");
+    const origin = effrob.ORIGINS[Number(kind)];
     const mixed = protocols.size > 1 ? `. Protocols differ (${names}): not comparable to the last point` : "";
-    return `${kind === "0" ? "Measured" : "Published"}, ${axis} axis${REACH[Number(reach)]}${mixed}`;
+    return `${origin[0].toUpperCase() + origin.slice(1)}, ${axis} axis${REACH[Number(reach)]}${mixed}`;
   }
 
   // Nothing known comes last, whichever way; equals by clean accuracy, then by name.
