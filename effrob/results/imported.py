@@ -76,6 +76,7 @@ def predictions_of(answers: MatchedAnswers, clean_of: Shift | None = None) -> Pr
         correct_1000 = np.array([p in r for p, r in zip(thousand.tolist(), right)], dtype=bool)
         correct_top5 = np.array([not r.isdisjoint(five) for five, r in zip(top5.tolist(), right)], dtype=bool)
     ids = shift.ids
+    unknown = np.full(len(rows), np.nan, np.float32)
     return Predictions(
         index=shift.rows[rows].astype(np.int64),
         id=np.array([ids[int(row)] for row in rows], dtype=np.str_),
@@ -87,6 +88,8 @@ def predictions_of(answers: MatchedAnswers, clean_of: Shift | None = None) -> Pr
         correct_1000=correct_1000,
         correct_top5=correct_top5,
         margin=margin,
+        confidence=unknown,  # the temperature of imported scores is not known
+        entropy=unknown,
     )
 
 

@@ -61,6 +61,7 @@ def command(
     names. Whatever shows that the file is of another set, or in another order, is refused.
     """
     from effrob.errors import UsageProblem
+    from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
     from effrob.results.answer_match import answered_set, match_answers
     from effrob.results.imported import ImportRequest, import_answers
@@ -70,7 +71,7 @@ def command(
 
     if not model.strip():
         raise UsageProblem("--model wants a name for the model that answered")
-    cache = _cache()
+    cache = cache_folder() / "pocket"
     of = answered_set(shift, suite, data, cache, protocol, partial)
     answers = match_answers(file, of, what, ids, order)
     beside = None
@@ -98,11 +99,3 @@ def _order(clean: Path, clean_ids: Path | None, order: str | None) -> str | None
     from effrob.results.answer_files import read_answers
 
     return None if clean_ids is not None or read_answers(clean).ids is not None else order
-
-
-def _cache() -> Path:
-    import os
-
-    import platformdirs
-
-    return Path(os.environ.get("EFFROB_CACHE") or platformdirs.user_cache_dir("effrob")) / "pocket"
