@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from effrob.api import evaluate as evaluate
+    from effrob.result_rows import ResultRows as ResultRows
+    from effrob.result_rows import read as read
     from effrob.results.accuracy import Accuracy as Accuracy
     from effrob.robustness.catalogue import baseline as baseline
     from effrob.robustness.effective import assess as assess
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Accuracy": "effrob.results.accuracy",
     "LineOptions": "effrob.robustness.lines",
+    "ResultRows": "effrob.result_rows",
     "RobustnessFit": "effrob.robustness.fit",
     "Row": "effrob.robustness.rows",
     "agreement_on_the_line": "effrob.robustness.per_image.agreement",
@@ -41,6 +44,7 @@ _HOME = {
     "multi_id": "effrob.robustness.multi_id",
     "multiverse_of": "effrob.robustness.multiverse",
     "per_class": "effrob.robustness.per_image.per_class",
+    "read": "effrob.result_rows",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class EffrobError(Exception):
@@ -45,7 +46,11 @@ class ImageBroken(EffrobError):
 
 
 class RunFailed(EffrobError):
-    """Some jobs of a run failed; the rest is kept and a rerun does only what is missing."""
+    """Some jobs of a run failed; a rerun does only what is missing. rows: those that were finished, which are kept."""
+
+    def __init__(self, message: str, rows: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 _DISK = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_zoo import providers, registration
 from model_zoo.errors import ModelError, UnknownModel
+from model_zoo.offered import offered
 from model_zoo.registered import registered_names
 from model_zoo.registration import Registration
 from model_zoo.spec import FOLDER, PART, ModelSpec, parse, weights_path
@@ -35,6 +36,9 @@ def identify(text: str) -> Identity:
 
     Raises UnknownModel for a scheme, name, tag or file that does not exist, ModelError for one that cannot be used.
     """
+    given = offered(text)
+    if given is not None:
+        return given.identity
     spec = parse(text)
     return provider(spec.scheme).identify(spec)
 
@@ -43,6 +47,9 @@ def load(text: str, device: str = "cpu") -> Encoder:
     """The model `text` names, on `device`, in evaluation mode. Raises as `identify`, and for weights that do not fit."""
     from model_zoo.encoder import on_device
 
+    given = offered(text)
+    if given is not None:
+        return given.encoder(on_device(device))
     spec = parse(text)
     return provider(spec.scheme).load(spec, on_device(device))
 

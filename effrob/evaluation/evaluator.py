@@ -90,6 +90,7 @@ class Evaluation:
         for folder in (self.request.cache, self.request.results):
             check_writable(folder)
             sweep(folder)
+        ENCODERS.keep_only({task.identity.asked: task.identity.digest for task in self.tasks})
         first = self.plan().waves()
         refused = self.refused(first[0] if first else ())
         plan = self.plan(spread=engine.workers)

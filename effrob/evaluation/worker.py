@@ -9,8 +9,9 @@ import dataclasses
 import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,8 @@ from model_zoo.encoder import Encoder, Identity
 from shifts.shift import Shift
 
 
-class EncoderPool:
-    """The models that this process holds: those of one group stay for its jobs and for their text, until another is wanted."""
+class EncoderPool(threading.local):
+    """The models that this thread holds: those of one group stay for its jobs and for their text, until another is wanted."""
 
     def __init__(self) -> None:
         self._group: tuple[str, ...] = ()
@@ -43,6 +44,12 @@ class EncoderPool:
         if not set(models) <= set(self._group):
             self.clear()
             self._group = models
+
+    def keep_only(self, digests: Mapping[str, str]) -> None:
+        """Drop every model that is not of this digest by now: its name was given to another, or its weights changed."""
+        self._loaded = {
+            key: encoder for key, encoder in self._loaded.items() if digests.get(key[0]) == encoder.identity.digest
+        }
 
     def load(self, spec: str, device: str) -> Encoder:
         """The model, loaded once while its group is held."""

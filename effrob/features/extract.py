@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,8 @@ from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
 TRIAL = 2  # batches run on one torch thread; the last of them is timed, then the cores are divided
+
+_ONE_PASS = threading.Lock()  # torch's number of threads is the process's: a second pass in another thread waits
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def extract(
     transfer = DeviceTransfer(jobs[0].encoder.device)
     pixel_cache, keys = _pixel_cache(how, jobs, border, shards)
     threads = how.decode_threads or cores()
-    with contextlib.ExitStack() as stack:
+    with _ONE_PASS, contextlib.ExitStack() as stack:
         user_threads = stack.enter_context(torch_threads_restored())
         torch.set_num_threads(1)
         bar = stack.enter_context(

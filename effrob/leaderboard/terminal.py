@@ -22,7 +22,8 @@ HEADINGS = (
 LEVEL = 0.05
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """A row's cells under HEADINGS."""
     facts = row.robustness
     robustness = points(facts["effective_robustness"])
     if facts["effective_robustness"] is not None:
@@ -58,7 +59,7 @@ def _by_chance(row: Row) -> bool:
 
 def table(rows: Sequence[Row]) -> str:
     """An aligned table in percent, with the lines it stands on named below it."""
-    lines = columns([HEADINGS, *map(_cells, rows)], rule=True)
+    lines = columns([HEADINGS, *map(cells, rows)], rule=True)
     stands = sorted(
         {f"{r.baseline}, {r.axis} axis, {r.scale} scale" for r in rows if r.effective_robustness is not None}
     )

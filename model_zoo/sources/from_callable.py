@@ -29,6 +29,7 @@ from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.pixels import PixelSpec
 from model_zoo.sources.forward_pass import try_out
+from model_zoo.sources.from_memory import copied
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def live(name: str, function: Callable[[], Any]) -> Loader:
 def identity_of(loader: Loader, pixels: PixelSpec, features_only: bool) -> Built:
     """The digest and output width of a loader. It is called once a process; the module waits for `module_of`.
 
-    Where `features_only`, the module is not run and its width is 0.
+    A function of this process is called each time: its module may have learnt since. Where `features_only`, the module is not
+    run and its width is 0.
     """
     key = _key(loader)
-    if key not in _told:
+    if key not in _told or loader.folder is None:
         module = _called(loader)
         width = 0 if features_only else try_out(module, pixels, torch.device("cpu"), loader.text).shape[1]
         _told[key] = Built(_digest(loader, module), width)
@@ -149,7 +151,8 @@ def _called(loader: Loader) -> nn.Module:
     if loader.checkpoint is not None:
         file = loader.checkpoint
         fit_state(module, read_weights(file).state, file.path, f"what {loader.text} gives")
-    return module.eval().requires_grad_(False)
+    # What a function of this process gives may be in use there, in training: a copy is evaluated.
+    return copied(module) if loader.folder is None else module.eval().requires_grad_(False)
 
 
 def _from_file(path: Path, text: str) -> ModuleType:

@@ -1,0 +1,89 @@
+"""Objects with an image and a text tower: open_clip's and CLIP's `encode_image`, transformers' `get_image_features`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from model_zoo.encoder import TextTower
+
+PROMPTS = ("a photo of a cat.", "an itap of the Großglockner, at 5 o'clock")  # what a tokenizer is told apart by
+
+
+def has_towers(module: nn.Module) -> bool:
+    """Whether it embeds images and texts in one space."""
+    return any(
+        callable(getattr(module, image, None)) and callable(getattr(module, text, None))
+        for image, text in (("encode_image", "encode_text"), ("get_image_features", "get_text_features"))
+    )
+
+
+def image_features(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """(B, 3, H, W) -> (B, D) float32, not normalised."""
+    if hasattr(module, "encode_image"):
+        return lambda pictures: module.encode_image(pictures).float()
+    return lambda pictures: _tensor(module.get_image_features(pixel_values=pictures)).float()
+
+
+def text_tower(module: Any, tokenizer: Any, digest: str, device: torch.device) -> TextTower:
+    """The text side, with the tokenizer that was handed over."""
+    if type(module).__module__.partition(".")[0] == "open_clip":
+        from model_zoo.sources.from_openclip_text import OpenClipText
+
+        known = OpenClipText(module, "", digest, device)
+        known._tokenizer = tokenizer
+        return known
+    return GivenText(module, tokenizer, digest, device)
+
+
+class GivenText:
+    """A text tower fed as its tokenizer pads; see `TextTower` for the methods."""
+
+    def __init__(self, module: Any, tokenizer: Any, digest: str, device: torch.device) -> None:
+        self.digest = digest
+        self._module, self._tokenizer, self._device = module, tokenizer, device
+
+    def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
+        """(N,) prompts -> (N, context) int64."""
+        return _tokens(self._tokenizer, prompts)
+
+    def lengths(self, tokens: torch.Tensor) -> torch.Tensor | None:
+        """None: nothing is known of what padding does in it."""
+        return None
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, context) -> (N, D)."""
+        tokens = tokens.to(self._device)
+        if hasattr(self._module, "encode_text"):
+            embedded: torch.Tensor = self._module.encode_text(tokens)
+            return embedded.float()
+        pad, end = (getattr(self._tokenizer, f"{name}_token_id", None) for name in ("pad", "eos"))
+        masks = pad is not None and pad != end and "attention_mask" in getattr(self._tokenizer, "model_input_names", ())
+        mask = {"attention_mask": torch.ne(tokens, int(pad)).long()} if masks and pad is not None else {}
+        return _tensor(self._module.get_text_features(input_ids=tokens, **mask)).float()
+
+
+def tokens_digest(tokenizer: Any) -> str:
+    """SHA-256 of what a tokenizer makes of a few prompts."""
+    tokens = _tokens(tokenizer, PROMPTS)
+    return hashlib.sha256(f"{tuple(tokens.shape)}".encode() + tokens.numpy().tobytes()).hexdigest()
+
+
+def _tokens(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
+    if hasattr(tokenizer, "model_input_names"):  # of transformers
+        made: Any = tokenizer(text=list(prompts), padding="max_length", truncation=True, return_tensors="pt")[
+            "input_ids"
+        ]
+    else:
+        made = tokenizer(list(prompts))
+    return torch.as_tensor(made, dtype=torch.int64)
+
+
+def _tensor(output: Any) -> torch.Tensor:
+    """Embeddings, from a tensor or from an output object of transformers."""
+    embedded: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
+    return embedded
