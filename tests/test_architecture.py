@@ -42,6 +42,7 @@ ALLOWED: dict[str, str] = {
     "model_zoo.check": "model_zoo torch numpy",
     "model_zoo.proof": "model_zoo torch PIL",
     "model_zoo.checkpoints": "model_zoo numpy torch safetensors huggingface_hub",
+    "model_zoo.memory": "model_zoo numpy PIL torch",
     "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors "
     "peft filelock platformdirs",
 }

@@ -18,9 +18,9 @@ from effrob.errors import UsageProblem
 from effrob.evaluation.evaluator import EvaluationReport, evaluate_request
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS
+from model_zoo.memory.model import from_memory
 from model_zoo.offered import offering
 from model_zoo.registration import check_name
-from model_zoo.sources.from_memory import from_memory
 
 
 def evaluate_object(

@@ -27,9 +27,9 @@ from model_zoo.checkpoints.files import file_digest
 from model_zoo.checkpoints.parts import WeightsFile, outline, read_weights, weights_digest
 from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
+from model_zoo.memory.model import copied
 from model_zoo.pixels import PixelSpec
 from model_zoo.sources.forward_pass import try_out
-from model_zoo.sources.from_memory import copied
 
 
 @dataclass(frozen=True)

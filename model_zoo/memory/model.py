@@ -23,10 +23,10 @@ from torch import nn
 from model_zoo.checkpoints.files import file_digest
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError
+from model_zoo.memory.text import has_towers, image_features, text_tower, tokens_digest
 from model_zoo.pixels import PixelSpec, parse_pixels
 from model_zoo.sources.forward_pass import try_out
 from model_zoo.sources.from_layer import at_layer
-from model_zoo.sources.from_memory_text import has_towers, image_features, text_tower, tokens_digest
 from model_zoo.sources.from_module import supervised
 from model_zoo.spec import ModelSpec
 
