@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,9 +83,12 @@ def pictures() -> tuple[Image.Image, ...]:
 
     The sizes leave odd margins and broken ratios at 224, 256 and most other sizes, where libraries round differently.
     """
+    package = find_spec("sklearn")  # its folder, without importing it
+    assert package is not None and package.origin is not None
+    samples = Path(package.origin).parent / "datasets" / "images"
     opened = []
     for name, box in (("china", None), ("china", (300, 0, 471, 427)), ("flower", (0, 100, 640, 313))):
-        with as_file(files("sklearn.datasets.images") / f"{name}.jpg") as path, Image.open(path) as picture:
+        with Image.open(samples / f"{name}.jpg") as picture:
             opened.append(picture.convert("RGB") if box is None else picture.convert("RGB").crop(box))
     return tuple(opened)
 

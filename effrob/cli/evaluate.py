@@ -148,24 +148,32 @@ def _print_plan(request: Any, as_json: bool) -> None:
 
     with redirect_stdout(sys.stderr):
         evaluation = Evaluation(request, read=False)
+        refused = evaluation.refused(fetch=False)
     left = pending(evaluation.resolved, evaluation.store)
+    kept = {id(task) for task in left}
+    left = [task for number, task in enumerate(evaluation.tasks) if id(task) in kept and number not in refused]
     needs = needs_of(evaluation.resolved, left, evaluation.cache)
     planned = plan(needs)
     price = cost(evaluation.resolved, needs, planned)
     fresh = unread(evaluation.resolved)
     if as_json:
         counts = {"cells": len(evaluation.tasks), "pending": len(left), "unread": fresh}
-        click.echo(strict_json({**asdict(planned), **counts, "forecast": price.as_json()}), nl=False)
-        return
+        why = list(dict.fromkeys(refused.values()))
+        click.echo(strict_json({**asdict(planned), **counts, "refused": why, "forecast": price.as_json()}), nl=False)
+        sys.exit(1 if refused else 0)
     for notice in (*evaluation.notices, *evaluation.resolved.broken):
         click.echo(notice, err=True)
     if fresh:
         click.echo(f"not read yet, and counted as new: {', '.join(fresh)}", err=True)
     for job in planned.jobs:
         click.echo(f"{job.source} rows {job.start}-{job.stop}: {', '.join(job.models)}")
-    done = len(evaluation.tasks) - len(left)
+    for sentence in dict.fromkeys(refused.values()):
+        click.echo(sentence, err=True)
+    done = len(evaluation.tasks) - len(left) - len(refused)
     click.echo(
         f"{len(planned.jobs)} jobs, {planned.decodes} images to decode, {planned.forwards} through networks; "
         f"{done} cells are done"
     )
     click.echo(str(price))
+    if refused:
+        sys.exit(1)

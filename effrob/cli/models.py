@@ -15,20 +15,24 @@ if TYPE_CHECKING:
 @click.command("models")
 @click.argument("spec", required=False)
 @click.option("--conflicts", is_flag=True, help="List published accuracies that contradict one another instead.")
+@click.option("--prove", is_flag=True, help="Load SPEC and compare it with its library now.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
-def command(spec: str | None, conflicts: bool, as_json: bool) -> None:
+def command(spec: str | None, conflicts: bool, prove: bool, as_json: bool) -> None:
     """List models by scheme with their default weights, or show what is known of one SPEC without loading weights.
 
     SPEC may also be the name of a model that papers report and nobody can load: its published accuracies are shown, each with
-    its source, and where sources contradict one another, both.
+    its source, and where sources contradict one another, both. A proof compares pixels, features, scores and texts with the
+    library's own on three pictures: the first run of a model makes it, or --prove.
     """
     from effrob.errors import UsageProblem
     from effrob.files import strict_json
 
+    if prove and not spec:
+        raise UsageProblem("--prove loads one model: effrob models SPEC --prove")
     if conflicts and spec:
         raise UsageProblem("--conflicts lists every model's: give it no SPEC, or SPEC without it")
     with redirect_stdout(sys.stderr):  # a user's loader may print
-        rows = _conflicts() if conflicts else [_one(spec)] if spec else _every()
+        rows = _conflicts() if conflicts else [_one(spec, prove)] if spec else _every()
     if as_json:
         click.echo(strict_json(rows), nl=False)
         return
@@ -68,20 +72,23 @@ def _word(value: Any) -> str:
     return f"{100 * value:.2f} %" if isinstance(value, float) and 0 < value <= 1 else str(value)
 
 
-def _one(spec: str) -> dict[str, Any]:
+def _one(spec: str, prove: bool) -> dict[str, Any]:
     import model_zoo
+    from effrob.evaluation.request import cache_folder
+    from effrob.evaluation.trials import kept_proof, prove_encoder
     from model_zoo.cards import card_of_spec
     from model_zoo.registration import saved
 
     try:
         identity = model_zoo.identify(spec)
     except (model_zoo.ModelError, model_zoo.UnknownModel):
-        reported = _published(spec)
+        reported = _published(spec, spec)
         if not reported:
             raise
         return {"model": spec, "published": reported, "conflicts": _conflicts({row["weights"] for row in reported})}
     name = str(identity.spec)
-    published = _published(name)
+    published = _published(name, spec)
+    proof = prove_encoder(model_zoo.load(spec), cache_folder()) if prove else kept_proof(cache_folder(), identity)
     return {
         "model": name,
         "asked": identity.asked,
@@ -92,6 +99,7 @@ def _one(spec: str) -> dict[str, Any]:
         "layer": identity.layer,
         "digest": identity.digest,
         "notes": list(identity.notes),
+        "proof": None if proof is None else {"sentence": proof.sentence, **proof.as_json()},
         "card": card_of_spec(name, saved().get(name)).as_json(),
         "published": published,
         "conflicts": _conflicts({row["weights"] for row in published}),
@@ -99,12 +107,12 @@ def _one(spec: str) -> dict[str, Any]:
     }
 
 
-def _published(spec: str) -> list[dict[str, Any]]:
+def _published(spec: str, asked: str) -> list[dict[str, Any]]:
     """Rows of the published tables for these very weights, as fractions: same spec, timm's ARCH.TAG, or a paper's name."""
     from model_zoo.disputes import disputes_of
     from model_zoo.published import published, sources
 
-    named = {spec, spec.removeprefix("timm:")}
+    named = {spec, asked, spec.removeprefix("timm:")}
     return [
         {
             "source": row.source,

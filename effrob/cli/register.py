@@ -29,12 +29,46 @@ import click
 def command(name: str, replace: bool, **given: Any) -> None:
     """Give a model of your own a NAME that every other command knows.
 
-    Exactly one of --arch, --like and --loader says what it is. A loader needs --pixels.
+    Exactly one of --arch, --like and --loader says what it is. A loader needs --pixels. The model is loaded and compared with
+    its library on three pictures; one that cannot be used is not registered.
     """
-    from model_zoo import Registration, save_registration
+    import sys
+    from contextlib import redirect_stdout
 
-    identity = save_registration(Registration(name=name, **given), replace=replace)
+    from effrob.evaluation.request import cache_folder
+    from effrob.evaluation.trials import prove_encoder
+    from model_zoo import Encoder, Registration, save_registration
+
+    told: list[str] = []
+
+    def tried(encoder: Encoder) -> None:
+        proof = prove_encoder(encoder, cache_folder())
+        told.extend(_described(encoder, proof.sentence))
+        if proof.text_wrong is not None:
+            told.append(f"no zero-shot head: {proof.text_wrong}")
+
+    with redirect_stdout(sys.stderr):  # a user's loader may print
+        identity = save_registration(Registration(name=name, **given), replace=replace, tried=tried)
     for note in identity.notes:
         click.echo(f"{name}: {note}", err=True)
-    heads = "zero-shot" if identity.has_text else "native"
-    click.echo(f"registered {name}; try: effrob eval --model {name} --head {heads}")
+    for line in told:
+        click.echo(f"{name}: {line}")
+    worded = identity.has_text and not any(line.startswith("no zero-shot") for line in told)
+    head = "zero-shot" if worded else "native" if identity.n_classes else "linear-probe"
+    click.echo(f"registered {name}; try: effrob eval --model {name} --head {head}")
+
+
+def _described(encoder: Any, proof: str) -> list[str]:
+    """What a loaded model is, and the heads it can have."""
+    size = encoder.pixels.size
+    module = encoder.module
+    count = "" if module is None else f"{sum(p.numel() for p in module.parameters()) / 1e6:.1f} M parameters, "
+    what = "logits" if encoder.kind == "logits" else "features"
+    heads = ["zero-shot"] if encoder.text is not None else []
+    heads += ["native"] if encoder.classifier is not None else []
+    heads += [] if encoder.kind == "logits" else ["linear-probe", "few-shot-K", "ridge", "knn"]
+    return [
+        f"{count}pictures of {size[0]}x{size[1]}, {encoder.dim} {what} a picture",
+        f"proved {proof}",
+        f"heads: {', '.join(heads)}",
+    ]

@@ -60,15 +60,18 @@ class Evaluation:
         """Tasks without a record."""
         return pending(self.resolved, self.store)
 
-    def refused(self, jobs: Sequence[Job] = ()) -> dict[int, str]:
+    def refused(self, jobs: Sequence[Job] = (), fetch: bool = True) -> dict[int, str]:
         """A sentence for each task, by its place, that cannot end: every pending model is loaded and proved, if it is not yet.
 
-        jobs  those that will run first, whose models stay loaded. What is refused is in no plan.
+        jobs   those that will run first, whose models stay loaded. What is refused is in no plan.
+        fetch  False: a model whose weights are not on this machine is not tried, which a notice says
         """
         left = {id(task) for task in self.pending()}
         places = [number for number, task in enumerate(self.tasks) if id(task) in left]
         held = tuple(dict.fromkeys(model for job in jobs for model in job.models))
-        sentences = Trials(self.request).refused([self.tasks[number] for number in places], held)
+        trials = Trials(self.request, fetch)
+        sentences = trials.refused([self.tasks[number] for number in places], held)
+        self.notices += [f"{spec} is not tried: its weights are not on this machine yet" for spec in trials.untried]
         self._refused = {places[place]: sentence for place, sentence in sentences.items()}
         return self._refused
 

@@ -5,6 +5,7 @@ A proof is kept in the cache under the model's digest and the versions of its li
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -24,6 +25,7 @@ from effrob.evaluation.worker import ENCODERS, device_of
 from effrob.features.transforms import exact_crop, normalise
 from effrob.files import write_json
 from effrob.heads.splits import draw_shots, missing_classes, no_features
+from model_zoo.checkpoints.network import NotFetched, without_fetching
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.proof import VERSION, Proof, prove
 
@@ -77,12 +79,16 @@ def prove_encoder(encoder: Encoder, cache: Path | None = None) -> Proof:
 
 
 class Trials:
-    """The trials of one request. `device` None: the request's own."""
+    """The trials of one request.
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    fetch    False, for a dry run: a model whose weights are not on this machine is not tried, and named in `untried`
+    """
+
+    def __init__(self, request: Request, fetch: bool = True) -> None:
+        self.request, self._fetch = request, fetch
+        self.untried: list[str] = []
         self._device = "cpu" if request.engine == "ray" else device_of(request)
-        self._results: dict[str, Proof | str] = {}
+        self._results: dict[str, Proof | str | None] = {}
 
     def refused(self, tasks: Sequence[EvalTask], held: Sequence[str] = ()) -> dict[int, str]:
         """A sentence for each of `tasks`, by its place, that cannot end; loads every model that has no proof yet.
@@ -104,8 +110,12 @@ class Trials:
             self._results[identity.asked] = kept
             return
         try:
-            encoder = ENCODERS.load(identity.asked, self._device)
-            self._results[identity.asked] = prove_encoder(encoder, self.request.cache)
+            with contextlib.nullcontext() if self._fetch else without_fetching():
+                encoder = ENCODERS.load(identity.asked, self._device)
+                self._results[identity.asked] = prove_encoder(encoder, self.request.cache)
+        except NotFetched as error:
+            self._results[identity.asked] = f"{identity.asked}: {error}" if self._fetch else None
+            self.untried += [] if self._fetch else [identity.asked]
         except (EffrobError, ValueError, OSError, RuntimeError, ImportError, model_zoo.UnknownModel) as error:
             self._results[identity.asked] = f"{identity.asked}: {describe_error(error)}"
         except Exception as error:  # a user's network may raise anything
@@ -116,6 +126,8 @@ class Trials:
         result = self._results[task.identity.asked]
         if isinstance(result, str):
             return result
+        if result is None:
+            return None if task.train is None else _cannot_teach(task)
         if task.head.name == "zero-shot" and result.text_wrong is not None:
             return f"{task.identity.asked}: no zero-shot head: {result.text_wrong}"
         if task.train is None:

@@ -143,6 +143,13 @@ def _refuse_programs(path: Path) -> None:
         )
 
 
+class _InertMapping(collections.OrderedDict[Any, Any]):
+    """The same for an object that is a dictionary."""
+
+    def __new__(cls, *_: object, **__: object) -> Any:
+        return collections.OrderedDict()
+
+
 class _Inert:
     """Stands for an object of a package that is not ours to load: takes any arguments and state, and does nothing."""
 
@@ -177,7 +184,6 @@ def _harmless() -> list[Any]:
     plain = [
         argparse.Namespace,
         types.SimpleNamespace,
-        collections.defaultdict,
         collections.deque,
         collections.Counter,
         datetime.datetime,
@@ -188,7 +194,12 @@ def _harmless() -> list[Any]:
         torch.Size,
         torch.device,
     ]
-    return [*scalars, *numpy, *paths, *plain, (_latin, "_codecs.encode")]
+    return [*scalars, *numpy, *paths, *plain, (_latin, "_codecs.encode"), (_dictionary, "collections.defaultdict")]
+
+
+def _dictionary(*_: object) -> dict[Any, Any]:
+    """What stands for a defaultdict: torch's reader fills plain dictionaries alone."""
+    return {}
 
 
 def _latin(text: str, encoding: str = "latin1") -> bytes:
@@ -200,6 +211,7 @@ def _unpickled(path: Path) -> Any:
     """torch.load that runs no code; objects of packages that are neither Python's nor torch's become inert stand-ins."""
     mapped = bool(archive_names(path))  # an archive is mapped: optimizer states beside the weights are never read
     stand_ins: dict[str, Any] = {}
+    kind: type = _Inert
     while True:
         allowed = [*_harmless(), *((stand_in, name) for name, stand_in in stand_ins.items())]
         try:
@@ -219,7 +231,11 @@ def _unpickled(path: Path) -> Any:
                 "__builtin__",
             )
             if name is not None and not ours and name not in stand_ins and "." in name:
-                stand_ins[name] = type("Inert", (_Inert,), {})
+                stand_ins[name] = type("Inert", (kind,), {})
+                continue
+            if stand_ins and kind is _Inert and "SETITEM" in str(error):  # one of them is a dictionary
+                kind = _InertMapping
+                stand_ins = {each: type("Inert", (kind,), {}) for each in stand_ins}
                 continue
             raise _unreadable(path, name, error) from None
 

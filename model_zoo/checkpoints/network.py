@@ -11,18 +11,43 @@ from urllib.parse import urlsplit
 
 from model_zoo.errors import ModelError, UnknownModel
 
+_local_only: list[bool] = []  # not empty inside `without_fetching`
+
+
+class NotFetched(ModelError):
+    """Weights or a configuration that are not on this machine and could not be fetched, or may not be now."""
+
 
 @contextmanager
-def weights_from_network(what: str, instead: str) -> Iterator[None]:
+def without_fetching() -> Iterator[None]:
+    """Inside, nothing is fetched: what is not on this machine raises NotFetched. For a dry run."""
+    import torch.hub
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("nothing is fetched in a dry run")
+
+    before = torch.hub.download_url_to_file, urllib.request.urlopen
+    _local_only.append(True)
+    torch.hub.download_url_to_file = urllib.request.urlopen = refuse
+    try:
+        yield
+    finally:
+        torch.hub.download_url_to_file, urllib.request.urlopen = before
+        _local_only.pop()
+
+
+@contextmanager
+def weights_from_network(what: str, instead: str, local: bool = False) -> Iterator[None]:
     """Inside, libraries fetch weights; a failure becomes one sentence that says how to give a file (`instead`).
 
+    local  what is read lies in a folder of the user's, so a failure is that folder's
     Where the hub's name cannot even be resolved and no proxy is set, the hub client is told that it is offline, so that it
     looks in its cache and then gives up at once, not after a minute of retries.
     """
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not _resolvable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = bool(_local_only) or before or not _resolvable(constants.ENDPOINT)
     try:
         yield
     except (ModelError, UnknownModel):
@@ -31,7 +56,10 @@ def weights_from_network(what: str, instead: str) -> Iterator[None]:
         reason = (
             "this machine is offline" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {_first_line(error)}"
         )
-        raise ModelError(f"{what} could not be fetched ({reason}): {instead}") from error
+        if local:
+            message = f"{what} cannot be read ({type(error).__name__}: {_first_line(error)}): {instead}"
+            raise ModelError(message) from error
+        raise NotFetched(f"{what} could not be fetched ({reason}): {instead}") from error
     finally:
         constants.HF_HUB_OFFLINE = before
 

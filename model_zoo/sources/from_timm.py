@@ -115,7 +115,7 @@ def _network(chosen: TimmChoice, size: tuple[int, int] | None) -> nn.Module:
         extra["img_size"] = size[0] if size[0] == size[1] else size
     if chosen.file is None:
         what, instead = f"the weights of {name}", f"fetch them elsewhere and give the file: {name}@FILE"
-        with weights_from_network(what, instead):
+        with weights_from_network(what, instead, chosen.name.startswith(LOCAL)):
             try:
                 module: nn.Module = timm.create_model(chosen.name, pretrained=True, **extra)
             except TypeError as error:

@@ -141,7 +141,7 @@ class TransformersProvider:
         configured = place
         if base is not None and not (folder / "config.json").is_file():
             configured = base
-        with weights_from_network(f"the configuration of {spec}", "give a folder with config.json"):
+        with weights_from_network(f"the configuration of {spec}", "give a folder with config.json", local):
             config = AutoConfig.from_pretrained(configured, revision=revision, trust_remote_code=False)
         processor = _processor(place, revision, folder, base, local, spec)
         if local:
@@ -200,7 +200,7 @@ def _processor(place: str, revision: str | None, folder: Path, base: str | None,
                 f"image processor there, with AutoImageProcessor.from_pretrained(BASE).save_pretrained({str(folder)!r})"
             )
         place = base
-    with weights_from_network(f"the image processor of {spec}", "give a folder with preprocessor_config.json"):
+    with weights_from_network(f"the image processor of {spec}", "give a folder with preprocessor_config.json", local):
         return AutoImageProcessor.from_pretrained(place, revision=revision, trust_remote_code=False)
 
 

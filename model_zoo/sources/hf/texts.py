@@ -33,6 +33,7 @@ class HfText:
 
     def __init__(self, model: Any, place: str, revision: str | None, digest: str, device: torch.device) -> None:
         self.digest = digest
+        self.logit_scale = _scale(model)
         self._model, self._place, self._revision, self._device = model, place, revision, device
         self._tokenizer: Any = None
         self._trims: bool | None = None
@@ -90,6 +91,14 @@ class HfText:
         return bool((1 - functional.cosine_similarity(whole, alone)).abs().max() <= EXACT)
 
 
+def _scale(model: Any) -> float | None:
+    """What the model multiplies cosines by: its logit scale, which is kept as a logarithm, or one over ALIGN's temperature."""
+    scale, temperature = getattr(model, "logit_scale", None), getattr(model, "temperature", None)
+    if isinstance(scale, torch.Tensor):
+        return float(scale.detach().double().exp().reshape(-1)[0])
+    return 1 / float(temperature.detach().reshape(-1)[0]) if isinstance(temperature, torch.Tensor) else None
+
+
 def load_tokenizer(place: str, revision: str | None) -> Any:
     """The tokenizer beside a model. Raises ModelError where there is none, with the call that saves one."""
     from transformers import AutoTokenizer
@@ -100,5 +109,7 @@ def load_tokenizer(place: str, revision: str | None) -> Any:
             f"the folder {place} holds no tokenizer, so prompts cannot be read: save it there, with "
             f"AutoTokenizer.from_pretrained(BASE).save_pretrained({place!r})"
         )
-    with weights_from_network(f"the tokenizer of transformers:{place}", "save it into the model's folder"):
+    with weights_from_network(
+        f"the tokenizer of transformers:{place}", "save it into the model's folder", Path(place).is_dir()
+    ):
         return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
