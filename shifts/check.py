@@ -6,25 +6,31 @@ Problems are returned as sentences: a command prints them, a test asserts that t
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
 from shifts.errors import DataError
+from shifts.labels import Ints
 from shifts.shift import ImageSource, Shift
-from shifts.storage.tree import checked_path
+from shifts.storage.tree import TreeSource, checked_path
+
+THREADS, CHUNK = 4, 512  # images decoded at once at most
+TWICE = 16  # images that are read again
+Progress = Callable[[int, int | None], None]
 
 
-def check_shift(shift: Shift, images: int = 16) -> tuple[str, ...]:
+def check_shift(shift: Shift, images: int = 16, progress: Progress | None = None) -> tuple[str, ...]:
     """What is wrong with a shift, one sentence each; empty where it keeps the contract.
 
-    images  how many of them, spread evenly, are read, decoded and hashed; the rest is checked by number and name only
+    images    how many of them, spread evenly, are read and decoded; the rest is checked by number, name and size only
+    progress  called with the images decoded so far and those to decode
     """
     problems = [f"{shift.name}: {problem}" for problem in _numbers(shift)]
     if not problems:  # with wrong rows nothing below could be read
-        problems = [f"{shift.name}: {problem}" for problem in _files(shift, images)]
+        problems = [f"{shift.name}: {problem}" for problem in (*_empty(shift), *_files(shift, images, progress))]
     return tuple(problems)
 
 
@@ -62,27 +68,53 @@ def _numbers(shift: Shift) -> Iterator[str]:
             return
 
 
-def _files(shift: Shift, images: int) -> Iterator[str]:
+def _empty(shift: Shift) -> Iterator[str]:
+    """Files of no bytes, by their size: no image is read for it."""
+    source = shift.source
+    if isinstance(source, TreeSource):
+        empty = [id for id in source.ids if source.tree.stat(id).size == 0]
+        if empty:
+            yield f"{len(empty):,} of its files hold no bytes, first {', '.join(empty[:3])}; get those images again"
+
+
+def _files(shift: Shift, images: int, progress: Progress | None) -> Iterator[str]:
     chosen = np.unique(np.linspace(0, len(shift) - 1, min(images, len(shift))).round().astype(np.int64))
-    rows = shift.rows[chosen]
-    source = shift.source.select(rows)
-    if list(source.ids) != [shift.source.ids[int(row)] for row in rows]:
+    source = shift.source.select(shift.rows[chosen])
+    if list(source.ids) != [shift.source.ids[int(row)] for row in shift.rows[chosen]]:
         yield "select does not keep the order of the rows it is given"
         return
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(chosen), CHUNK):
+            some = range(start, min(start + CHUNK, len(chosen)))
+            for problem in pool.map(lambda i: _undecodable(source, i, shift.border), some):
+                yield from () if problem is None else (problem,)
+            if progress is not None:
+                progress(some.stop, len(chosen))
+    yield from _unstable(
+        shift, chosen[np.unique(np.linspace(0, len(chosen) - 1, min(TWICE, len(chosen))).round().astype(np.int64))]
+    )
+
+
+def _undecodable(source: ImageSource, i: int, border: int) -> str | None:
+    try:
+        with Image.open(io.BytesIO(source.read(i))) as image:
+            width, height = image.convert("RGB").size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"{source.ids[i]} cannot be decoded ({error})"
+    if min(width, height) <= 2 * border:
+        return f"{source.ids[i]} is {width}x{height}, nothing is left inside a border of {border} pixels"
+    return None
+
+
+def _unstable(shift: Shift, chosen: Ints) -> Iterator[str]:
+    """What changes from one reading to the next, on a few images."""
+    rows = shift.rows[chosen]
+    source = shift.source.select(rows)
+    with ThreadPoolExecutor(THREADS) as pool:
         threaded = list(pool.map(source.read, range(len(rows))))
     for i, (row, content) in enumerate(zip(rows, threaded, strict=True)):
         if shift.source.read(int(row)) != content or source.read(i) != content:
             yield f"{source.ids[i]} reads differently from several threads, or after select"
-            continue
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                width, height = image.convert("RGB").size
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            yield f"{source.ids[i]} cannot be decoded ({error})"
-            continue
-        if min(width, height) <= 2 * shift.border:
-            yield f"{source.ids[i]} is {width}x{height}, nothing is left inside a border of {shift.border} pixels"
     again = shift.source.select(rows)
     if source.digest() != again.digest() or source.stat() != again.stat():
         yield "digest or stat changes from call to call"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -156,9 +156,93 @@ def class_table(name: str) -> ClassTable:
     return tables[name]()
 
 
+@dataclass(frozen=True)
+class ClassFolders:
+    """The classes of one set as its files are labelled with them.
+
+    folders     class folders in the order that labels 0, 1, ... count
+    class_ids   folder -> ids of the table's classes that it stands for
+    table       the table those ids are of
+    prefix      where the class folders lie below the set's own folder: "images/" in ObjectNet, else ""
+    teaches     True for a training set; held_out: the suite has a training set of its own beside this one
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    class_ids: Mapping[str, frozenset[str]]
+    table: ClassTable
+    prefix: str = ""
+    teaches: bool = False
+    held_out: bool = False
+
+    @cached_property
+    def by_index(self) -> Mapping[int, str]:
+        """Index in the table -> folder; indices whose class the set lacks are left out."""
+        return {
+            self.table.index[id]: folder
+            for folder, ids in self.class_ids.items()
+            for id in ids
+            if id in self.table.index
+        }
+
+    @cached_property
+    def by_name(self) -> Mapping[str, frozenset[str]]:
+        """Class folder, class id, name, WordNet lemma or whole list of lemmas, in lower case -> the folders it may mean."""
+        spoken: dict[str, set[str]] = {folder.casefold(): {folder} for folder in self.folders}
+        for index, folder in self.by_index.items():
+            names = {self.table.ids[index], self.table.names[index], self.table.object_names.get(folder, folder)}
+            if self.table.name == "imagenet":
+                names |= {imagenet_lemmas()[index], *imagenet_lemmas()[index].split(", ")}
+            for name in names:
+                spoken.setdefault(name.casefold().strip(), set()).add(folder)
+        return {name: frozenset(folders) for name, folders in spoken.items()}
+
+    def by_id(self) -> ClassFolders:
+        """The same set with folders that are called by class ids, where its own are numbers."""
+        if set(self.folders) <= set(self.table.index) or self.prefix:
+            return self
+        ids = tuple(min(self.class_ids[folder]) for folder in self.folders)
+        return replace(self, folders=ids, class_ids={id: frozenset({id}) for id in ids})
+
+    def is_class(self, folder: str) -> bool:
+        """True for a class folder of the set, of the other classes of its table, or of ObjectNet's without a class."""
+        return (
+            folder in self.class_ids
+            or folder in self.table.index
+            or (bool(self.prefix) and folder in self.table.object_others)
+        )
+
+
+@cache
+def imagenet_lemmas() -> tuple[str, ...]:
+    """WordNet's lemmas of each ImageNet class, joined by ", " as in the synset list of the challenge."""
+    return _lines("imagenet_lemmas.txt")
+
+
+def plain_folders(name: str, folders: tuple[str, ...]) -> ClassFolders:
+    """Class folders of a set whose classes are known by these names alone."""
+    table = ClassTable(name, folders, folders, {}, {}, {}, frozenset(), {})
+    return ClassFolders(name, folders, {folder: frozenset({folder}) for folder in folders}, table)
+
+
+@cache
+def class_folders(name: str) -> ClassFolders:
+    """The class folders of a set of a shipped suite. DataMissing for a set of none."""
+    suite = known_suite(name)
+    if suite is None or name not in suite.sets:
+        raise DataMissing(f"{name} is of no shipped suite, so the order of its classes is not known")
+    own, table = suite.sets[name], class_table(str(suite.classes))
+    folders = folder_order(own, table)
+    if own.folder_names == "indices":
+        ids = {folder: frozenset({table.ids[int(folder)]}) for folder in folders}
+    elif own.folder_names == "objects":
+        ids = {folder: frozenset(table.ids[i] for i in table.object_groups[folder]) for folder in folders}
+    else:
+        ids = {folder: frozenset({folder}) for folder in folders}
+    prefix = "images/" if own.folder_names == "objects" else ""
+    return ClassFolders(name, folders, ids, table, prefix, own.teaches, name == suite.clean and suite.train is not None)
+
+
 def labels_of(name: str) -> tuple[str, ...]:
     """The class folders of a set of a shipped suite, in the order that its labels count."""
-    suite = known_suite(name)
-    if suite is None:
-        raise DataMissing(f"{name} is of no shipped suite, so the order of its classes is not known")
-    return folder_order(suite.sets[name], class_table(str(suite.classes)))
+    return class_folders(name).folders

@@ -33,7 +33,7 @@ def describe(name: str) -> dict[str, Any]:
         "suites": [each for each in suites.suite_names() if name in suites.suite(each).tests],
         "trains_heads": registry.teaches(name),
         "folders": [] if layout is None else list(layout.folders),
-        "archives": [] if layout is None else [archive for archive, _ in layout.archives],
+        "archives": [] if layout is None else list(layout.archives),
         "get": get_command(name),
         "licence": None if terms is None else terms.licence,
         "citation": None if terms is None else terms.citation,

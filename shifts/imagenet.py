@@ -15,12 +15,10 @@ import numpy as np
 
 from shifts.classes import DATA, imagenet
 from shifts.errors import DataError
-from shifts.labels import Ints
-from shifts.layout import open_set
+from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import (
-    VAL_NAME,
     LabelledImages,
     SetRequest,
     Terms,
@@ -29,6 +27,8 @@ from shifts.storage.class_folders import (
     labelled_shift,
     read_folders,
 )
+from shifts.storage.official_names import val_labels as val_labels
+from shifts.storage.official_names import val_number
 
 TERMS = Terms(
     "image-net.org terms of access: research only",
@@ -39,14 +39,6 @@ REAL_NOTE = "right where the prediction is any of the accepted answers; images w
 
 
 @cache
-def val_labels() -> Ints:
-    """(50000,) class index of validation image number 1, 2, and on."""
-    with np.load(DATA / "imagenet_val_labels.npz", allow_pickle=False) as stored:
-        labels: Ints = stored["labels"].astype(np.int64)
-    return labels
-
-
-@cache
 def real_labels() -> tuple[tuple[int, ...], ...]:
     """50,000 times every right answer under ReaL; 3,163 are empty, 7,443 hold several."""
     with np.load(DATA / "imagenet_real_labels.npz", allow_pickle=False) as stored:
@@ -54,25 +46,28 @@ def real_labels() -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(flat[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True))
 
 
-def load_imagenet(root: Path, protocol: Protocol, partial: bool) -> Shift:
-    """The 50,000 validation images, 50 a class: flat, or in wnid folders."""
+def load_imagenet(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
+    """The 50,000 validation images, 50 a class: flat, in wnid folders, or in others under their official names."""
     return validation_set(SetRequest("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS))
 
 
 def validation_set(request: SetRequest) -> Shift:
-    """The validation images of a tree, flat under their official names or in wnid folders."""
-    flat = bool(request.tree.paths) and all("/" not in path for path in request.tree.paths)
-    read = _flat(request) if flat else _sorted_into_folders(request)
+    """The validation images of a tree: labelled by their official names, or by wnid folders that agree with them."""
+    paths = request.tree.paths
+    flat = all("/" not in path for path in paths)
+    filed = any(path.partition("/")[0] in request.table.index for path in paths)
+    by_number = bool(paths) and (flat or (not filed and all(val_number(path) for path in paths)))
+    read = _flat(request) if by_number else _sorted_into_folders(request)
     return labelled_shift(request, read, request.table.full(), clean=None)
 
 
-def load_imagenet_train(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_imagenet_train(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The 1,281,167 training images, in wnid folders."""
     tree = open_set("imagenet-train", root)
     return full_folders(SetRequest("imagenet-train", tree, imagenet(), protocol, partial, TERMS), clean=None)
 
 
-def load_imagenet_real(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_imagenet_real(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The validation images under ReaL labels: any of several answers is right, images without one are left out.
 
     The source is that of `imagenet`, so one pass over the images serves both.
@@ -99,13 +94,13 @@ def with_real_labels(clean: Shift) -> Shift:
 
 def _number(path: str, name: str) -> int:
     """The number in an official validation name, 1 to 50,000."""
-    match = VAL_NAME.fullmatch(path.rpartition("/")[2])
-    if match is None or not 1 <= int(match[1]) <= len(val_labels()):
+    number = val_number(path)
+    if number is None:
         raise DataError(
             f"{name} is labelled by the official file names, ILSVRC2012_val_00000001.JPEG to "
             f"ILSVRC2012_val_{len(val_labels()):08d}.JPEG, and {path} is none of them; keep the official names"
         )
-    return int(match[1])
+    return number
 
 
 def _flat(request: SetRequest) -> LabelledImages:
@@ -122,14 +117,12 @@ def _flat(request: SetRequest) -> LabelledImages:
 
 def _sorted_into_folders(request: SetRequest) -> LabelledImages:
     """Wnid folders; an image under an official name must lie in the folder of its official class."""
-    read = read_folders(request, request.table.ids)
     labels = val_labels()
-    for path, target in zip(read.source.ids, read.targets.tolist(), strict=True):
-        if VAL_NAME.fullmatch(path.rpartition("/")[2]):
-            right = int(labels[_number(path, request.name) - 1])
-            if right != target:
-                raise DataError(
-                    f"{request.tree.where}/{path} lies in the wrong folder, its official class is "
-                    f"{request.table.ids[right]}; sort the validation images anew"
-                )
-    return read
+    for path in request.tree.paths:
+        number, folder = val_number(path), path.partition("/")[0]
+        if number is not None and folder in request.table.index and folder != request.table.ids[labels[number - 1]]:
+            raise DataError(
+                f"{request.tree.where}/{path} lies in the wrong folder, its official class is "
+                f"{request.table.ids[labels[number - 1]]}; sort the validation images anew"
+            )
+    return read_folders(request, request.table.ids)

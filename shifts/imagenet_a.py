@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shifts.classes import imagenet
-from shifts.layout import open_set
+from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, subset_folders
@@ -20,7 +20,7 @@ TERMS = Terms(
 )
 
 
-def load_imagenet_a(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_imagenet_a(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The 7,500 photographs."""
     tree = open_set("imagenet-a", root)
     return subset_folders(SetRequest("imagenet-a", tree, imagenet(), protocol, partial, TERMS), "a")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shifts.classes import imagenet
-from shifts.layout import open_set
+from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, full_folders
@@ -20,7 +20,7 @@ TERMS = Terms(
 )
 
 
-def load_imagenet_sketch(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_imagenet_sketch(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The 50,889 sketches."""
     tree = open_set("imagenet-sketch", root)
     return full_folders(SetRequest("imagenet-sketch", tree, imagenet(), protocol, partial, TERMS), clean="imagenet")

@@ -1,64 +1,151 @@
-"""Where each set lies under the data folder: unpacked, as its official archive, or in shards.
+"""Where each set is looked for: places named by the user, then known places under the data folder, in any form that is read.
 
-The first candidate that exists is taken.
+A place without images, or with the images of something else, is passed over and named; the next one is tried.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from shifts.classes import labels_of
-from shifts.errors import DataMissing
+import platformdirs
+
+from shifts.classes import ClassFolders, class_folders
+from shifts.errors import DataError, DataMissing
 from shifts.storage.folder import FolderTree
-from shifts.storage.shards import SUFFIX, ShardTree
-from shifts.storage.tar import TarTree
-from shifts.storage.tree import Tree
-from shifts.storage.zip import ZipTree
+from shifts.storage.forms import OpenedPlace, open_place
+from shifts.storage.official_names import val_number
+from shifts.storage.shards import SUFFIX
+from shifts.storage.tree import Tree, skipped_in
+from shifts.suites import known_suite
 
 VARIABLE = "EFFROB_DATA"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Candidates of one set, relative to the data folder: folders, then archives with the folder inside each."""
+    """Places of one set relative to the data folder, in order: as a folder, or as one file."""
 
     folders: tuple[str, ...]
-    archives: tuple[tuple[str, str], ...] = ()
+    archives: tuple[str, ...] = ()
 
 
 def _v2(stem: str, *also: str) -> Layout:
-    folders = tuple(f"imagenetv2-{s}-format-val" for s in (stem, *also))
-    return Layout(folders, tuple((f"imagenetv2-{s}.{e}", "*/") for s in (stem, *also) for e in ("tar.gz", "tar")))
+    stems = (stem, *also)
+    folders = tuple(f"imagenetv2-{s}-format-val" for s in stems)
+    nested = tuple(f"imagenetv2/{folder}" for folder in folders)
+    hub = ("wds_imagenetv2", "wds_imagenetv2_test", "imagenet-v2") if stem == "matched-frequency" else ()
+    return Layout(
+        (*folders, *nested, *hub), tuple(f"imagenetv2-{s}.{e}" for s in stems for e in ("tar.gz", "tar", "zip"))
+    )
 
 
+def _one(name: str, *more: str, archives: tuple[str, ...] = ()) -> Layout:
+    """A set of one folder: its other places, what the hub's copies are called, and its archives."""
+    hub = (f"wds_{name}", f"wds_{name}_test")
+    return Layout((name, *more, *hub), archives or tuple(f"{name}.{e}" for e in ("tar", "zip", "tar.gz", "tgz")))
+
+
+_KAGGLE = "ILSVRC/Data/CLS-LOC"
 LAYOUTS: Mapping[str, Layout] = {
-    "imagenet": Layout(("imagenet/val",), (("imagenet/ILSVRC2012_img_val.tar", ""), ("ILSVRC2012_img_val.tar", ""))),
+    "imagenet": Layout(
+        (
+            "imagenet/val",
+            "imagenet/validation",
+            "imagenet/images/val",
+            f"imagenet/{_KAGGLE}/val",
+            f"{_KAGGLE}/val",
+            "imagenet",
+            "imagenet-1k",
+            "wds_imagenet1k",
+            "wds_imagenet1k_test",
+        ),
+        ("imagenet/ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.zip"),
+    ),
     "imagenet-train": Layout(
-        ("imagenet/train",), (("imagenet/ILSVRC2012_img_train.tar", ""), ("ILSVRC2012_img_train.tar", ""))
+        (
+            "imagenet/train",
+            "imagenet/images/train",
+            f"imagenet/{_KAGGLE}/train",
+            f"{_KAGGLE}/train",
+            "imagenet",
+            "imagenet-1k",
+            "wds_imagenet1k",
+        ),
+        ("imagenet/ILSVRC2012_img_train.tar", "ILSVRC2012_img_train.tar"),
     ),
     "imagenet-v2": _v2("matched-frequency"),
     "imagenet-v2-threshold-0.7": _v2("threshold0.7"),
     "imagenet-v2-top-images": _v2("topimages", "top-images"),
-    "imagenet-r": Layout(("imagenet-r",), (("imagenet-r.tar", "imagenet-r/"),)),
+    "imagenet-r": _one("imagenet-r", "imagenet-rendition"),
     "imagenet-sketch": Layout(
-        ("sketch", "ImageNet-Sketch/sketch", "ImageNet-Sketch"),
-        (("ImageNet-Sketch.zip", "*/"), ("ImageNet-Sketch.tar", "*/"), ("sketch.tar", "*/")),
+        (
+            "sketch",
+            "ImageNet-Sketch/sketch",
+            "ImageNet-Sketch",
+            "imagenet-sketch/images",
+            "imagenet-sketch",
+            "imagenet_sketch",
+            "wds_imagenet_sketch",
+            "wds_imagenet_sketch_test",
+        ),
+        (
+            "ImageNet-Sketch.zip",
+            "ImageNet-Sketch.tar",
+            "sketch.tar",
+            "imagenet-sketch.tar",
+            "imagenet-sketch.zip",
+            "sketch.zip",
+        ),
     ),
-    "objectnet": Layout(("objectnet-1.0",), (("objectnet-1.0.tar", "*/"), ("objectnet-1.0.zip", "*/"))),
-    "imagenet-a": Layout(("imagenet-a",), (("imagenet-a.tar", "imagenet-a/"),)),
+    "objectnet": Layout(
+        ("objectnet-1.0", "objectnet", "wds_objectnet", "wds_objectnet_test"),
+        ("objectnet-1.0.tar", "objectnet-1.0.zip", "objectnet.tar"),
+    ),
+    "imagenet-a": _one("imagenet-a", "imagenet-adversarial"),
     "pocket": Layout(("pocket/val",)),
     "pocket-train": Layout(("pocket/train",)),
     "pocket-v2": Layout(("pocket-v2-format-val",)),
-    "pocket-r": Layout(("pocket-r",)),
-    "pocket-sketch": Layout(("pocket-sketch",)),
-    "pocket-object": Layout(("pocket-object",)),
-    "pocket-a": Layout(("pocket-a",)),
+    "pocket-r": _one("pocket-r"),
+    "pocket-sketch": _one("pocket-sketch"),
+    "pocket-object": _one("pocket-object"),
+    "pocket-a": _one("pocket-a"),
     "pocket-web": Layout(("pocket-web",)),
 }
+SHARED = "imagenet"  # a folder of the data folder that several sets lie in: nothing is said where it does not hold one
 SAME_FILES = {"imagenet-real": "imagenet"}  # a label view of another set's images
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where sets are looked for.
+
+    root          the data folder, None where none was named
+    at            set -> its own folder or file; it goes before what the data folder holds
+    follow_links  whether links inside a set's folder may leave it
+    """
+
+    root: Path | None
+    at: Mapping[str, Path] = field(default_factory=dict)
+    follow_links: bool = False
+
+
+@dataclass(frozen=True)
+class LocatedSet:
+    """What was found of a set. opened: None where no place holds it; passed: a sentence for each place that was passed over.
+
+    error     what made the first such place unreadable
+    unusable  the first place that could be read and does not hold the set
+    """
+
+    name: str
+    opened: OpenedPlace | None
+    passed: tuple[str, ...] = ()
+    error: DataError | None = None
+    unusable: OpenedPlace | None = None
 
 
 def data_root(root: str | Path | None, name: str | None = None) -> Path:
@@ -78,12 +165,63 @@ def data_root(root: str | Path | None, name: str | None = None) -> Path:
 def candidates(name: str) -> tuple[str, ...]:
     """Every place, relative to the data folder, where the set may lie."""
     held = SAME_FILES.get(name, name)
-    return (*LAYOUTS[held].folders, *(archive for archive, _ in LAYOUTS[held].archives), held + SUFFIX)
+    return (*LAYOUTS[held].folders, *LAYOUTS[held].archives, f"{held}{SUFFIX}", f"{held}.parquet")
+
+
+def locate_set(name: str, places: Path | Places) -> LocatedSet:
+    """Look for a known set in every place: the first that holds images of it."""
+    held = SAME_FILES.get(name, name)
+    where = places if isinstance(places, Places) else Places(places)
+    classes = class_folders(held)
+    named = where.at.get(name, where.at.get(held))
+    if named is not None:
+        return LocatedSet(name, open_place(named, classes, where.follow_links))
+    passed: list[str] = []
+    error: DataError | None = None
+    unusable: OpenedPlace | None = None
+    for place in candidates(held) if where.root is not None else ():
+        path = Path(where.root or "") / place
+        if not path.exists():
+            continue
+        opened = None
+        try:
+            opened = open_place(path, classes, where.follow_links)
+            why = _unusable(opened, classes)
+        except DataError as problem:
+            why = str(problem)
+            error = error or (None if place == SHARED else problem)
+        if why is None:
+            return LocatedSet(name, opened, tuple(passed))
+        if place != SHARED:
+            unusable = unusable or opened
+            passed.append(why if opened is None else f"{path} {why}")
+    return LocatedSet(name, None, tuple(passed), error, unusable)
+
+
+def _unusable(opened: OpenedPlace, classes: ClassFolders) -> str | None:
+    """Why what was opened cannot be the set; None where it may be, and its loader decides."""
+    tree = opened.tree
+    if classes.teaches and isinstance(tree, FolderTree):
+        captioned = (opened.path / "captions.csv").is_file()
+        return None if captioned or tree.any_image() else "holds no image"
+    if not tree.paths:
+        skipped = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(skipped_in(tree).items())[:3])
+        return f"holds no image{f' (files of other kinds: {skipped})' if skipped else ''}"
+    inside = [path.removeprefix(classes.prefix) for path in tree.paths]
+    tops = dict.fromkeys(path.partition("/")[0] for path in inside if "/" in path)
+    if (
+        tops
+        and not any(classes.is_class(top) or top.isdigit() for top in tops)
+        and not any(map(val_number, inside[:100]))
+    ):
+        return f"holds the folders {', '.join(list(tops)[:3])}, none of them a class of {classes.name}"
+    return None
 
 
 def locate(name: str, root: Path) -> Path | None:
-    """The first candidate of a known set that exists, or None."""
-    return next((root / c for c in candidates(name) if (root / c).exists()), None)
+    """Where a known set lies under the data folder, or None."""
+    opened = locate_set(name, root).opened
+    return None if opened is None else opened.path
 
 
 def get_command(name: str) -> str:
@@ -91,15 +229,58 @@ def get_command(name: str) -> str:
     return f"effrob data get {SAME_FILES.get(name, name)}"
 
 
-def open_set(name: str, root: Path) -> Tree:
-    """The files of a known set; DataMissing says where it was looked for and what gets it."""
-    path = locate(name, root)
-    if path is None:
-        places = ", ".join(candidates(name))
-        raise DataMissing(f"{name} was not found under {root} (looked for {places}); `{get_command(name)}` gets it")
-    if path.name.endswith(SUFFIX):
-        return ShardTree(path, labels_of(SAME_FILES.get(name, name)))
-    if path.is_dir():
-        return FolderTree(path)
-    inside = dict(LAYOUTS[SAME_FILES.get(name, name)].archives)[path.relative_to(root).as_posix()]
-    return ZipTree(path, inside) if path.suffix == ".zip" else TarTree(path, inside)
+def open_set(name: str, places: Path | Places) -> Tree:
+    """The files of a known set; DataMissing says where it was looked for, what was passed over, and what gets it.
+
+    Where a place holds something else than the set, that is opened: its loader says what it is.
+    """
+    located = locate_set(name, places)
+    opened = located.opened
+    if opened is None and located.error is not None:
+        raise located.error
+    if opened is None:
+        opened = located.unusable
+    if opened is None:
+        root = places.root if isinstance(places, Places) else places
+        where = ", ".join(candidates(name))
+        raise DataMissing(
+            f"{name} was not found under {root} (looked for {where}); `{get_command(name)}` gets it, and "
+            f"--at {name}=PATH names another place"
+        )
+    return opened.tree
+
+
+def config_file() -> Path:
+    """Where places of sets are kept: `places.json` in the folder $EFFROB_CONFIG, else in the user's configuration folder."""
+    chosen = os.environ.get("EFFROB_CONFIG")
+    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_config_dir("effrob"))
+    return (folder.parent if folder.suffix == ".json" else folder) / "places.json"
+
+
+def kept_places() -> dict[str, Path]:
+    """Set -> place, as `effrob data where` kept them."""
+    file = config_file()
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): Path(place) for name, place in content["places"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the places in {file} cannot be read ({error}); remove the file and name them again") from None
+
+
+def keep_place(name: str, place: Path | None) -> Path:
+    """Keep where a set lies, or forget it with None; returns the file. DataMissing for an unknown set or an absent place."""
+    if name not in LAYOUTS and known_suite(name) is None:
+        raise DataMissing(f"there is no set {name!r}; `effrob data list` names the sets")
+    places = {each: str(path) for each, path in kept_places().items() if each != name}
+    if place is not None:
+        if not place.exists():
+            raise DataMissing(f"{place} is not there; name the folder or file of {name}")
+        places[name] = str(place.absolute())
+    file = config_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"places": places}, indent=1, sort_keys=True), encoding="utf-8")
+    draft.replace(file)
+    return file

@@ -12,7 +12,7 @@ from typing import Any
 
 from shifts.classes import ClassTable, imagenet
 from shifts.errors import DataError
-from shifts.layout import open_set
+from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, assemble, by_folder, labelled_shift, recognise
@@ -28,7 +28,7 @@ MAPPINGS = ("folder_to_objectnet_label.json", "objectnet_to_imagenet_1k.json", "
 LABELS = "imagenet_to_label_2012_v2"
 
 
-def load_objectnet(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_objectnet(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The 18,574 images in the 113 overlapping folders."""
     request = SetRequest("objectnet", open_set("objectnet", root), imagenet(), protocol, partial, TERMS)
     _check_mappings(request.tree, request.table)

@@ -1,6 +1,7 @@
 """Shift names -> loaders: a table of our own, entry points of third parties, and names registered at run time.
 
-A loader is `loader(root: Path, protocol: Protocol, partial: bool) -> Shift` and is imported on first use.
+A loader is `loader(root: Path, protocol: Protocol, partial: bool) -> Shift` and is imported on first use; our own also
+take `Places`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from typing import Any
 
 from shifts import suites
 from shifts.declared.suite import Suite
@@ -17,7 +18,7 @@ from shifts.errors import DataError, DataMissing
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 
-Loader = Callable[[Path, Protocol, bool], Shift]
+Loader = Callable[[Any, Protocol, bool], Shift]
 
 GROUP = "effrob.shifts"
 TABLE: Mapping[str, str] = {

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
+
+from effrob.cli.options import at_option, follow_option
+
+SAMPLE = 16  # images that `check` decodes without --all
 
 
 @click.group("data")
@@ -21,24 +26,59 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print strict JSON 
 
 @command.command("list")
 @_DATA
+@at_option
+@follow_option
 @_JSON
-def list_sets(data: Path | None, as_json: bool) -> None:
-    """Say of every set where it was found, or which command gets it."""
+def list_sets(data: Path | None, at: tuple[tuple[str, Path], ...], follow_links: bool, as_json: bool) -> None:
+    """Say of every set where it was found, in what form and with how many images, or which command gets it."""
     import shifts
     from effrob.files import strict_json
 
-    found = shifts.find(data)
+    sets = shifts.find(data, at=dict(at), follow_links=follow_links)
     if as_json:
-        click.echo(
-            strict_json(
-                [{"name": f.name, "path": None if f.path is None else str(f.path), "get": f.command} for f in found]
-            )
-        )
+        listed = [
+            {
+                "name": each.name,
+                "path": None if each.path is None else str(each.path),
+                "form": each.form,
+                "images": each.images,
+                "note": each.note,
+                "get": each.command,
+            }
+            for each in sets
+        ]
+        click.echo(strict_json(listed))
         return
-    for each in found:
+    for each in sets:
+        images = "" if each.images is None else f", {each.images:,} images"
+        place = f"not found; get it with: {each.command}" if each.path is None else f"{each.path} ({each.form}{images})"
+        click.echo(f"{each.name:<28} {place}")
+        if each.note:
+            click.echo(f"{'':<28} passed over: {each.note}")
+
+
+@command.command("where")
+@click.argument("place", metavar="SET=PATH", required=False)
+@click.option("--forget", metavar="SET", help="Forget where a set lies.")
+def where(place: str | None, forget: str | None) -> None:
+    """Keep where a set lies, SET=PATH, in your configuration: as --at for every command. Without it: show what is kept."""
+    from effrob.errors import UsageProblem
+    from shifts.layout import config_file, keep_place, kept_places
+
+    if forget is not None:
+        click.echo(f"{forget} is looked for in the data folder again, says {keep_place(forget, None)}")
+    if place is not None:
+        name, _, path = place.partition("=")
+        if not name or not path:
+            raise UsageProblem(f"name a set and its place, as imagenet-r=/disk/imagenet-r; got {place!r}")
         click.echo(
-            f"{each.name:<28} {each.path if each.path is not None else f'not found; get it with: {each.command}'}"
+            f"{name} is read from {Path(path).expanduser()} from now on, says {keep_place(name, Path(path).expanduser())}"
         )
+    if place is None and forget is None:
+        for name, kept in kept_places().items():
+            click.echo(f"{name:<28} {kept}")
+        if not kept_places():
+            click.echo(f"no place of a set is kept in {config_file()}")
 
 
 @command.command("get")
@@ -52,13 +92,16 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
     Size and checksum are verified before it is put in place; it is read there, without being unpacked. Pocket sets are drawn.
     """
     import shifts
-    from shifts.layout import locate
+    from shifts.layout import locate, locate_set
 
     root = _folder(data)
-    there = locate(name, root) if _known(name) else None
-    if there is not None:
-        click.echo(f"{name} is there already: {there}; `effrob data check {name}` counts its images")
-    elif shifts.suite_of(name).generated:
+    located = locate_set(name, root) if _known(name) else None
+    if located is not None and located.opened is not None:
+        click.echo(f"{name} is there already: {located.opened.path}; `effrob data check {name}` counts its images")
+        return
+    for passed in located.passed if located is not None else ():
+        click.echo(f"passed over: {passed}", err=True)
+    if shifts.suite_of(name).generated:
         from shifts.synthetic.draw import generate
 
         generate(root, [name])
@@ -88,10 +131,14 @@ def _fetch(name: str, root: Path, mirror: str | None, accepted: bool) -> None:
     from effrob.errors import UsageProblem
     from shifts.layout import SAME_FILES
     from shifts.storage.archives import archive_of
-    from shifts.storage.fetch import download
+    from shifts.storage.fetch import check_file, download
 
     archive = archive_of(name)
     wanted = archive.wanted(mirror)
+    target = root / archive.file
+    if target.is_file() and (wanted.sha256 or wanted.md5) and check_file(target, wanted) is None:
+        click.echo(f"{name} is there already: {target}, its checksum is right")
+        return
     terms = _terms(SAME_FILES.get(name, name))
     click.echo(f"{name} is under: {terms}", err=True)
     if not accepted:
@@ -101,7 +148,6 @@ def _fetch(name: str, root: Path, mirror: str | None, accepted: bool) -> None:
             )
         if not click.confirm("Do you accept this?", err=True):
             raise UsageProblem(f"the licence of {name} was not accepted; nothing was fetched")
-    target = root / archive.file
     with _Bar(archive.file) as told:
         download(wanted, target, progress=told)
     checked = (
@@ -124,10 +170,10 @@ def _terms(name: str) -> str:
 class _Bar:
     """A progress bar that learns its length from the server."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, unit: str = "B") -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc=label)
+        self._bar = tqdm(unit=unit, unit_scale=True, unit_divisor=1000, desc=label)
 
     def __enter__(self) -> Callable[[int, int | None], None]:
         return self._told
@@ -143,13 +189,16 @@ class _Bar:
 @command.command("index")
 @click.argument("name")
 @_DATA
-def index(name: str, data: Path | None) -> None:
+@at_option
+@follow_option
+def index(name: str, data: Path | None, at: tuple[tuple[str, Path], ...], follow_links: bool) -> None:
     """Read where each image lies in a set's archive or shards, once; later runs open them at once."""
-    from shifts.layout import data_root, open_set
+    from shifts.layout import Places, data_root, kept_places, open_set
 
     _known(name)
     begun = time.monotonic()
-    tree = open_set(name, data_root(data))
+    named = {**kept_places(), **dict(at)}
+    tree = open_set(name, Places(None if name in named else data_root(data), named, follow_links))
     images = len(tree.paths)
     click.echo(f"{name}: {images:,} images in {tree.where}, listed in {time.monotonic() - begun:.1f} s")
 
@@ -157,27 +206,48 @@ def index(name: str, data: Path | None) -> None:
 @command.command("check")
 @click.argument("name")
 @_DATA
+@at_option
+@follow_option
 @click.option("--partial", is_flag=True, help="Accept counts that differ from the official ones.")
-@click.option("--every", is_flag=True, help="Read and decode every image, not a sample.")
+@click.option("--all", "--every", "every", is_flag=True, help="Read and decode every image, not a sample.")
 @_JSON
-def check(name: str, data: Path | None, partial: bool, every: bool, as_json: bool) -> None:
-    """Count the images of a set a class, against the official table, and read a sample of them."""
+def check(
+    name: str,
+    data: Path | None,
+    at: tuple[tuple[str, Path], ...],
+    follow_links: bool,
+    partial: bool,
+    every: bool,
+    as_json: bool,
+) -> None:
+    """Count the images of a set a class, against the official table, and decode a sample of them, or with --all each one."""
     import shifts
     from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
 
-    shift = shifts.load(name, root=data, partial=partial, generate_into=cache_folder() / "pocket")
-    problems = shifts.check_shift(shift, len(shift)) if every else shifts.check_shift(shift)
+    pocket = cache_folder() / "pocket"
+    shift = shifts.load(name, data, partial=partial, generate_into=pocket, places=dict(at), follow_links=follow_links)
+    with _Bar("decoded", "img") if every else nullcontext() as told:
+        problems = shifts.check_shift(shift, len(shift) if every else SAMPLE, told)
+    decoded = len(shift) if every else min(SAMPLE, len(shift))
+    said = f"{decoded:,} of {len(shift):,} images were decoded"
     if as_json:
-        found = {"name": name, "n": len(shift), "n_expected": shift.n_expected, "classes": len(shift.labels)}
-        click.echo(strict_json({**found, "partial": shift.partial, "problems": list(problems)}), nl=False)
+        facts = {"name": name, "n": len(shift), "n_expected": shift.n_expected, "classes": len(shift.labels)}
+        facts |= {"partial": shift.partial, "decoded": decoded, "notes": list(shift.notes), "problems": list(problems)}
+        click.echo(strict_json(facts), nl=False)
     else:
         for problem in problems:
             click.echo(problem, err=True)
-        verdict = "as it should be" if not shift.partial else "not the whole set"
+        verdict = (
+            "not the whole set" if shift.partial else "as it should be" if every else "the counts are as they should be"
+        )
         if not problems:
+            more = "" if every else "; --all decodes each one"
             click.echo(
-                f"{name}: {len(shift):,} images of {shift.n_expected:,} in {len(shift.labels):,} classes: {verdict}"
+                f"{name}: {len(shift):,} images of {shift.n_expected:,} in {len(shift.labels):,} classes: {verdict}; "
+                f"{said}{more}"
             )
+        else:
+            click.echo(said, err=True)
     if problems:
         sys.exit(1)

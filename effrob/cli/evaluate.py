@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import at_option, follow_option, line_options
 from effrob.errors import UsageProblem
 
 
@@ -60,6 +60,8 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     help="imagenet, pocket, one that was added, or FILE.toml.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
+@at_option
+@follow_option
 @click.option(
     "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
 )

@@ -1,4 +1,4 @@
-"""Options several commands share, as click decorators: which line a number is judged by."""
+"""Options several commands share, as click decorators: where sets lie, and which line a number is judged by."""
 
 from __future__ import annotations
 
@@ -58,6 +58,37 @@ def given(add: tuple[Path, ...]) -> list[ModelResult]:
             click.echo(notice, err=True)
         results += table.results
     return results
+
+
+def _places(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    from effrob.errors import UsageProblem
+
+    places: dict[str, Path] = {}
+    for value in values:
+        name, equals, place = value.partition("=")
+        if not equals or not name or not place:
+            raise UsageProblem(
+                f"--at names a set and its folder or file, as --at imagenet-r=/disk/imagenet-r; got {value!r}"
+            )
+        if places.setdefault(name, Path(place)) != Path(place):
+            raise UsageProblem(f"--at names two places of {name}, {places[name]} and {place}; give one")
+    return tuple(places.items())
+
+
+def at_option(command: F) -> F:
+    """Adds --at SET=PATH; the command gets `at`, a tuple of (set, path)."""
+    return click.option(
+        "--at",
+        multiple=True,
+        metavar="SET=PATH",
+        callback=_places,
+        help="A set's own folder or file, in any form that is read; before what --data holds.",
+    )(command)
+
+
+def follow_option(command: F) -> F:
+    """Adds --follow-links."""
+    return click.option("--follow-links", is_flag=True, help="Follow links that leave a set's folder.")(command)
 
 
 def line_options(command: F) -> F:

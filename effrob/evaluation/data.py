@@ -23,11 +23,21 @@ UNREAD = "unread:"  # begins the digest of a source whose content was not read
 
 @lru_cache(maxsize=64)
 def load_shift(
-    name: str, data: Path | None, protocol: str, partial: bool, limit: int | None, train_limit: int | None, pocket: Path
+    name: str,
+    data: Path | None,
+    protocol: str,
+    partial: bool,
+    limit: int | None,
+    train_limit: int | None,
+    pocket: Path,
+    at: tuple[tuple[str, Path], ...] = (),
+    follow_links: bool = False,
 ) -> Shift:
     """A set within the request's limits; pocket sets are generated into `pocket` where the data folder lacks them."""
     allowed = partial or limit is not None
-    shift = shifts.load(name, root=data, protocol=protocol, partial=allowed, generate_into=pocket)
+    shift = shifts.load(
+        name, data, protocol, partial=allowed, generate_into=pocket, places=dict(at), follow_links=follow_links
+    )
     if shifts.teaches(name):
         return shift if train_limit is None else shift.limited_per_class(train_limit)
     return shift if limit is None else shift.limited(limit)
@@ -35,10 +45,17 @@ def load_shift(
 
 @lru_cache(maxsize=64)
 def load_declared(
-    suite: str, written_ns: int, name: str, data: Path | None, protocol: str, limit: int | None, train_limit: int | None
+    suite: str,
+    written_ns: int,
+    name: str,
+    data: Path | None,
+    protocol: str,
+    limit: int | None,
+    train_limit: int | None,
+    at: tuple[tuple[str, Path], ...] = (),
 ) -> Shift:
     """A set whose place the suite file says, within the request's limits. written_ns: when the file was last written."""
-    opened = shifts.load_suite(suite, data, protocol)
+    opened = shifts.load_suite(suite, data, protocol, dict(at))
     shift = opened[name]
     if opened.suite.sets[shift.name].teaches:
         return shift if train_limit is None else shift.limited_per_class(train_limit)
@@ -52,12 +69,15 @@ def load_set(request: Request, name: str) -> Shift:
     declared = suite.sets.get(suite.full_name(name))
     if declared is not None and declared.form is not None:
         written_ns = suite.file.stat().st_mtime_ns
-        limits = request.limit, request.train_limit
-        return load_declared(request.suite, written_ns, declared.name, data, request.protocol, *limits)
+        declared_limits = request.limit, request.train_limit, request.at
+        return load_declared(request.suite, written_ns, declared.name, data, request.protocol, *declared_limits)
     if name == request.train and not shifts.teaches(name):  # a labelled list: its limit is `train_limit`, not `limit`
-        shift = load_shift(name, data, request.protocol, request.partial, None, None, pocket)
+        shift = load_shift(
+            name, data, request.protocol, request.partial, None, None, pocket, request.at, request.follow_links
+        )
         return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
-    return load_shift(name, data, request.protocol, request.partial, request.limit, request.train_limit, pocket)
+    limits = request.limit, request.train_limit
+    return load_shift(name, data, request.protocol, request.partial, *limits, pocket, request.at, request.follow_links)
 
 
 def source_digest(source: ImageSource, cache: Path, read: bool = True) -> str:
@@ -131,6 +151,8 @@ class RequestData:
                 present.append(load_set(request, name))
             except shifts.DataMissing as error:
                 missing.append(str(error))
+            except shifts.DataError as error:  # of a set that nobody named: the others are evaluated
+                missing.append(f"{name} is left out: {error}")
         if not present:
             raise shifts.DataMissing(f"no set of the suite {self.suite.name} was found: " + " ".join(missing[-1:]))
         return present, missing

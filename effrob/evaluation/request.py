@@ -31,6 +31,7 @@ class Request:
     suite    a shipped or added suite by name, or the path of a TOML file
     prompts  none: the suite's templates
     train    names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`)
+    at       (set, its own folder or file), before what `data` holds; follow_links: links may leave a set's folder
     limit and train_limit count images (training: a class); batch_size images a forward pass.
     """
 
@@ -55,6 +56,8 @@ class Request:
     engine: str = "local"
     address: str | None = None
     progress: bool = True
+    at: tuple[tuple[str, Path], ...] = ()
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -76,6 +79,8 @@ class Request:
             raise UsageProblem("name at least one model: --model openclip:ViT-B-32")
         for name in ("results", "cache"):
             object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())
+        places = tuple((name, Path(place).expanduser().resolve()) for name, place in dict(self.at).items())
+        object.__setattr__(self, "at", places)
         for name in ("data", "pixel_cache"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())

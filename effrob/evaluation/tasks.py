@@ -89,9 +89,20 @@ class ResolvedRequest:
         if shift.clean is None:
             return None
         try:
-            return load_set(self.request, shift.clean)
+            clean = load_set(self.request, shift.clean)
+            if len(shift.labels.restrict(clean.targets)[0]):
+                return clean
+            self._note(
+                f"{shift.name} has no effective robustness: {clean.name} is there in part, with no image of its classes"
+            )
+            return None
         except shifts.DataMissing as missing:
             self._note(f"{shift.name} has no effective robustness without its clean set: {missing}")
+            return None
+        except shifts.DataError as unusable:
+            if self.request.shifts is not None:
+                raise
+            self._note(f"{shift.name} has no effective robustness without its clean set: {unusable}")
             return None
 
     def _tasks(self, identity: Identity) -> list[EvalTask]:

@@ -13,14 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shifts.classes import ClassTable, Expected
+from shifts.classes import ClassTable, Expected, class_folders
 from shifts.errors import DataError
 from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.tree import Tree, TreeSource
+from shifts.storage.official_names import CLASS_ID, check_names, val_number
+from shifts.storage.tree import Tree, TreeSource, skipped_in
 
-VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
+TRAIN_NAME = re.compile(r"[np]\d{8}_\d+(_n\d{8})?\.JPE?G", re.IGNORECASE)
+TEXTS = frozenset(
+    {".txt", ".md", ".json", ".csv", ".xml", ".pdf", ".py", ".html", ".mat", "without suffix"}
+)  # what archives add
 SHOWN = 3  # classes that a refusal names
 SKETCH_NAME = re.compile(r"sketch_\d+\.JPEG", re.IGNORECASE)
 
@@ -111,11 +115,19 @@ def read_folders(request: SetRequest, classes: Sequence[str]) -> LabelledImages:
 def by_folder(request: SetRequest, under: str = "") -> dict[str, list[str]]:
     """Folder name -> its images, both in string order; an image that lies in no class folder is refused."""
     folders: dict[str, list[str]] = {}
-    for path in request.tree.paths:
-        if not path.startswith(under):
-            continue
+    inside = [path for path in request.tree.paths if path.startswith(under)]
+    loose = bool(inside) and all("/" not in path.removeprefix(under) for path in inside)
+    for path in inside:
         folder, slash, file = path.removeprefix(under).partition("/")
-        if not slash or "/" in file:
+        if loose:
+            ids = {id for id in CLASS_ID.findall(path) if id in request.table.index}
+            if len(ids) != 1:
+                raise DataError(
+                    f"{request.tree.where} holds its {len(inside):,} images in no class folders, {path} first, and their "
+                    f"names do not say their class; unpack the archive of {request.name} with its folders"
+                )
+            folder = ids.pop()
+        elif not slash or "/" in file:
             raise DataError(
                 f"{request.name} holds its images as {under}CLASS/IMAGE, and {request.tree.where} holds {path}; move it away"
             )
@@ -129,10 +141,12 @@ def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: 
     `classes` are those that were asked for: folders that hold exactly them say nothing.
     """
     files = [path.rpartition("/")[2] for paths in folders.values() for path in paths[:1]]
+    if files and all(val_number(file) for file in files) and table.name == "imagenet":
+        return table.name
+    if len(folders) > 1 and all(TRAIN_NAME.fullmatch(file) for file in files):
+        return f"{table.name}-train"
     if len(folders) > 1 and all(re.fullmatch(r"\d{1,4}", folder) for folder in folders):
         return f"{table.name}-v2"
-    if files and all(VAL_NAME.fullmatch(file) for file in files):
-        return table.name
     if len(folders) > 1 and all(SKETCH_NAME.fullmatch(file) for file in files):
         return f"{table.name}-sketch"
     for letter, ids in table.subsets.items():
@@ -147,11 +161,21 @@ def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, 
     """Images by class -> a source in string order of paths, with counts checked against the official ones."""
     counts = {c: len(paths) for c, paths in folders.items()}
     expected = request.table.expected[request.name]
-    differs = check_counts(request.name, request.tree.where, classes, counts, expected, request.partial)
+    where = request.tree.where + said_skipped(skipped_in(request.tree))
+    differs = check_counts(request.name, where, classes, counts, expected, request.partial)
+    named = [(path.rpartition("/")[2], c) for c, paths in folders.items() for path in paths]
+    check_names(request.tree.where, named, class_folders(request.name).by_id())
     rank = {c: k for k, c in enumerate(classes)}
     rows = sorted((path, rank[c]) for c, paths in folders.items() for path in paths)
     targets = np.array([target for _, target in rows], dtype=np.int64)
     return LabelledImages(TreeSource(request.tree, tuple(path for path, _ in rows)), targets, differs)
+
+
+def said_skipped(skipped: Mapping[str, int]) -> str:
+    """How many files were passed over as no images, with the commonest suffixes; empty where there are none but texts."""
+    other = {suffix: n for suffix, n in skipped.items() if suffix not in TEXTS}
+    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(other.items(), key=lambda each: -each[1])[:SHOWN])
+    return f" (passed over as no images: {kinds})" if other else ""
 
 
 def check_counts(

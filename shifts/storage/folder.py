@@ -1,27 +1,32 @@
 """An unpacked folder as a tree of images, listed once, in string order of the relative POSIX paths.
 
-Links that leave the folder are refused.
+Links that leave the folder are followed only where that was asked for.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from shifts.errors import DataError, DataMissing
-from shifts.storage.tree import FileStat, TreeSource, checked_path, is_image
+from shifts.storage.tree import FileStat, TreeSource, checked_path, counted_suffix, is_image
 
 
 class FolderTree:
-    """Images under `root`, at any depth. The root itself may be a link; links inside it must stay inside."""
+    """Images under `root`, at any depth. The root itself may be a link.
 
-    def __init__(self, root: Path) -> None:
+    follow_links  whether links inside it may leave it; else they are refused in a sentence that names the option
+    """
+
+    def __init__(self, root: Path, follow_links: bool = False) -> None:
         if not root.is_dir():
             raise DataMissing(f"no folder {root}")
         self.root = root.resolve()
         self.where = str(root)
+        self.follow_links = follow_links
 
     def __repr__(self) -> str:
         return f"FolderTree({self.where!r})"
@@ -29,32 +34,58 @@ class FolderTree:
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """Relative paths of the images, sorted; listed once."""
-        return tuple(sorted(self._walk(self.root, "")))
+        return self._listed[0]
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> how many files of it were passed over as no images."""
+        return self._listed[1]
+
+    def any_image(self) -> bool:
+        """Whether there is an image at all: quick where there are a million."""
+        return next(self._walk(self.root, "", Counter(), ()), None) is not None
+
+    @cached_property
+    def _listed(self) -> tuple[tuple[str, ...], Mapping[str, int]]:
+        skipped: Counter[str] = Counter()
+        return tuple(sorted(self._walk(self.root, "", skipped, ()))), skipped
+
+    def _walk(self, folder: Path, prefix: str, skipped: Counter[str], above: tuple[Path, ...]) -> Iterator[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 path = prefix + entry.name
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
+                inside = above
                 if entry.is_symlink() and (entry.is_dir() or is_image(path)):
-                    self._check_link(entry, path)
+                    inside = self._checked_link(entry, path, above)
                 if entry.is_dir():
-                    yield from self._walk(Path(entry.path), path + "/")
-                elif is_image(path) and entry.is_file():
+                    yield from self._walk(Path(entry.path), path + "/", skipped, inside)
+                elif not is_image(path):
+                    skipped.update([suffix] if (suffix := counted_suffix(path)) else [])
+                elif entry.is_file():
                     yield checked_path(path, self.where)
 
-    def _check_link(self, entry: os.DirEntry[str], path: str) -> None:
+    def _checked_link(self, entry: os.DirEntry[str], path: str, above: tuple[Path, ...]) -> tuple[Path, ...]:
+        """The folders that links led into above this one and by it. DataError for a link that may not be followed."""
         target = Path(entry.path).resolve()
-        if not target.is_relative_to(self.root):
+        if not target.exists():
             raise DataError(
-                f"{self.where}/{path} is a link that leaves the folder, to {target}; "
+                f"{self.where}/{path} is a link to {target}, which is not there; put it back or remove the link"
+            )
+        if self.follow_links and (not entry.is_dir() or not any(target == each for each in (self.root, *above))):
+            if not target.is_relative_to(self.root) or not entry.is_dir():
+                return (*above, target) if entry.is_dir() else above
+        elif not target.is_relative_to(self.root):
+            raise DataError(
+                f"{self.where}/{path} is a link that leaves the folder, to {target}; give --follow-links to follow such links, "
                 f"put the file itself there, or link the whole folder"
             )
         if entry.is_dir():
             raise DataError(
                 f"{self.where}/{path} is a link to a folder beside it, which would count images twice; remove it"
             )
+        return above
 
     def read(self, path: str) -> bytes:
         """The bytes of one file; KeyError where there is none."""

@@ -1,48 +1,57 @@
-"""WebDataset shards as a tree: each sample's picture under the folder of its class, read in place.
+"""WebDataset shards: each sample's picture under the folder of its class, read in place.
 
-A set may lie as `NAME.wds`: a folder of tar shards, or a text file that names one shard a line, by path or http(s) address,
+A set lies in a folder of tar shards, or in a text file `NAME.wds` that names one shard a line, by path or http(s) address,
 braces allowed (`{000..127}.tar`, extra `effrob[wds]`). A remote shard is fetched whole into the cache when it is first asked
-for. A sample is `KEY.jpg` (or .png, .webp, ...) and `KEY.cls`: a class folder's name, or its number in the set's own order.
+for. A sample is `KEY.jpg` (or .png, .webp, ...) and `KEY.cls` or `KEY.json`: a class folder's name, or its number.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
+from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, index_folder, indexed, read_span
 from shifts.storage.tar import members
-from shifts.storage.tree import FileStat, checked_path, is_image
+from shifts.storage.tree import is_image, is_sidecar
 
 SUFFIX = ".wds"
-MAX_LABEL = 4096  # bytes of a .cls file
+MAX_LABEL = 1 << 16  # bytes of a .cls or .json file that are read
+LABEL_KEYS = ("label", "cls", "wnid", "synset", "class", "class_id", "class_name")  # of a .json, the first one binding
 
 
-class ShardTree:
+class ShardTree(SampleTree):
     """The samples of some shards as images by path `CLASS/KEY.EXT`.
 
-    folders  the set's class folders, in the order numbers count; index: where offset indexes are kept
+    classes  the set's class folders, in the order numbers count; index: where offset indexes are kept
+    shards   the files, where they are not all those of the folder
     """
 
-    def __init__(self, path: Path, folders: Sequence[str], index: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, classes: ClassFolders | Sequence[str], index: Path | None = None, shards: Sequence[Path] = ()
+    ) -> None:
         if not path.exists():
             raise DataMissing(f"no shards {path}")
-        self.where = str(path)
-        self._path, self._folders = path, tuple(folders)
+        super().__init__(
+            path, classes if isinstance(classes, ClassFolders) else plain_folders(path.name, tuple(classes))
+        )
+        self._path, self._given = path, tuple(shards)
         self._index_folder = index if index is not None else index_folder()
-
-    def __repr__(self) -> str:
-        return f"ShardTree({self.where!r})"
 
     @cached_property
     def shards(self) -> tuple[Path, ...]:
         """The shards as files on this machine; remote ones are fetched now."""
+        if self._given:
+            return self._given
         if self._path.is_dir():
-            shards = tuple(sorted(self._path.glob("*.tar")))
+            shards = tuple(sorted(path for path in self._path.glob("*.tar") if not is_sidecar(path.name)))
         else:
             shards = tuple(self._at_hand(line) for line in self._lines())
         if not shards:
@@ -69,68 +78,75 @@ class ShardTree:
             raise DataMissing(f"{self.where} names the shard {shard}, and {path} is not there")
         return path
 
-    @cached_property
-    def paths(self) -> tuple[str, ...]:
-        """Relative paths of the images, sorted; indexed once a shard."""
-        return tuple(sorted(self._spans))
+    def _bytes(self, sample: Sample, path: str) -> bytes:
+        return read_span(sample.file, sample.place, path)
 
-    def read(self, path: str) -> bytes:
-        """The picture of one sample; KeyError where there is none."""
-        shard, span = self._spans[path]
-        return read_span(shard, span, path)
-
-    def stat(self, path: str) -> FileStat:
-        """The picture's size, and its shard's time."""
-        shard, span = self._spans[path]
-        return FileStat(span.size, shard.stat().st_mtime_ns)
-
-    @cached_property
-    def _spans(self) -> dict[str, tuple[Path, Span]]:
-        spans: dict[str, tuple[Path, Span]] = {}
+    def _samples(self) -> Iterator[Sample]:
         for shard in map(Path.resolve, self.shards):
-            files = indexed(shard, lambda shard=shard: members(shard, str(shard)), self._index_folder, "shard")  # type: ignore[misc]
-            for path, span in self._samples(shard, files):
-                if path in spans:
-                    raise DataError(f"{shard} and {spans[path][0]} both hold {path}; fetch the set anew")
-                spans[path] = shard, span
-        return spans
+            yield from self._of_shard(shard)
 
-    def _samples(self, shard: Path, files: dict[str, Span]) -> Iterator[tuple[str, Span]]:
+    def _of_shard(self, shard: Path) -> Iterator[Sample]:
+        files = indexed(shard, lambda: members(shard, str(shard)), self._index_folder, "shard")
         pictures: dict[str, tuple[str, Span]] = {}
         labels: dict[str, Span] = {}
+        sidecars: dict[str, Span] = {}
         for name, span in files.items():
+            if is_sidecar(name):
+                continue
             key, extension = _parted(name)
-            if extension == "cls":
+            if extension.lower() == "cls":
                 labels[key] = span
+            elif extension.lower() == "json":
+                sidecars[key] = span
             elif is_image(f"x.{extension}"):
                 if key in pictures:
                     raise DataError(f"{shard} holds two pictures of the sample {key!r}; one is wanted")
                 pictures[key] = extension, span
-        for key in sorted(pictures.keys() | labels.keys()):
-            if key not in labels or key not in pictures:
-                lacks = ".cls file" if key not in labels else "picture"
+        said = {key: self._labels(shard, key, labels.get(key), sidecars.get(key)) for key in {*pictures, *labels}}
+        for key in sorted(said):
+            if not said[key] or key not in pictures:
+                lacks = ".cls file" if not said[key] else "picture"
                 raise DataError(f"{shard} holds the sample {key!r} without a {lacks}; write the shard anew")
             extension, span = pictures[key]
-            folder = self._class(shard, key, labels[key])
-            yield checked_path(f"{folder}/{key.rpartition('/')[2]}.{extension}", str(shard)), span
+            yield Sample(f"{key}.{extension}", said[key], shard, span, span.size)
 
-    def _class(self, shard: Path, key: str, label: Span) -> str:
-        said = read_span(shard, label._replace(size=min(label.size, MAX_LABEL)), key).decode("utf-8", "replace").strip()
-        if said in self._folders:
-            return said
-        if said.isascii() and said.isdigit() and int(said) < len(self._folders):
-            return self._folders[int(said)]
-        raise DataError(
-            f"{shard} says the sample {key!r} is of class {said[:40]!r}; "
-            f"a number under {len(self._folders)} or a class folder is wanted"
-        )
+    def _labels(self, shard: Path, key: str, label: Span | None, sidecar: Span | None) -> tuple[int | str, ...]:
+        said: list[int | str] = []
+        for span in (label,) if label is not None else ():
+            said.append(_read(shard, span, key).strip())
+        if sidecar is not None and sidecar.size <= MAX_LABEL:
+            try:
+                content: Any = json.loads(_read(shard, sidecar, key))
+            except (ValueError, RecursionError):
+                content = None
+            values = [content.get(name) for name in LABEL_KEYS] if isinstance(content, dict) else []
+            said += [value for value in values if isinstance(value, int | str) and not isinstance(value, bool)]
+        return tuple(said)
+
+    def _class_names(self) -> Sequence[str] | None:
+        folders = {shard.parent for shard in self.shards}
+        for folder in [*folders, *(folder.parent for folder in folders)]:
+            file = folder / "classnames.txt"
+            if file.is_file():
+                names = [
+                    line.strip()
+                    for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+                    if line.strip()
+                ]
+                if len(names) in (len(self.classes.folders), len(self.classes.table.ids)):
+                    return names
+        return None
+
+
+def _read(shard: Path, span: Span, key: str) -> str:
+    return read_span(shard, span._replace(size=min(span.size, MAX_LABEL)), key).decode("utf-8", "replace")
 
 
 def _parted(name: str) -> tuple[str, str]:
     """A member's key and extension: parted at the first dot of its last component."""
-    folder, slash, file = name.rpartition("/")
+    folder, slash, file = name.removeprefix("./").rpartition("/")
     stem, _, extension = file.partition(".")
-    return folder + slash + stem, extension.lower()
+    return folder + slash + stem, extension
 
 
 def _expanded(line: str) -> Sequence[str]:

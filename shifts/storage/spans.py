@@ -74,6 +74,8 @@ def below(name: str, inside: str, where: str) -> str | None:
     name = name.removeprefix("./")
     if name.partition("/")[0] == "__MACOSX" or name.rpartition("/")[2].startswith("._"):
         return None
+    if inside == "" and name.startswith("/"):
+        raise DataError(f"{where} holds {name!r}, not inside the archive's own folder; nothing was read")
     if inside == "*/":
         top, slash, rest = name.partition("/")
         if slash and rest and top not in {"", ".."}:

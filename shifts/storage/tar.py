@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from shifts.errors import DataError, DataMissing
 from shifts.storage.spans import Span, below, checked_size, index_folder, indexed, read_span
-from shifts.storage.tree import FileStat, checked_path, is_image
+from shifts.storage.tree import FileStat, checked_path, counted_suffix, is_image, is_sidecar
 
 
 class TarTree:
@@ -42,6 +43,16 @@ class TarTree:
     def paths(self) -> tuple[str, ...]:
         """Relative paths of the images, sorted; indexed once."""
         return tuple(path for path in self._spans if is_image(path))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Relative paths of all files, images or not."""
+        return tuple(self._spans)
+
+    @cached_property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> how many files of it were passed over as no images."""
+        return Counter(suffix for path in self._spans if (suffix := counted_suffix(path)))
 
     def read(self, path: str) -> bytes:
         """The bytes of one member; KeyError where there is none."""
@@ -94,10 +105,13 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                if member.isdir():
+                if member.isdir() or (is_sidecar(member.name) and member.isreg()):
                     continue
                 if not member.isreg() or member.issparse():
-                    raise DataError(f"{where} holds a link or a device, {member.name!r}; nothing was read")
+                    raise DataError(
+                        f"{where} holds a link or a device, {member.name!r}; nothing was read. Unpack it beside itself, or "
+                        f"repack it with `tar --dereference --hard-dereference -cf`"
+                    )
                 position = file.tell()
                 yield member
                 file.seek(position)
@@ -109,5 +123,5 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
 def _why(path: Path, error: tarfile.TarError) -> str:
     with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error), tarfile.open(path, "r:*") as archive:
         if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
-            return "is compressed and cannot be read in place; unpack it beside itself with `tar -xf`"
+            return f"is compressed and cannot be read in place; unpack it beside itself with `tar -xf {path.name}`"
     return f"is not a readable tar archive ({error}); fetch it anew"

@@ -7,7 +7,7 @@ each.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,7 +16,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 
-IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
+)
 HASHING_THREADS = 4
 
 
@@ -53,6 +55,21 @@ def is_image(path: str) -> bool:
     return not hidden and pure.suffix.lower() in IMAGE_SUFFIXES
 
 
+def is_sidecar(name: str) -> bool:
+    """True for what macOS and file managers put beside a file: `._NAME`, `.DS_Store`, anything under __MACOSX, `Thumbs.db`."""
+    parts = name.removeprefix("./").split("/")
+    return (
+        "__MACOSX" in parts
+        or parts[-1].startswith("._")
+        or parts[-1].lower() in (".ds_store", "thumbs.db", "desktop.ini")
+    )
+
+
+def counted_suffix(path: str) -> str | None:
+    """The suffix that a file is counted under where it is passed over; None for an image and for what systems add."""
+    return None if is_image(path) or is_sidecar(path) else PurePosixPath(path).suffix.lower() or "without suffix"
+
+
 def checked_path(path: str, where: str) -> str:
     """The path itself where it stays inside its tree; DataError for an absolute one, a `..`, or one that is no text."""
     parts = path.split("/")
@@ -69,6 +86,20 @@ def checked_path(path: str, where: str) -> str:
     except UnicodeEncodeError:
         raise DataError(f"{where} holds a file whose name is not UTF-8: {path!r}; rename it") from None
     return path
+
+
+def skipped_in(tree: Tree) -> Mapping[str, int]:
+    """Suffix -> how many files of a tree were passed over as no images; empty where the form does not count them."""
+    skipped: Mapping[str, int] = getattr(tree, "skipped", {})
+    return skipped
+
+
+@runtime_checkable
+class StoredInOrder(Protocol):
+    """A tree whose bytes are read faster in the order they lie in."""
+
+    def storage_order(self, paths: Sequence[str]) -> Iterable[int]:
+        """Indices of `paths` in that order."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +136,18 @@ class TreeSource:
         def content(path: str) -> str:
             return hashlib.sha256(self.tree.read(path)).hexdigest()
 
-        digest = hashlib.sha256()
+        ordered: Iterable[int] = range(len(self.ids))
+        if isinstance(self.tree, StoredInOrder):
+            ordered = self.tree.storage_order(self.ids)
+        rows, shas = list(ordered), [""] * len(self.ids)
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
-            for start in range(0, len(self.ids), 4096):  # bounded: a million futures at once would cost a gigabyte
-                chunk = self.ids[start : start + 4096]
-                for path, sha in zip(chunk, pool.map(content, chunk), strict=True):
-                    digest.update(f"{path}\0{sha}\n".encode())
+            for start in range(0, len(rows), 4096):  # bounded: a million futures at once would cost a gigabyte
+                chunk = rows[start : start + 4096]
+                for row, sha in zip(chunk, pool.map(content, (self.ids[row] for row in chunk)), strict=True):
+                    shas[row] = sha
+        digest = hashlib.sha256()
+        for path, sha in zip(self.ids, shas, strict=True):
+            digest.update(f"{path}\0{sha}\n".encode())
         return digest.hexdigest()
 
     def select(self, rows: Ints) -> TreeSource:

@@ -10,12 +10,14 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from shifts.errors import DataError, DataMissing
 from shifts.storage.spans import below, checked_size
-from shifts.storage.tree import FileStat, checked_path, is_image
+from shifts.storage.tree import FileStat, checked_path, counted_suffix, is_image, is_sidecar
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 DEFLATE_LIMIT = 1032  # bytes a byte of deflated data can stand for at most, by the format
@@ -38,6 +40,11 @@ class ZipTree:
     def paths(self) -> tuple[str, ...]:
         """Relative paths of the images, sorted; the directory is read once."""
         return tuple(sorted(path for path in self._members if is_image(path)))
+
+    @cached_property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> how many files of it were passed over as no images."""
+        return Counter(suffix for path in self._members if (suffix := counted_suffix(path)))
 
     def read(self, path: str) -> bytes:
         """The bytes of one member, checked against the archive's checksum; KeyError where there is none."""
@@ -73,7 +80,11 @@ class ZipTree:
             raise DataError(f"{self.where} is not a readable zip archive ({error}); fetch it anew") from None
         members: dict[str, zipfile.ZipInfo] = {}
         for member in listed:
-            if member.is_dir() or (inner := below(member.filename, self.inside, self.where)) is None:
+            if (
+                member.is_dir()
+                or is_sidecar(member.filename)
+                or (inner := below(member.filename, self.inside, self.where)) is None
+            ):
                 continue
             path = checked_path(inner, self.where)
             if path in members:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shifts import classes
 from shifts.errors import DataError
 from shifts.imagenet_v2 import integer_folders
-from shifts.layout import get_command, locate, open_set
+from shifts.layout import Places, get_command, locate, open_set
 from shifts.objectnet import object_folders
 from shifts.protocol import Protocol
 from shifts.shift import Shift
@@ -56,37 +56,37 @@ def ensure(name: str, root: Path | None, generate_into: Path) -> Path:
     return generate_into
 
 
-def load_pocket(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The clean set: photo-like drawings of every class."""
     return full_folders(_asked("pocket", root, protocol, partial), clean=None)
 
 
-def load_pocket_train(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_train(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The narrow labelled training set, drawn as the clean set is."""
     return full_folders(_asked("pocket-train", root, protocol, partial), clean=None)
 
 
-def load_pocket_v2(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_v2(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """A fresh draw of the clean set, in integer folders."""
     return integer_folders(_asked("pocket-v2", root, protocol, partial))
 
 
-def load_pocket_r(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_r(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """Renditions of half the classes."""
     return subset_folders(_asked("pocket-r", root, protocol, partial), "r")
 
 
-def load_pocket_sketch(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_sketch(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """Sketches of every class."""
     return full_folders(_asked("pocket-sketch", root, protocol, partial), clean="pocket")
 
 
-def load_pocket_object(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_object(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """Odd poses and backgrounds in bordered PNG files, some folders mapped to several classes, some to none."""
     return object_folders(_asked("pocket-object", root, protocol, partial))
 
 
-def load_pocket_a(root: Path, protocol: Protocol, partial: bool) -> Shift:
+def load_pocket_a(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """Drawings that a reference classifier gets wrong."""
     return subset_folders(_asked("pocket-a", root, protocol, partial), "a")
 
@@ -116,5 +116,5 @@ def load_web(root: Path) -> Captioned:
     return Captioned("pocket-web", TreeSource(tree, tuple(tree.paths)), tuple(captions[path] for path in tree.paths))
 
 
-def _asked(name: str, root: Path, protocol: Protocol, partial: bool) -> SetRequest:
+def _asked(name: str, root: Path | Places, protocol: Protocol, partial: bool) -> SetRequest:
     return SetRequest(name, open_set(name, root), classes.pocket(), protocol, partial, TERMS)

@@ -1,0 +1,257 @@
+"""From a path to the tree that reads it: folder, tar, zip, shards, Parquet, saved dataset or record files.
+
+The form is told by the files. Class folders are found below folders that hold nothing else. Splits are told by their names
+and never merged: a test set is read from its validation or test split, a training set from `train`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from shifts.classes import ClassFolders
+from shifts.errors import DataError, DataMissing
+from shifts.storage.folder import FolderTree
+from shifts.storage.official_names import val_number
+from shifts.storage.shards import SUFFIX, ShardTree
+from shifts.storage.tables import ArrowTree, ParquetTree
+from shifts.storage.tar import TarTree
+from shifts.storage.tfrecords import RecordTree
+from shifts.storage.tree import FileStat, Tree, is_image, is_sidecar, skipped_in
+from shifts.storage.zip import ZipTree
+
+SPLITS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    "test": "test",
+}
+_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=$|[-_.0-9])")
+_RECORDS = re.compile(r".*\.tfrecord(-\d+-of-\d+)?$")
+
+
+@dataclass(frozen=True)
+class OpenedPlace:
+    """A tree, the form it is kept in, and where its root lies."""
+
+    tree: Tree
+    form: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class InnerTree:
+    """The files of a tree below one of its folders, `prefix` with its slash."""
+
+    tree: Tree
+    prefix: str
+
+    @property
+    def where(self) -> str:
+        """Where the files lie, for messages."""
+        return f"{self.tree.where}/{self.prefix.rstrip('/')}"
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Relative paths of the images, sorted."""
+        return tuple(path.removeprefix(self.prefix) for path in self.tree.paths if path.startswith(self.prefix))
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> how many files of it were passed over as no images."""
+        return skipped_in(self.tree)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file; KeyError where there is none."""
+        return self.tree.read(self.prefix + path)
+
+    def stat(self, path: str) -> FileStat:
+        """Size and time of one file."""
+        return self.tree.stat(self.prefix + path)
+
+
+def open_place(path: Path, classes: ClassFolders, follow_links: bool = False) -> OpenedPlace:
+    """The images of a set at `path`, whatever form they are in. DataMissing where nothing lies there."""
+    if not path.exists():
+        raise DataMissing(f"{path} is not there; name the folder or file of {classes.name}")
+    if path.is_dir():
+        return _open_folder(path, classes, follow_links)
+    name = path.name.lower()
+    if name.endswith(SUFFIX):
+        return OpenedPlace(ShardTree(path, classes), "shards", path)
+    if name.endswith(".parquet"):
+        return OpenedPlace(ParquetTree(path, [path], classes), "parquet", path)
+    if name.endswith(".arrow"):
+        return OpenedPlace(ArrowTree(path, [path], classes), "arrow", path)
+    if name.endswith(".zip"):
+        return OpenedPlace(_rooted(ZipTree(path), classes), "zip", path)
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        if name.endswith(".tar") and _is_shard(path):
+            return OpenedPlace(ShardTree(path.parent, classes, shards=[path]), "shards", path)
+        return OpenedPlace(_rooted(TarTree(path), classes), "tar", path)
+    if _RECORDS.fullmatch(name):
+        return OpenedPlace(RecordTree(path, [path], classes), "tfrecord", path)
+    raise DataError(
+        f"{path} is no form of a set that is read; give a folder, a .tar, .zip, .parquet or .arrow file, or a folder of shards"
+    )
+
+
+def _is_shard(path: Path) -> bool:
+    """Whether a tar holds samples: a label beside a picture of the same key. DataError for a damaged one."""
+    names = TarTree(path).names
+    labels = {name.partition(".")[0] for name in names if name.endswith((".cls", ".json"))}
+    return bool(labels) and any(is_image(name) and name.partition(".")[0] in labels for name in names)
+
+
+def _open_folder(path: Path, classes: ClassFolders, follow_links: bool) -> OpenedPlace:
+    held = _files_of_form(path)
+    if held is not None:
+        suffix, files = held
+        return _open_files(path, suffix, _of_split(path, files, classes), classes)
+    inner = _split_folder(path, classes)
+    if inner is not None:
+        return _open_folder(inner, classes, follow_links)
+    tree = FolderTree(path, follow_links)
+    if any(classes.is_class(entry.name) for entry in path.iterdir()):
+        return OpenedPlace(tree, "folder", path)
+    rooted = _rooted(tree, classes)
+    if isinstance(rooted, InnerTree):
+        root = path / rooted.prefix.rstrip("/")
+        return OpenedPlace(FolderTree(root, follow_links), "folder", root)
+    return OpenedPlace(tree, "folder", path)
+
+
+def _open_files(path: Path, suffix: str, files: Sequence[Path], classes: ClassFolders) -> OpenedPlace:
+    if suffix == ".tar":
+        return OpenedPlace(ShardTree(path, classes, shards=files), "shards", path)
+    if suffix == ".parquet":
+        return OpenedPlace(ParquetTree(path, files, classes), "parquet", path)
+    if suffix == ".arrow":
+        return OpenedPlace(ArrowTree(path, files, classes), "arrow", path)
+    return OpenedPlace(RecordTree(path, files, classes), "tfrecord", path)
+
+
+def _files_of_form(path: Path) -> tuple[str, list[Path]] | None:
+    """The shards, tables or record files of a folder, of its `data` or of its split folders; None where it has none."""
+    splits = [folder for split in SPLITS for folder in (path / split, path / "data" / split)]
+    for folders in ([path], [path / "data"], splits):
+        files: dict[str, list[Path]] = {}
+        for folder in folders:
+            with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    form = _form_of(entry.name)
+                    if form is not None and entry.is_file():
+                        files.setdefault(form, []).append(Path(entry.path))
+        for form in (".parquet", ".arrow", ".tfrecord", ".tar"):
+            held = files.get(form, [])
+            if held and (form != ".tar" or path.name.endswith(SUFFIX) or _is_shard(held[0])):
+                return form, held
+    return None
+
+
+def _form_of(name: str) -> str | None:
+    if name.startswith(".") or is_sidecar(name) or name.startswith("cache-"):
+        return None
+    if _RECORDS.fullmatch(name):
+        return ".tfrecord"
+    return next((suffix for suffix in (".parquet", ".arrow", ".tar") if name.endswith(suffix)), None)
+
+
+def _split_of(file: Path, below: Path) -> str | None:
+    """The split that a file's name, or a folder between it and `below`, speaks of."""
+    for part in reversed(file.relative_to(below).parts):
+        match = _SPLIT.search(part.lower())
+        if match:
+            return SPLITS[match[1]]
+    return None
+
+
+def _of_split(path: Path, files: Sequence[Path], classes: ClassFolders) -> list[Path]:
+    """The files of the split that the set is: all of them where no name speaks of splits."""
+    by_split: dict[str | None, list[Path]] = {}
+    for file in files:
+        by_split.setdefault(_split_of(file, path), []).append(file)
+    if set(by_split) == {None}:
+        return _one_folder(path, by_split[None])
+    named = [split for split in by_split if split is not None]
+    chosen = next((split for split in _wanted(classes) if split in named), None)
+    if chosen is None:
+        raise DataError(
+            f"{path} holds the split {' and '.join(sorted(named))} and not the one {classes.name} is, "
+            f"{' or '.join(_wanted(classes))}; get that one too, or name its folder with --at {classes.name}=PATH"
+        )
+    return by_split[chosen]
+
+
+def _one_folder(path: Path, files: list[Path]) -> list[Path]:
+    if len({file.parent for file in files}) > 1:
+        raise DataError(f"{path} holds files of the set in several folders; name one of them with --at")
+    return files
+
+
+def _wanted(classes: ClassFolders) -> tuple[str, ...]:
+    """Splits a set may be kept in, the likeliest first. A set that has training images beside it is never in `train`."""
+    if classes.teaches:
+        return ("train",)
+    return ("validation", "test") if classes.held_out else ("test", "validation", "train")
+
+
+def _split_folder(path: Path, classes: ClassFolders) -> Path | None:
+    """The folder of the set's split where `path` holds split folders and no class folders."""
+    folders = {
+        entry.name.lower(): entry
+        for entry in sorted(path.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    if any(classes.is_class(entry.name) for entry in folders.values()):
+        return None
+    for split in _wanted(classes):
+        for name, meant in SPLITS.items():
+            if meant == split and name in folders:
+                return folders[name]
+    held = {SPLITS[name] for name in folders if name in SPLITS}
+    if held:
+        raise DataError(
+            f"{path} holds the split {' and '.join(sorted(held))} and not the one {classes.name} is, "
+            f"{' or '.join(_wanted(classes))}; put it there, or name its folder with --at {classes.name}=PATH"
+        )
+    return None
+
+
+def _rooted(tree: Tree, classes: ClassFolders) -> Tree:
+    """The tree from the folder on that holds the class folders, or the images themselves."""
+    prefix = class_root(tree.paths, classes)
+    return InnerTree(tree, prefix) if prefix else tree
+
+
+def class_root(paths: Iterable[str], classes: ClassFolders) -> str:
+    """The folders, ending in a slash, that stand above every class folder or every image; "" for none.
+
+    A folder that holds every image is stepped into unless it is a class itself.
+    """
+    every = list(paths)
+    prefix = ""
+    while every:
+        tops = {path[len(prefix) :].partition("/")[0] for path in every}
+        whole = all("/" in path[len(prefix) :] for path in every)
+        (top,) = tops if len(tops) == 1 else ("",)
+        if (
+            not whole
+            or not top
+            or classes.is_class(top)
+            or f"{top}/" == classes.prefix
+            or _is_last(every, prefix + top)
+        ):
+            return prefix
+        prefix += f"{top}/"
+    return prefix
+
+
+def _is_last(paths: Sequence[str], folder: str) -> bool:
+    """Whether a folder that is no class holds images that only a class folder could hold: the loader refuses it by name."""
+    inside = [path[len(folder) + 1 :] for path in paths]
+    return not any("/" in path for path in inside) and not all(val_number(path) for path in inside)

@@ -1,0 +1,249 @@
+"""Random access to the values of one binary column of a Parquet file, page by page.
+
+pyarrow reads whole row groups, which hold from a hundred images to all of them; a shuffled table read in order of its ids
+would decode each group once an image. Here pyarrow gives the footer and the decompression, and one page is read at a time,
+as https://parquet.apache.org/docs/file-format/data-pages/ describes it. Other encodings than PLAIN and dictionary raise
+Unreadable.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+HEADER = 1 << 16  # bytes read to find a page's header, statistics of binary columns included
+KEPT = 48 << 20  # bytes of decompressed pages that are kept
+PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
+DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 0, 2, 3
+
+
+class Unreadable(ValueError):
+    """The column is stored in a way that this module does not read."""
+
+
+class Page(NamedTuple):
+    """A data page: its first row in the row group, where its body lies, and its header's fields by number."""
+
+    first: int
+    rows: int
+    offset: int
+    size: int
+    header: dict[int, Any]
+
+
+class PagedColumn:
+    """One column chunk after the other of a file's binary column. Safe to call from several threads.
+
+    column  the dotted path of the column in the schema, as `image.bytes`
+    """
+
+    def __init__(self, path: Path, metadata: Any, column: str) -> None:
+        self.path = path
+        place = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path == column)
+        self._levels = int(metadata.schema.column(place).max_definition_level)
+        if (
+            metadata.schema.column(place).max_repetition_level
+            or metadata.schema.column(place).physical_type != "BYTE_ARRAY"
+        ):
+            raise Unreadable("the column repeats or holds no bytes")
+        self._chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
+        self._pages: dict[int, tuple[list[Page], Page | None]] = {}
+        self._kept: OrderedDict[tuple[int, int], list[bytes | None]] = OrderedDict()
+        self._bytes, self._lock = 0, Lock()
+
+    def read(self, group: int, row: int) -> bytes | None:
+        """The value of a row of a row group; None where it is null."""
+        pages, dictionary = self._chunk(group)
+        page = next(page for page in reversed(pages) if page.first <= row)
+        key = group, page.offset
+        with self._lock:
+            values = self._kept.get(key)
+            if values is not None:
+                self._kept.move_to_end(key)
+        if values is None:
+            values = self._values(group, page, dictionary)
+            self._keep(key, values)
+        value: bytes | None = values[row - page.first]
+        return value
+
+    def _keep(self, key: tuple[int, int], values: list[bytes | None]) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = values
+                self._bytes += _weight(values)
+            while self._bytes > KEPT and len(self._kept) > 1:
+                self._bytes -= _weight(self._kept.popitem(last=False)[1])
+
+    def _chunk(self, group: int) -> tuple[list[Page], Page | None]:
+        """The data pages of a row group, and its dictionary page."""
+        with self._lock:
+            if group in self._pages:
+                return self._pages[group]
+        chunk = self._chunks[group]
+        at = chunk.data_page_offset
+        if chunk.dictionary_page_offset is not None:
+            at = min(at, chunk.dictionary_page_offset)
+        pages: list[Page] = []
+        dictionary, row = None, 0
+        while row < chunk.num_values:
+            head = self._pread(at, HEADER)
+            try:
+                header, length = _struct(head, 0)
+            except (IndexError, struct.error):
+                raise Unreadable("a page header is longer than expected") from None
+            kind = header.get(1)
+            if kind == DICTIONARY_PAGE:
+                dictionary = Page(0, header[7][1], at + length, header[3], header)
+            elif kind in (DATA_PAGE, DATA_PAGE_V2):
+                rows = header[5 if kind == DATA_PAGE else 8][1]
+                pages.append(Page(row, rows, at + length, header[3], header))
+                row += rows
+            at += length + header[3]
+        with self._lock:
+            self._pages[group] = pages, dictionary
+        return pages, dictionary
+
+    def _values(self, group: int, page: Page, dictionary: Page | None) -> list[bytes | None]:
+        body, header = self._pread(page.offset, page.size), page.header
+        if header[1] == DATA_PAGE:
+            body = self._plain(group, body, header[2])
+            encoding, at, present = header[5][2], 0, [True] * page.rows
+            if self._levels:
+                (length,) = struct.unpack_from("<I", body, 0)
+                present = _present(body[4 : 4 + length], page.rows, self._levels)
+                at = 4 + length
+            body = body[at:]
+        else:
+            about = header[8]
+            levels, encoding = about.get(5, 0), about[4]
+            present = _present(body[:levels], page.rows, self._levels) if self._levels else [True] * page.rows
+            body = body[levels + about.get(6, 0) :]
+            if about.get(7, True):
+                body = self._plain(group, body, header[2] - levels - about.get(6, 0))
+        count = sum(present)
+        if encoding == PLAIN:
+            values = _byte_arrays(body, count)
+        elif encoding in (PLAIN_DICTIONARY, RLE_DICTIONARY) and dictionary is not None:
+            words = _byte_arrays(
+                self._plain(group, self._pread(dictionary.offset, dictionary.size), dictionary.header[2]),
+                dictionary.rows,
+            )
+            values = [words[k] for k in _hybrid(body[1:], body[0], count)] if count else []
+        else:
+            raise Unreadable(f"encoding {encoding}")
+        held = iter(values)
+        return [next(held) if there else None for there in present]
+
+    def _plain(self, group: int, body: bytes, size: int) -> bytes:
+        import pyarrow as pa
+
+        codec = self._chunks[group].compression.lower()
+        if codec == "uncompressed":
+            return body
+        if codec not in ("snappy", "gzip", "brotli", "zstd"):
+            raise Unreadable(f"compression {codec}")
+        return bytes(pa.decompress(body, size, codec=codec, asbytes=True))
+
+    def _pread(self, offset: int, size: int) -> bytes:
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            return os.pread(file, size, offset)
+        finally:
+            os.close(file)
+
+
+def _weight(values: list[bytes | None]) -> int:
+    return sum(len(value) + 40 for value in values if value is not None)
+
+
+def _byte_arrays(body: bytes, count: int) -> list[bytes]:
+    values, at = [], 0
+    for _ in range(count):
+        (length,) = struct.unpack_from("<I", body, at)
+        values.append(body[at + 4 : at + 4 + length])
+        at += 4 + length
+    return values
+
+
+def _present(levels: bytes, rows: int, most: int) -> list[bool]:
+    return [level == most for level in _hybrid(levels, most.bit_length(), rows)]
+
+
+def _hybrid(body: bytes, width: int, count: int) -> list[int]:
+    """The first `count` numbers of a run of RLE and bit-packed groups."""
+    numbers: list[int] = []
+    at, whole = 0, (width + 7) // 8
+    while len(numbers) < count:
+        head, at = _varint(body, at)
+        if head & 1:
+            size = (head >> 1) * width
+            packed = int.from_bytes(body[at : at + size], "little")
+            numbers += [(packed >> (width * i)) & ((1 << width) - 1) for i in range((head >> 1) * 8)]
+            at += size
+        else:
+            numbers += [int.from_bytes(body[at : at + whole], "little")] * (head >> 1)
+            at += whole
+    return numbers[:count]
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = body[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _struct(body: bytes, at: int) -> tuple[dict[int, Any], int]:
+    """A struct of Thrift's compact protocol: field number -> value, and where it ends."""
+    fields: dict[int, Any] = {}
+    number = 0
+    while True:
+        head = body[at]
+        at += 1
+        if head == 0:
+            return fields, at
+        kind = head & 0x0F
+        if head >> 4:
+            number += head >> 4
+        else:
+            coded, at = _varint(body, at)
+            number = (coded >> 1) ^ -(coded & 1)
+        fields[number], at = _value(body, at, kind)
+
+
+def _value(body: bytes, at: int, kind: int) -> tuple[Any, int]:
+    if kind in (1, 2):
+        return kind == 1, at
+    if kind == 3:
+        return body[at], at + 1
+    if kind in (4, 5, 6):
+        coded, at = _varint(body, at)
+        return (coded >> 1) ^ -(coded & 1), at
+    if kind == 7:
+        return struct.unpack_from("<d", body, at)[0], at + 8
+    if kind == 8:
+        length, at = _varint(body, at)
+        if at + length > len(body):
+            raise IndexError(length)
+        return body[at : at + length], at + length
+    if kind in (9, 10):
+        size = body[at] >> 4
+        inner = body[at] & 0x0F
+        at += 1
+        if size == 15:
+            size, at = _varint(body, at)
+        values = []
+        for _ in range(size):
+            value, at = _value(body, at, inner)
+            values.append(value)
+        return values, at
+    if kind == 12:
+        return _struct(body, at)
+    raise IndexError(kind)

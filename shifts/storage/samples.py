@@ -1,0 +1,168 @@
+"""Samples with a label each, as shards and tables hold them, read as the class folders that the set has elsewhere.
+
+The path of a sample is CLASS/FILE, as the official archive would have it, so that ids and digests are those of the folders.
+Every statement about its class must agree: labels, class ids in columns and sidecars, folders and numbers in its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shifts.classes import ClassFolders
+from shifts.errors import DataError
+from shifts.storage.official_names import canonical, check_names
+from shifts.storage.tree import FileStat, checked_path
+
+
+class Sample(NamedTuple):
+    """One image: its name, what is said of its class (numbers or texts, the binding one first), and where it lies."""
+
+    name: str
+    labels: tuple[int | str, ...]
+    file: Path
+    place: Any
+    size: int | None = None
+
+
+class SampleTree:
+    """Samples as a tree. A form of storage adds `_samples`, `_bytes` and, where it names its classes, `_class_names`."""
+
+    def __init__(self, path: Path, classes: ClassFolders) -> None:
+        self.where = str(path)
+        self.classes = classes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r})"
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Relative paths of the images, sorted."""
+        return tuple(sorted(self._placed))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one image; KeyError where there is none."""
+        return self._bytes(self._placed[path], path)
+
+    def stat(self, path: str) -> FileStat:
+        """The image's size where the format tells it, else its file's; and the file's time."""
+        sample = self._placed[path]
+        file = self._status(sample.file)
+        return FileStat(file.size if sample.size is None else sample.size, file.mtime_ns)
+
+    def storage_order(self, paths: Sequence[str]) -> Iterable[int]:
+        """Indices of `paths` in the order their bytes lie: reading so touches each file once, front to back."""
+        placed = self._placed
+        return sorted(range(len(paths)), key=lambda i: (str(placed[paths[i]].file), placed[paths[i]].place))
+
+    def _status(self, file: Path) -> FileStat:
+        status = file.stat()
+        return FileStat(status.st_size, status.st_mtime_ns)
+
+    def _samples(self) -> Iterator[Sample]:
+        raise NotImplementedError
+
+    def _bytes(self, sample: Sample, path: str) -> bytes:
+        raise NotImplementedError
+
+    def _class_names(self) -> Sequence[str] | None:
+        """What labels 0, 1, ... are called, as the storage itself says."""
+        return None
+
+    @cached_property
+    def _placed(self) -> dict[str, Sample]:
+        samples = list(self._samples())
+        folders = _folders_of(samples, self.classes, self._class_names(), self.where)
+        check_names(self.where, zip((sample.name for sample in samples), folders, strict=True), self.classes)
+        placed: dict[str, Sample] = {}
+        for sample, folder in zip(samples, folders, strict=True):
+            file = canonical(sample.name.rpartition("/")[2])
+            path = checked_path(f"{self.classes.prefix}{folder}/{file}", str(sample.file))
+            if path in placed:
+                path = self._another(path, sample, placed)
+            placed[path] = sample
+        return placed
+
+    def _another(self, path: str, sample: Sample, placed: Mapping[str, Sample]) -> str:
+        """A path for a second sample of one name: with its shard's name before it. DataError where it is the same image."""
+        first = placed[path]
+        if self._bytes(first, path) == self._bytes(sample, path):
+            raise DataError(
+                f"{sample.file} and {first.file} both hold {path}, with the same content; remove one of the two"
+            )
+        folder, _, file = path.rpartition("/")
+        stem, suffix = sample.file.name.partition(".")[0], 0
+        other = f"{folder}/{stem}-{file}"
+        while other in placed:
+            suffix += 1
+            other = f"{folder}/{stem}-{suffix}-{file}"
+        return other
+
+
+def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequence[str] | None, where: str) -> list[str]:
+    """The class folder of each sample. DataError where a label is no class, or two statements about one class differ."""
+    numbers = {label for sample in samples for label in map(_number, sample.labels) if label is not None}
+    order = _order(numbers, classes, names, where)
+    meant: dict[int | str, frozenset[str]] = {}
+    folders = []
+    for sample in samples:
+        folder = ""
+        for label in sample.labels:
+            if label not in meant:
+                number = _number(label)
+                meant[label] = (
+                    _called(str(label), classes) if number is None else frozenset(filter(None, [order.get(number)]))
+                )
+            may_be = meant[label]
+            if (not folder and len(may_be) != 1) or (not may_be and isinstance(label, int)):
+                unlabelled = "; a test split without labels cannot be scored" if str(label) == "-1" else ""
+                raise DataError(
+                    f"{sample.file} says the sample {sample.name.partition('.')[0]!r} is of class {str(label)[:40]!r}; "
+                    f"a number under {len(classes.folders)} or a class folder is wanted{unlabelled}"
+                )
+            if not folder:
+                (folder,) = may_be
+            elif may_be and folder not in may_be:
+                raise DataError(
+                    f"{sample.file} says of {sample.name} both {sample.labels[0]!r} and {label!r}, which are two classes, "
+                    f"{folder} and {min(may_be)}; make the copy again from its source"
+                )
+        if not folder:
+            raise DataError(f"{sample.file} holds {sample.name!r} without a label; {where} is not labelled")
+        folders.append(folder)
+    return folders
+
+
+def _number(label: int | str) -> int | None:
+    if isinstance(label, int):
+        return label
+    return int(label) if label.isascii() and label.isdigit() else None
+
+
+def _called(label: str, classes: ClassFolders) -> frozenset[str]:
+    """The class folders that a text may mean."""
+    if label in classes.class_ids:
+        return frozenset({label})
+    return classes.by_name.get(label.casefold().strip(), frozenset())
+
+
+def _order(numbers: set[int], classes: ClassFolders, names: Sequence[str] | None, where: str) -> Mapping[int, str]:
+    """Label number -> class folder: by the names that the storage gives its labels, else in the set's or the table's order."""
+    own = dict(enumerate(classes.folders))
+    if names is None:
+        counts_table = bool(numbers) and max(numbers) >= len(own) and numbers <= set(classes.by_index)
+        return classes.by_index if counts_table else own
+    expected: Mapping[int, str] = classes.by_index if len(names) == len(classes.table.ids) > len(own) else own
+    told = [_called(name, classes) for name in names]
+    differs = [k for k, folders in enumerate(told) if folders and expected.get(k) not in folders]
+    if not differs:
+        return expected
+    vague = [k for k in sorted(numbers) if 0 <= k < len(told) and len(told[k]) != 1 and k in expected]
+    if vague:
+        raise DataError(
+            f"{where} calls its label {differs[0]} {names[differs[0]]!r}, so its labels are not in the order of "
+            f"{classes.name}, and its label {vague[0]}, {names[vague[0]]!r}, is no class by its name; name labels by class ids"
+        )
+    return {k: min(folders) for k, folders in enumerate(told) if len(folders) == 1}

@@ -1,0 +1,261 @@
+"""Tables of images as the Hugging Face hub stores them: Parquet files, and Arrow files of a dataset saved to disk.
+
+Columns: `image` (bytes and path), and any of `label`, `wnid`, ...; the names that the table's schema gives its labels
+count. pyarrow reads them (extra `effrob[parquet]`): labels and paths when the set is opened, images a page at a time later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from shifts.classes import ClassFolders
+from shifts.errors import DataError, DataMissing
+from shifts.storage.parquet_pages import PagedColumn, Unreadable
+from shifts.storage.samples import Sample, SampleTree
+from shifts.storage.tree import is_image
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "pixels")
+LABEL_COLUMNS = ("label", "labels", "cls", "wnid", "synset", "class_id", "class", "class_name", "target")
+PATH_COLUMNS = ("path", "file_name", "filename", "image_path", "file", "image_id", "id", "__key__")
+
+
+def _pyarrow(path: Path) -> Any:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise DataMissing(f"{path} is read by pyarrow: pip install 'effrob[parquet]'") from None
+    return pa
+
+
+class TableTree(SampleTree):
+    """The rows of some tables as images by path `CLASS/FILE`. files: in the order that rows count."""
+
+    def __init__(self, path: Path, files: Sequence[Path], classes: ClassFolders) -> None:
+        _pyarrow(path)
+        super().__init__(path, classes)
+        self.files = tuple(file.resolve() for file in files)
+
+    def _columns(self, schema: Any) -> tuple[str, bool, list[str], str | None]:
+        """(image column, whether it is a struct of bytes, label columns, path column) of a table's schema."""
+        import pyarrow as pa
+
+        lower = {name.lower(): name for name in schema.names}
+        images = [
+            lower[name] for name in IMAGE_COLUMNS if name in lower and _holds_bytes(schema.field(lower[name]).type, pa)
+        ] or [
+            name
+            for name in schema.names
+            if pa.types.is_struct(schema.field(name).type) and _holds_bytes(schema.field(name).type, pa)
+        ]
+        if not images:
+            raise DataError(
+                f"{self.where} has no column of images ({', '.join(schema.names)}); a column `image` of bytes is wanted"
+            )
+        labels = [lower[name] for name in LABEL_COLUMNS if name in lower and lower[name] != images[0]]
+        labels = [name for name in labels if _labels(schema.field(name).type, pa)]
+        if not labels:
+            raise DataError(
+                f"{self.where} has no column of labels ({', '.join(schema.names)}); a column `label` or `wnid` is wanted"
+            )
+        struct = bool(pa.types.is_struct(schema.field(images[0]).type))
+        held = [field.name for field in schema.field(images[0]).type] if struct else []
+        path = images[0] if "path" in held else next((lower[name] for name in PATH_COLUMNS if name in lower), None)
+        return images[0], struct, labels, path
+
+    def _rows(
+        self, table: Any, image: str, struct: bool, labels: Sequence[str], path: str | None
+    ) -> Iterator[tuple[str | None, tuple[Any, ...]]]:
+        """(stored name, labels) of each row of a table that was read without images."""
+        names: Sequence[Any] = [None] * len(table)
+        if path is not None:
+            column = table.column(path)
+            names = (
+                [(each or {}).get("path") for each in column.to_pylist()]
+                if path == image and struct
+                else column.to_pylist()
+            )
+        said = [table.column(name).to_pylist() for name in labels]
+        for name, *values in zip(names, *said, strict=True):
+            yield (None if name is None else str(name)), tuple(value for value in values if value is not None)
+
+    @staticmethod
+    def _name(stored: str | None, number: int) -> str:
+        """A row's name: the stored one, or its number in the set where it has none; an image suffix where that is missing."""
+        name = (stored or f"{number:08d}").replace("\\", "/").removeprefix("./").lstrip("/")
+        return name if is_image(name.rpartition("/")[2].lstrip(".")) else f"{name}.jpg"
+
+    @cached_property
+    def _said_names(self) -> Sequence[str] | None:
+        return None
+
+    def _class_names(self) -> Sequence[str] | None:
+        return self._said_names
+
+
+class ParquetTree(TableTree):
+    """The rows of Parquet files."""
+
+    def _samples(self) -> Iterator[Sample]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        number = 0
+        for file in self.files:
+            try:
+                opened = pq.ParquetFile(file, memory_map=False)
+                image, struct, labels, path = self._columns(opened.schema_arrow)
+                wanted = [*labels, *([f"{image}.path" if path == image else path] if path else [])]
+                for group in range(opened.num_row_groups):
+                    table = opened.read_row_group(group, columns=wanted)
+                    for row, (stored, said) in enumerate(self._rows(table, image, struct, labels, path)):
+                        yield Sample(self._name(stored, number), said, file, (group, row))
+                        number += 1
+            except (pa.ArrowException, OSError) as error:
+                first = str(error).partition("\n")[0]
+                raise DataError(f"{file} is not a readable Parquet file ({first}); fetch it anew") from None
+
+    @cached_property
+    def _said_names(self) -> Sequence[str] | None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            schema = pq.read_schema(self.files[0])
+        except (pa.ArrowException, OSError):
+            return None
+        _, _, labels, _ = self._columns(schema)
+        return names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
+
+    @cached_property
+    def _readers(self) -> dict[Path, Any]:
+        import pyarrow.parquet as pq
+
+        readers: dict[Path, Any] = {}
+        for file in self.files:
+            opened = pq.ParquetFile(file)
+            image, struct, _, _ = self._columns(opened.schema_arrow)
+            try:
+                readers[file] = PagedColumn(file, opened.metadata, f"{image}.bytes" if struct else image)
+            except Unreadable:
+                readers[file] = None
+        return readers
+
+    def _bytes(self, sample: Sample, path: str) -> bytes:
+        group, row = sample.place
+        reader = self._readers[sample.file]
+        value: bytes | None = None
+        try:
+            value = reader.read(group, row) if reader is not None else self._by_group(sample)
+        except Unreadable:
+            self._readers[sample.file] = None
+            value = self._by_group(sample)
+        if value is None:
+            raise DataError(
+                f"{sample.file} holds {path} without its bytes, as a path alone; make the copy with its images embedded"
+            )
+        return value
+
+    def _by_group(self, sample: Sample) -> bytes | None:
+        """The value by pyarrow, a row group at a time: for encodings that pages are not read in."""
+        import pyarrow.parquet as pq
+
+        group, row = sample.place
+        if self._last_group[0] != (sample.file, group):
+            opened = pq.ParquetFile(sample.file)
+            image, struct, _, _ = self._columns(opened.schema_arrow)
+            column = (
+                opened.read_row_group(group, columns=[f"{image}.bytes" if struct else image])
+                .column(image)
+                .combine_chunks()
+            )
+            self._last_group = ((sample.file, group), column.field("bytes") if struct else column)
+        value: bytes | None = self._last_group[1][row].as_py()
+        return value
+
+    _last_group: tuple[Any, Any] = (None, None)
+
+
+class ArrowTree(TableTree):
+    """The rows of Arrow files: a dataset saved to disk, mapped into memory."""
+
+    def _samples(self) -> Iterator[Sample]:
+        import pyarrow as pa
+
+        number = 0
+        for file in self.files:
+            try:
+                table = self._tables[file]
+                image, _, labels, path = self._columns(table.schema)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{file} is not a readable Arrow file ({error}); save the dataset anew") from None
+            bare = table.select([*labels, *([path] if path and path != image else [])])
+            if path == image:
+                import pyarrow.compute as pc
+
+                bare = bare.append_column("path of image", pc.struct_field(table.column(image), "path"))
+            rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
+            for row, (stored, said) in enumerate(rows):
+                yield Sample(self._name(stored, number), said, file, row)
+                number += 1
+
+    @cached_property
+    def _tables(self) -> dict[Path, Any]:
+        import pyarrow as pa
+
+        tables = {}
+        for file in self.files:
+            mapped = pa.memory_map(str(file))
+            try:
+                tables[file] = pa.ipc.open_stream(mapped).read_all()
+            except pa.ArrowInvalid:
+                tables[file] = pa.ipc.open_file(mapped).read_all()
+        return tables
+
+    @cached_property
+    def _said_names(self) -> Sequence[str] | None:
+        about = self.files[0].parent / "dataset_info.json"
+        schema = self._tables[self.files[0]].schema
+        labels = self._columns(schema)[2]
+        told = names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
+        return told if told is not None or not about.is_file() else names_in(about.read_bytes(), labels[0])
+
+    def _bytes(self, sample: Sample, path: str) -> bytes:
+        table = self._tables[sample.file]
+        image, struct, _, _ = self._columns(table.schema)
+        value = table.column(image)[sample.place].as_py()
+        content = (value or {}).get("bytes") if struct else value
+        if content is None:
+            raise DataError(
+                f"{sample.file} holds {path} without its bytes, as a path alone; save it with its images embedded"
+            )
+        return bytes(content)
+
+
+def names_in(metadata: bytes | None, column: str) -> Sequence[str] | None:
+    """The names that a dataset's metadata gives the labels of a column; None where it gives none."""
+    try:
+        content = json.loads(metadata or b"null")
+        features = (content.get("info") or content).get("features")
+        names = features[column]["names"]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) and names else None
+
+
+def _holds_bytes(kind: Any, pa: Any) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type, pa) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _labels(kind: Any, pa: Any) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_dictionary(kind)
+    )
