@@ -56,6 +56,7 @@ NUMPY_SIDE = (
 ZOO_WITH_TORCH = (
     "model_zoo.encoder",
     "model_zoo.check",
+    "model_zoo.memory",
     "model_zoo.proof",
     "model_zoo.checkpoints",
     "model_zoo.sources",

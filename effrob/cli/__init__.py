@@ -49,6 +49,7 @@ class Verbs(click.Group):
             return None
         module, _, attribute = VERBS[name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        _refuse_repeats(command)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -65,12 +66,42 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except BrokenPipeError:  # the reader has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
         except Exception as error:
             status = exit_status(error)
             if status is None and os.environ.get("EFFROB_TRACEBACK"):
                 raise
             print(f"Error: {sentence(error)}", file=sys.stderr)
             ctx.exit(1 if status is None else status)
+
+
+def _refuse_repeats(command: click.Command) -> None:
+    """Let a command refuse an option that takes one value and is given twice: click would keep the last, silently."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            inner = command.get_command(click.Context(command), name)
+            if inner is not None:
+                _refuse_repeats(inner)
+    if hasattr(command, "refuses_repeats"):
+        return
+    parse = command.parse_args
+
+    def parse_once(ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = command.make_parser(ctx).parse_args(args=list(args))
+        for parameter in order:
+            single = isinstance(parameter, click.Option) and not (
+                parameter.multiple or parameter.is_flag or parameter.count
+            )
+            if single and order.count(parameter) > 1:
+                raise click.UsageError(
+                    f"{max(parameter.opts, key=len)} takes one value and was given twice: keep one", ctx
+                )
+        return parse(ctx, args)
+
+    command.parse_args = parse_once  # type: ignore[method-assign]
+    command.refuses_repeats = True  # type: ignore[attr-defined]
 
 
 def exit_status(error: Exception) -> int | None:

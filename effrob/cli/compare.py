@@ -19,6 +19,7 @@ from effrob.cli.options import add_option, given, line_options
 )
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@click.option("--protocol", metavar="NAME", help="Which protocol's records, where a model has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 @add_option
 @line_options
@@ -29,6 +30,7 @@ def compare(
     results: str,
     head: str | None,
     prompts: str | None,
+    protocol: str | None,
     as_json: bool,
     add: tuple[Path, ...],
     baseline: str | None,
@@ -43,7 +45,9 @@ def compare(
     from effrob.files import strict_json
     from effrob.robustness.compare import compare as compare_models
 
-    comparison = compare_models(first, second, shifts, Path(results), head, baseline, axis, scale, prompts, given(add))
+    comparison = compare_models(
+        first, second, shifts, Path(results), head, baseline, axis, scale, prompts, given(add), protocol
+    )
     for notice in comparison.notices:
         click.echo(notice, err=True)
     if as_json:

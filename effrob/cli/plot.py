@@ -15,7 +15,8 @@ from effrob.cli.options import add_option, line_options
     "shifts",
     multiple=True,
     metavar="NAME",
-    help="A shift, one panel each; mean-of-four is the mean of V2, R, Sketch and ObjectNet. [default: mean-of-four]",
+    help="A shift, one panel each; mean-of-four is the mean of V2, R, Sketch and ObjectNet. [default: that mean, or the "
+    "suite's shifts]",
 )
 @click.option(
     "--results", multiple=True, type=click.Path(path_type=Path), help="Folder of records; may be given again."
@@ -47,14 +48,14 @@ def command(
     Published models are hollow, measured and imported ones filled, given ones large and hollow; both axes are on the line's
     scale, so the line is straight.
     """
-    from effrob.leaderboard.figure import draw, panel
+    from effrob.leaderboard.figure import default_shifts, draw, panel
     from effrob.leaderboard.gather import gather
     from effrob.robustness.lines import LineOptions
 
     line = LineOptions(baseline, axis, scale)
     gathered = gather(results, published, add)
     ranking, lines = gathered.board(line), gathered.lines(line)
-    panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or ("mean-of-four",))]
+    panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or default_shifts(ranking))]
     draw(panels, out, scale)
     for problem in gathered.problems if add else ():
         click.echo(problem, err=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 import shifts
 from effrob.engines.engine import Engine, Job, Outcome
 from effrob.engines.local import LocalEngine
-from effrob.errors import EffrobError, describe_error
+from effrob.errors import EffrobError, UsageProblem, describe_error
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
 from effrob.evaluation.request import Request
@@ -219,6 +220,11 @@ def engine_for(request: Request) -> Engine:
 
         gpus = 0.0 if device_of(request) == "cpu" else 1.0
         return RayEngine(request.address, gpus=gpus, progress=request.progress)
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if "RANK" in os.environ and ranks != "1":
+        raise UsageProblem(
+            f"torchrun started {ranks} processes and each of them would do everything: give --engine torchrun, or start one"
+        )
     return LocalEngine()
 
 

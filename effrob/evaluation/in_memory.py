@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from effrob.errors import UsageProblem
-from effrob.evaluation.evaluator import EvaluationReport, evaluate_request
+from effrob.evaluation.evaluator import Evaluation, EvaluationReport
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS
 from model_zoo.memory.model import from_memory
@@ -41,7 +41,7 @@ def evaluate_object(
         given = from_memory(module, preprocess, called, tokenizer, features)
         try:
             with offering({called: given}):
-                return evaluate_request(replace(request, models=(called,)))
+                return Evaluation(replace(request, models=(called,))).run()
         finally:
             ENCODERS.clear()
 

@@ -16,7 +16,7 @@ from effrob.files import whole_file
 from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import title
 from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
-from effrob.results.model_result import ORIGINS
+from effrob.results.model_result import MEANS, ORIGINS
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
@@ -79,15 +79,30 @@ class Panel:
         return said
 
 
+def default_shifts(ranking: Board) -> list[str]:
+    """What is drawn where no shift is named: the mean of the four where a row has it, else the ranked shifts of a suite."""
+    if any(all(part in row.cells for part in MEANS["mean-of-four"]) for row in ranking.rows) or not ranking.rows:
+        return ["mean-of-four"]
+    present = {name for row in ranking.rows for name in row.cells}
+    return [name for name in suite_of(next(iter(ranking.rows[0].cells))).ranked if name in present] or sorted(present)
+
+
 def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     """The picture of one shift. Raises UsageProblem where no row has it."""
     axis = "full" if shift == "mean-of-four" else lines.options.axis
     every, left = points(ranking, shift, axis)
     if not every and not left:
-        known = [*dict.fromkeys(name for row in ranking.rows for name in row.cells), "mean-of-four"]
+        known = [name for name in dict.fromkeys(name for row in ranking.rows for name in row.cells) if name != shift]
         raise UsageProblem(f"no row has an accuracy on {shift!r}{suggest(shift, known)}")
     shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
     kept = [p for p in shown if p.x >= LOWEST] or shown
+    if not kept:
+        why = (
+            f"{left} rows have no class-matched clean accuracy; --axis full draws them against accuracy on all classes"
+            if left
+            else "every accuracy is 0 or 1, which has no place on the scale"
+        )
+        raise UsageProblem(f"{shift}: there is nothing to draw: {why}")
     return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))
 
 

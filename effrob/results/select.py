@@ -88,8 +88,9 @@ def _fuller(first: Stored, second: Stored) -> Stored:
         for name in apart
         if name != "head_digest" or len(apart) == 1
     ]
+    option = "--protocol" if "protocol" in apart else "--head and --prompts"
     raise UsageProblem(
-        f"{where}, by different {', '.join(described)}: name one by --head and --prompts, or move one's records away"
+        f"{where}, by different {', '.join(described)}: name one by {option}, or move one's records away"
     )
 
 
@@ -145,6 +146,7 @@ def candidates(
     head: str | None = None,
     prompts: str | None = None,
     given: Sequence[ModelResult] = (),
+    protocol: str | None = None,
 ) -> dict[str, ModelResult]:
     """source -> result: records first, measured before imported, then given accuracies, then published tables in their order.
 
@@ -156,7 +158,7 @@ def candidates(
     for table in ("measured", "imported", "given", *sources()):
         for wanted in [name, rest] if rest and prefix in (table, table.replace("_", "-")) else [name]:
             if table in ("measured", "imported"):
-                result = recorded_result(wanted, _read_with(records, wanted, head, prompts), table)
+                result = recorded_result(wanted, _read_with(records, wanted, head, prompts, protocol), table)
             elif table == "given":
                 result = next((each for each in given if each.model == wanted), None)
             else:
@@ -171,10 +173,12 @@ def candidates(
     return by_source
 
 
-def _read_with(records: Sequence[Stored], name: str, head: str | None, prompts: str | None) -> list[Stored]:
-    """A model's records with this head and these prompts, or all where none has them: a supervised network has no choice."""
+def _read_with(
+    records: Sequence[Stored], name: str, head: str | None, prompts: str | None, protocol: str | None = None
+) -> list[Stored]:
+    """A model's records with this head, prompts and protocol, or all where none has them: many networks have no choice."""
     kept = [stored for stored in records if is_named(stored, name)]
-    for field, value in (("head", head), ("prompts", prompts)):
+    for field, value in (("head", head), ("prompts", prompts), ("protocol", protocol)):
         kept = [stored for stored in kept if value is None or getattr(stored.record.asked, field) == value] or kept
     return kept
 
@@ -186,21 +190,22 @@ def find_pair(
     head: str | None = None,
     prompts: str | None = None,
     given: Sequence[ModelResult] = (),
+    protocol: str | None = None,
 ) -> tuple[ModelResult, ModelResult]:
     """Two models by name, from one source where one has both.
 
-    head, prompts  which reading of a model counts, where it was evaluated in several. Raises UsageProblem for a name, a head
-    or prompts nobody has.
+    head, prompts, protocol  which reading of a model counts, where it was evaluated in several. Raises UsageProblem for a
+    name, a head, prompts or a protocol nobody has.
     """
     records = read_records(results)
     mine = [stored for stored in records if is_named(stored, first) or is_named(stored, second)]
-    for what, value in (("head", head), ("prompts", prompts)):
+    for what, value in (("head", head), ("prompts", prompts), ("protocol", protocol)):
         known = sorted({str(getattr(stored.record.asked, what)) for stored in mine} - {"None"})
         if value is not None and value not in known:
             raise UsageProblem(
                 f"no record of {first} or {second} has --{what} {value}; known: {', '.join(known) or 'none'}"
             )
-    one, two = (candidates(name, results, records, head, prompts, given) for name in (first, second))
+    one, two = (candidates(name, results, records, head, prompts, given, protocol) for name in (first, second))
     shared = next((source for source in one if source in two), None)
     if shared is not None:
         return one[shared], two[shared]

@@ -106,6 +106,7 @@ def compare(
     scale: str = "logit",
     prompts: str | None = None,
     given: Sequence[ModelResult] = (),
+    protocol: str | None = None,
 ) -> Comparison:
     """Compare two models on every shift that both and the baseline have, or on the shifts named.
 
@@ -113,7 +114,7 @@ def compare(
     are members of the baseline are left out of the line they are compared on. Raises UsageProblem for a
     name nobody has, and for a shift named that one of the two lacks.
     """
-    one, two = find_pair(first, second, results, head, prompts, given)
+    one, two = find_pair(first, second, results, head, prompts, given, protocol)
     both = [shift for shift in one.accuracies if shift in two.accuracies]
     lacking = [shift for shift in shifts if shift not in both and shift not in MEANS]
     if lacking or not both:
@@ -129,10 +130,12 @@ def compare(
             "weights differ by up to a point between them"
         )
     made = []
+    members: set[str] = set()
     for shift in shifts or both:
         chosen = find_baseline(baseline or default_baseline(shift), results)
         if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
             continue
+        members |= set(measured) & set(chosen.models)
         each = difference(line_without(fit(shift, chosen, axis, scale), measured), one, two)
         if each is None:
             notices.append(f"notice: {shift} is judged on the full axis: a class-matched clean accuracy is not known")
@@ -142,4 +145,9 @@ def compare(
         made.append(each)
     if not made:
         raise UsageProblem(f"the baseline has none of {', '.join(both)}: name another --baseline")
+    if members:
+        notices.append(
+            f"notice: {' and '.join(sorted(members))} is left out of the line that both are judged by; beside the line of "
+            "`effrob eval`, which leaves out the judged model alone, a verdict may differ"
+        )
     return Comparison(one, two, tuple(made), tuple(notices))

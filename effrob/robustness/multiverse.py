@@ -102,7 +102,7 @@ def multiverse(
         for prompts, result in readings.items():
             effective = judge(line, result)
             if effective is None:
-                skipped.append(f"no {axis} clean accuracy is known with prompts {prompts}")
+                skipped.append(f"no accuracy on the {axis} axis is known of the reading {prompts}")
             elif not any(_same(effective, before) for before in made if before.prompts == prompts):
                 made.append(AnalysisChoice(chosen.name, axis, scale, prompts, effective))
     reasons = tuple(dict.fromkeys(skipped))

@@ -45,6 +45,10 @@ class GivenText:
 
     def __init__(self, module: Any, tokenizer: Any, digest: str, device: torch.device) -> None:
         self.digest = digest
+        scale = getattr(module, "logit_scale", None)
+        self.logit_scale = (
+            float(scale.detach().double().exp().reshape(-1)[0]) if isinstance(scale, torch.Tensor) else None
+        )
         self._module, self._tokenizer, self._device = module, tokenizer, device
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
