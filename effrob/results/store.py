@@ -23,8 +23,11 @@ from shifts import Suite, declare, known_suite
 
 
 def slug(text: str) -> str:
-    """A file name for any text: letters, digits, dot, dash and underscore stay, everything else becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[-80:] or "model"
+    """A file name for any text: letters, digits, dot, dash and underscore stay, everything else becomes a dash.
+
+    It never begins with a dot: hidden folders hold drafts, and no reader looks into them.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[-80:].lstrip(".") or "model"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ class ResultStore:
 
     def folder(self, asked: EvalSpec) -> Path:
         """Where a record lies: no time and no random part in the name."""
-        head = asked.head if asked.prompts is None else f"{asked.head}-{slug(asked.prompts)}"
+        head = asked.head.replace("/", "-").lstrip(".")
+        if asked.prompts is not None:
+            head += f"-{slug(asked.prompts)}"
         return self.root / slug(asked.model) / slug(asked.shift) / f"{head}-{asked.key()[:16]}"
 
     def find(self, asked: EvalSpec) -> Stored | None:

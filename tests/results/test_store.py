@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from effrob.errors import EffrobError, RecordConflict
 from effrob.results.predictions import Predictions, load_predictions
 from effrob.results.provenance import here
 from effrob.results.record import EvalRecord, EvalSpec, from_json
+from effrob.results.select import is_named, read_records
 from effrob.results.store import ResultStore, count, read
 
 ASKED = EvalSpec(
@@ -139,3 +143,23 @@ def test_a_torn_predictions_file_is_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(EffrobError, match="not a readable predictions file"):
         load_predictions(path)
+
+
+@given(
+    model=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=300),
+    prompts=st.none() | st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=120),
+    head=st.sampled_from(["native", "zero-shot", "linear-probe@0.1", "imported:a/b", ".hidden"]),
+)
+@example(model="x" * 30 + "." + "y" * 79, prompts="../up", head="native")
+@example(model="openclip:local-dir:/a b/.c/@#é…", prompts=".", head="zero-shot")
+@settings(max_examples=40)
+def test_every_record_is_found_whatever_its_name(model: str, prompts: str | None, head: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, rows = ResultStore(Path(folder)), predictions()
+        asked = replace(ASKED, model=model, prompts=prompts, head=head)
+        written = store.write(record(rows, asked), rows, rows)
+        assert written.folder.resolve().is_relative_to(Path(folder).resolve())
+        assert store.find(asked) is not None
+        assert [each.folder for each in store] == [written.folder]
+        read = read_records(Path(folder))
+        assert [each.record.asked for each in read] == [asked] and is_named(read[0], model)
