@@ -69,7 +69,7 @@ def _sentence(row: dict[str, Any]) -> str:
     words = {
         "first": "the first stands higher",
         "second": "the second stands higher",
-        "no difference shown": "not more than noise",
+        "no difference shown": "not told apart",
         "cannot-tell": "cannot tell",
     }[row["verdict"]]
     if row["verdict"] in ("first", "second") and not row["in_kind"]:
@@ -79,7 +79,18 @@ def _sentence(row: dict[str, Any]) -> str:
     how = "paired" if row["paired"] else "not paired: conservative"
     p = "" if row["p_adjusted"] is None else f", p {p_text(row['p_adjusted'])} (Holm)"
     mcnemar = "" if row["mcnemar_p"] is None else f", McNemar p {row['mcnemar_p']:.2g}"
+    outside = [
+        f"the {which} model lies outside the line" for which in ("first", "second") if row[which]["extrapolated"]
+    ]
+    flawed = row["first"]["why"] or "" if "no-line" in row["first"]["flags"] else ""
+    where = "; ".join(
+        [
+            f"line of {row['baseline']}, {row['axis']} axis, {row['n_baseline']} models",
+            *outside,
+            *([flawed] if flawed else []),
+        ]
+    )
     return (
         f"{row['shift']:<16} accuracy {points(row['accuracy_difference'])} points{mcnemar}; effective robustness "
-        f"{points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}]"
+        f"{points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}; {where}]"
     )

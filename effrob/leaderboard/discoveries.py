@@ -25,8 +25,9 @@ class Discovery(NamedTuple):
     q: float | None
 
     @property
-    def stands(self) -> bool:
-        return self.q is not None and self.q < RATE
+    def by_chance(self) -> bool:
+        """Whether the departure was asked about among the others and does not stand at the rate."""
+        return self.q is not None and self.q >= RATE
 
 
 NONE = Discovery(None, None)
@@ -35,19 +36,19 @@ NONE = Discovery(None, None)
 def discoveries(rows: Iterable[BoardRow]) -> dict[ScoredShift, Discovery]:
     """Every cell with a p-value, and its q among the cells that are asked together.
 
-    Asked together are the cells of one suite and one origin, so that what is shown beside a user's own models
-    cannot lend them significance. The diagnostic set is a question of its own, and an extrapolated cell, of which nothing is
-    claimed, is none.
+    Asked together are the cells of one suite and one origin, so that what is shown beside a user's
+    own models cannot lend them significance. A diagnostic set and an extrapolated cell, of which nothing is claimed, are no
+    questions.
     """
-    asked: dict[tuple[str, str, bool], list[ScoredShift]] = {}
+    asked: dict[tuple[str, str], list[ScoredShift]] = {}
     judged: list[tuple[ScoredShift, Effective]] = []
     for row in rows:
         for shift, cell in row.cells.items():
             if cell.effective is None:
                 continue
             judged.append((cell, cell.effective))
-            if not cell.effective.extrapolated:
-                asked.setdefault((row.origin, row.suite, shift in suite(row.suite).diagnostic), []).append(cell)
+            if not cell.effective.extrapolated and shift not in suite(row.suite).diagnostic:
+                asked.setdefault((row.origin, row.suite), []).append(cell)
     p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
     q: dict[ScoredShift, float | None] = {}
     for cells in asked.values():

@@ -126,8 +126,8 @@ def _curve(line: BaselineLine, fit: RobustnessFit, low: float, high: float) -> C
     scale = fit.scale
     tx = np.linspace(scale.to(low), scale.to(high), GRID)
     height = line.slope * tx + line.intercept
-    t = -float(stdtrit(line.n - 2, 0.025))
-    reach = t * line.predictive_std * np.sqrt([1.0 + line.leverage(float(at)) for at in tx])
+    t = -stdtrit([line.predictive_freedom(float(at)) for at in tx], 0.025)
+    reach = t * np.hypot(line.predictive_std, [line.spread_by_family(float(at)) for at in tx])
     x, y, down, up = (scale.inverse(values).tolist() for values in (tx, height, height - reach, height + reach))
     return Curve(x, y, down, up)
 

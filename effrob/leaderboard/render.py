@@ -27,7 +27,7 @@ READING = (
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, rows of one origin together, the -A set by itself). Ranks in brackets are those the interval of the logit mean "
+    "range, rows of one origin together, without the -A set). Ranks in brackets are those the interval of the logit mean "
     "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
@@ -83,15 +83,15 @@ def _stands(rows: Iterable[BoardRow]) -> str:
     return "; ".join(sorted(lines)) or "no line"
 
 
-def marks(cell: ScoredShift, stands: bool) -> str:
+def marks(cell: ScoredShift, by_chance: bool) -> str:
     """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only.
 
-    stands  whether the departure does at the board's false discovery rate
+    by_chance  whether the departure does not stand at the board's false discovery rate
     """
     facts = cell.robustness
     extrapolated = "*" if facts["extrapolated"] else ""
     unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
-    chance = "!" if facts["verdict"] in ("above", "below") and not stands else ""
+    chance = "!" if facts["verdict"] in ("above", "below") and by_chance else ""
     return extrapolated + unsure + chance + ("~" if cell.partial else "")
 
 
@@ -158,7 +158,7 @@ def _shift(ranking: Board, cell: ScoredShift | None) -> str:
     if cell.effective_robustness is None:
         return accuracy
     ends = cell.robustness["effective_robustness_ci95"]
-    marked = marks(cell, ranking.discovery(cell).stands)
+    marked = marks(cell, ranking.discovery(cell).by_chance)
     return f"{accuracy}; {joined(points(cell.effective_robustness), interval(ends, True))}{marked}"
 
 

@@ -145,7 +145,7 @@ def _shift_facts(judged: Sequence[BoardRow], shift: str, chosen: Board) -> dict[
         "pi": _beside(facts["effective_robustness_pi95"], signed=True),
         "verdict": facts["verdict"],
         "q": chosen.discovery(cell).q,
-        "by_chance": facts["verdict"] in ("above", "below") and not chosen.discovery(cell).stands,
+        "by_chance": facts["verdict"] in ("above", "below") and chosen.discovery(cell).by_chance,
         "survives": counts.get(facts["verdict"], 0),
         "of": sum(counts.values()),
         "range": f"{points(min(known))} to {points(max(known))}" if known else "-",

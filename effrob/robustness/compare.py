@@ -5,6 +5,7 @@ Models of different sources are compared only with a notice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,10 @@ def _clean_path(line: RobustnessFit, result: ModelResult) -> Path | None:
 
 
 def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bools]:
+    for ids in (first["id"].tolist(), second["id"].tolist()):
+        if len(set(ids)) < len(ids):
+            twice = next(name for name, n in Counter(ids).items() if n > 1)
+            raise UsageProblem(f"a model's answers name the image {twice} twice: evaluate it again")
     places = {name: i for i, name in enumerate(second["id"].tolist())}
     order = [places.get(name, -1) for name in first["id"].tolist()]
     if -1 in order or len(order) != len(places):
@@ -77,8 +82,9 @@ class Comparison:
     notices: tuple[str, ...]
 
     def as_json(self) -> list[dict[str, Any]]:
-        """One strict-JSON object a shift; `p_adjusted` is Holm's over them all, and `verdict` reads it."""
-        adjusted = adjust([d.p_value for d in self.differences], "holm")
+        """One strict-JSON object a shift; `p_adjusted` is Holm's over them, diagnostic shifts aside, and `verdict` reads it."""
+        asked = [None if d.diagnostic else d.p_value for d in self.differences]
+        adjusted = adjust(asked, "holm")
         return [
             {
                 "first_model": self.first.model,
@@ -123,7 +129,14 @@ def compare(
             f"{one.model} and {two.model} do not both have {what}; in common: {', '.join(both) or 'none'}"
         )
     notices = []
+    if one == two:
+        notices.append(f"notice: {one.model} is compared with itself, so nothing can differ: name two models")
     measured = [result.model for result in (one, two) if result.has_answers]
+    for result in (one, two):
+        for name, stored in result.records.items():
+            if stored.record.partial and (name in shifts or not shifts):
+                counts = f"{stored.record.counts.n} of {stored.record.n_expected} images"
+                notices.append(f"notice: {result.model} was evaluated on a part of {name}: {counts}")
     if (one.source, one.protocol) != (two.source, two.protocol):
         notices.append(
             f"notice: {one.source} ({one.protocol}) and {two.source} ({two.protocol}) are different harnesses; the same "

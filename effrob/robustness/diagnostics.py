@@ -55,6 +55,10 @@ def diagnose(line: BaselineLine) -> Diagnosis:
         warnings.append(f"the points bend (quadratic term p = {curvature:.1e}): a single line is wrong here")
     if chow is not None and chow < BENT:
         warnings.append(f"the line breaks at the median (Chow p = {chow:.1e}): low and high models follow two lines")
+    if line.flaws:
+        warnings.append(f"this is no line to judge a model by: {'; '.join(line.flaws)}")
+    if line.few_families:
+        warnings.append(f"only {len(set(line.families))} families witness the line: its intervals are wide")
     if cook[worst] > INFLUENTIAL:
         warnings.append(f"{line.models[worst]} alone moves the line (Cook's distance {cook[worst]:.2f})")
     return Diagnosis(

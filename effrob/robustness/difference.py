@@ -20,6 +20,7 @@ from effrob.results.accuracy import PairedAccuracy, compare_correct
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, two_one_sided
+from shifts import suite_of
 
 Bools = NDArray[np.bool_]
 NOTHING = "no difference shown"
@@ -48,6 +49,11 @@ class Difference:
             raise UsageProblem(
                 f"two models are compared on one line; got {_name(self.first.fit)} and {_name(self.second.fit)}"
             )
+
+    @property
+    def diagnostic(self) -> bool:
+        """Whether the shift is shown as a diagnostic and enters no correction."""
+        return self.first.fit.shift in suite_of(self.first.fit.shift).diagnostic
 
     @property
     def paired(self) -> bool:
@@ -99,16 +105,11 @@ class Difference:
             sampling += (slopes[0] * self.first.clean.sd) ** 2 + (slopes[1] * self.second.clean.sd) ** 2
         a, b = lines
         if a is b:
-            across = densities[0] * (places[0] - a.x_mean) - densities[1] * (places[1] - a.x_mean)
-            by_model = a.residual_std**2 * ((densities[0] - densities[1]) ** 2 / a.n + across**2 / a.sxx)
             steeper = densities[0] * places[0] - densities[1] * places[1]
-            model = max(by_model, a.combination_by_family(densities[0] - densities[1], steeper) ** 2)
+            model = a.combination_by_family(densities[0] - densities[1], steeper) ** 2
         else:
-            model = sum(
-                d * d * max(one.residual_std**2 * one.leverage(tx), one.spread_by_family(tx) ** 2)
-                for one, d, tx in zip(lines, densities, places)
-            )
-        return sampling, model, min(a.n, b.n) - 2
+            model = sum(d * d * one.spread_by_family(tx) ** 2 for one, d, tx in zip(lines, densities, places))
+        return sampling, model, min(a.freedom, b.freedom)
 
     def interval(self, level: float = 0.95, scatter: bool = False) -> tuple[float, float] | None:
         """Two-sided interval of `value`: sampling of four accuracies, and the line they share.
@@ -167,6 +168,9 @@ class Difference:
         accuracy = self.accuracy
         return {
             "shift": self.first.fit.shift,
+            "baseline": self.first.fit.baseline.name,
+            "axis": self.first.fit.axis,
+            "n_baseline": sum(line.n for line in self.first.fit.segments),
             "paired": self.paired,
             "accuracy_difference": _gap(self.first, self.second),
             "accuracy_difference_ci95": None if accuracy is None else list(accuracy.ci95),

@@ -1,7 +1,7 @@
 """Effective: where one model stands against a line, with two intervals and a verdict.
 
-ci95 answers "how well is this distance measured": sampling of both accuracies, and the line. pi95 adds the scatter of
-baseline models and answers "is this model unlike them"; the verdict reads it. Derived in docs/statistics.md.
+ci95 holds the sampling of both accuracies and the line; pi95 adds the scatter of baseline models, and the verdict reads it.
+Derived in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.per_image.pairing import Pairing
 from effrob.robustness.scale import LOGIT
-from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, two_one_sided
+from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, reference_distance, two_one_sided
 
-# A test whose noise alone exceeds the baseline's whole spread this many times cannot say that a model is ordinary.
-TOO_NOISY = 2.0
+TOO_NOISY = 2.0  # times the baseline's spread: a test of more noise cannot say that a model is ordinary
 
 
 @dataclass(frozen=True)
 class Spread:
     """Standard deviations on the scale: of the two accuracies' sampling, of the line, between baseline models.
 
-    line  by the textbook, models independent;  line_by_family  by the bootstrap over whole families
+    line  by the textbook, models independent;  line_by_family  families missing the line together
     """
 
     sampling: float
@@ -103,27 +102,32 @@ class Effective:
     def interval(self, level: float = 0.95, scatter: bool = False, by: str | None = None) -> tuple[float, float] | None:
         """Two-sided interval of `effective_robustness`; with `scatter`, the prediction interval.
 
-        by  whose resampling the line's part is from, `model` or `family`; None: the larger of the two
-        The two sides' score and line intervals are joined by the method of variance estimates recovery (Zou and
-        Donner 2008), so that ends stay where accuracies can be; with per-image answers, by the delta method.
+        by  `model` takes the baseline's models as independent; None and `family` let families miss the line together
+        The two sides' intervals are joined by the method of variance estimates recovery (Zou and Donner 2008), so that ends
+        stay where accuracies can be; with per-image answers, by the delta method.
         """
         return self._ends((1 - level) / 2, scatter, by)
 
     def line_variance(self, line: BaselineLine, tx: float, scatter: bool, by: str | None = None) -> float:
-        """On the scale. Scatter is calibrated on held-out families, so what families miss together is in it already."""
+        """Variance of the line's height at `tx`, on the scale; with `scatter`, of an unseen model about it.
+
+        Test-set noise is left out where it is in the sampling part already.
+        """
         own, noise = (0.0, line.noise_std**2) if self.pairing is None else (self.pairing.own_noise,) * 2
         leverage = line.leverage(tx)
-        one_by_one = max(line.residual_std**2 - own, 0.0) * leverage
-        together = 0.0 if by == "model" else max(line.spread_by_family(tx) ** 2 - own * leverage, 0.0)
+        height = line.residual_std**2 * leverage if by == "model" else line.spread_by_family(tx) ** 2
         between = max(line.predictive_std**2 - noise, 0.0) if scatter else 0.0
-        return together + between if by == "family" else max(one_by_one + between, together)
+        return max(height - own * leverage, 0.0) + between
 
     def _ends(self, tail: float, scatter: bool, by: str | None = None) -> tuple[float, float] | None:
         if self.place is None or self.clean is None or self.shift is None:
             return None
         line, tx, height = self.place
-        z, t = _quantiles(tail, line.n - 2)
-        model = t * t * self.line_variance(line, tx, scatter, by)
+        z, t = _quantiles(tail, line.n - 2 if by == "model" else line.freedom)
+        model = t * t * self.line_variance(line, tx, False, by)
+        if scatter:  # never narrower than without
+            _, t = _quantiles(tail, line.predictive_freedom(tx))
+            model = max(model, t * t * self.line_variance(line, tx, True, by))
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
         er = y - here
@@ -181,17 +185,32 @@ class Effective:
         return self.spread.sampling > TOO_NOISY * known
 
     @functools.cached_property
+    def why(self) -> str | None:
+        """Why there is no verdict but `cannot-tell`; None where there is one, and without two accuracies."""
+        if self.clean is None or self.shift is None or self._line is None:
+            return None
+        if self.extrapolated:
+            return "extrapolated: the clean accuracy lies outside the baseline's"
+        if self.pi95 is None or self.effective_robustness is None:
+            return "an accuracy is 0 or 1, which has no place on the scale"
+        if self._line.flaws:
+            return f"no line: {'; '.join(self._line.flaws)}"
+        if self.pi95[0] > 0 or self.pi95[1] < 0:
+            return None
+        reach = max(self.pi95[1] - self.effective_robustness, self.effective_robustness - self.pi95[0])
+        reference = reference_distance(self.fit)
+        if reference is not None and reach >= abs(reference):
+            return f"too uncertain: ±{100 * reach:.0f} points"
+        return "too few images: their noise alone is twice the baseline's spread" if self.too_noisy else None
+
+    @functools.cached_property
     def verdict(self) -> str | None:
         """`above`, `on` or `below` the line by the prediction interval, or `cannot-tell`; None without two accuracies."""
         if self.clean is None or self.shift is None:
             return None
-        if self.pi95 is None or self.extrapolated:
+        if self.pi95 is None or self.why is not None:
             return "cannot-tell"
-        if self.pi95[0] > 0:
-            return "above"
-        if self.pi95[1] < 0:
-            return "below"
-        return "cannot-tell" if self.too_noisy else "on"
+        return "above" if self.pi95[0] > 0 else "below" if self.pi95[1] < 0 else "on"
 
     @functools.cached_property
     def p_value(self) -> float | None:
@@ -203,8 +222,7 @@ class Effective:
         """The smallest departure, as a fraction, that this test's sampling noise alone would let through at 95 %."""
         if self.place is None or self.spread is None:
             return None
-        _, _, height = self.place
-        return 1.959964 * self.spread.sampling * self.fit.scale.density(height)
+        return 1.959964 * self.spread.sampling * self.fit.scale.density(self.place[2])
 
     def equivalence(self, margin: float | None = None) -> Equivalence:
         """Whether the model is on the line within the margin; without a margin, the fixed one."""
@@ -224,6 +242,10 @@ class Effective:
             flags.append("too-few-images")
         if self.noise_floor is not None and abs(self.effective_robustness) < self.noise_floor:
             flags.append("below-noise-floor")
+        if self._line is not None and self._line.flaws:
+            flags.append("no-line")
+        if self._line is not None and self._line.few_families:
+            flags.append("few-families")
         if self.fit.diagnostic:
             flags.append("diagnostic-only")
         if self.model is not None and (self.model in self.fit.left_out or self.fit.carried_by(self.model)):
@@ -234,39 +256,26 @@ class Effective:
 
     def as_json(self) -> dict[str, Any]:
         """The robustness fields of a row, strict JSON."""
-        segment = None if self._line is None else self._line.segment
         return {
             "effective_robustness": self.effective_robustness,
             "effective_robustness_logit": self.effective_robustness_logit,
             "effective_robustness_ci95": None if self.ci95 is None else list(self.ci95),
             "effective_robustness_pi95": None if self.pi95 is None else list(self.pi95),
             "verdict": self.verdict,
+            "why": self.why,
             "extrapolated": self.extrapolated,
             "baseline": self.fit.baseline.name,
             "axis": self.fit.axis,
             "scale": self.fit.scale.name,
-            "segment": segment,
+            "segment": None if self._line is None else self._line.segment,
             "flags": self.flags,
             "left_out": list(self.fit.left_out),
             "wider": None if self.wider is None else self.wider.as_json(),
         }
 
-    def details(self) -> dict[str, Any]:
-        """What `as_json` leaves out because it costs more: p, the parts of the intervals, the family bootstrap."""
-        by_family = self.interval(by="family")
-        return {
-            "p_value": self.p_value,
-            "effective_robustness_ci95_by_family": None if by_family is None else list(by_family),
-            "noise_floor": self.noise_floor,
-            "sampling_sd": None if self.spread is None else self.spread.sampling,
-            "line_sd": None if self.spread is None else self.spread.line,
-            "line_sd_by_family": None if self.place is None else self.place[0].spread_by_family(self.place[1]),
-            "scatter_sd": None if self.spread is None else self.spread.scatter,
-        }
-
 
 @functools.lru_cache(maxsize=4096)
-def _quantiles(tail: float, freedom: int) -> tuple[float, float]:
+def _quantiles(tail: float, freedom: float) -> tuple[float, float]:
     return -float(ndtri(tail)), -float(stdtrit(freedom, tail))
 
 
@@ -279,14 +288,13 @@ def assess(
 ) -> Effective:
     """Compare a model's counts with this very line.
 
-    clean  on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
-    pairing  from `per_image.pairing`, where per-image answers of the model and of the baseline exist; without it the images
-             count as not shared, which makes the intervals conservative, and `flags` says so
-    model  its name: `flags` then says where the line was fitted through it
+    clean    on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
+    pairing  where per-image answers of the model and of the baseline exist; without it the images count as not shared
+    model    its name: `flags` then says where the line was fitted through it
     """
     return Effective(line, clean, shift, pairing, model)
 
 
 def equivalence(effective: Effective, margin: float | None = None) -> Equivalence:
-    """Is this model on the line, within the margin? Without a margin, the fixed one."""
+    """Whether the model is on the line within the margin; without a margin, the fixed one."""
     return effective.equivalence(margin)

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from effrob.errors import UsageProblem
+from effrob.robustness.components import Components, components
 from effrob.robustness.scale import Scale
 
 Floats = NDArray[np.float64]
 
 SEED, DRAWS = 720257663, 1000
 FEWEST = 5
+FEW_FAMILIES = 6
+LEAST_R2, LEAST_DISTINCT, MOST_LEVERAGE = 0.5, 3, 0.5  # beyond these a line is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class BaselineLine:
     @functools.cached_property
     def freedom(self) -> int:
         """Degrees of freedom of whatever the line's uncertainty enters: families are its independent witnesses, not models."""
-        return max(1, len(self._family_rows) - 2)
+        return max(1, min(len(self._family_rows) - 1, self.n - 2))
 
     def without(self, gone: frozenset[str]) -> BaselineLine:
         """The line fitted anew through the models that stay. Raises UsageProblem where fewer than five do."""
@@ -144,28 +146,42 @@ class BaselineLine:
         )
 
     @functools.cached_property
-    def held_out(self) -> Floats:
-        """(N,) prediction error of each model from the line without its family, over sqrt(1 + leverage); on the scale."""
-        errors = np.empty(self.n)
-        for rows in self._family_rows.values():
-            rest = np.setdiff1d(np.arange(self.n), rows)
-            if len(rest) < 3 or float(np.ptp(self.tx[rest])) == 0.0:
-                return self.residuals / np.sqrt(1.0 - self._hat)
-            slope, intercept, x_mean, sxx = _ols(self.tx[rest], self.ty[rest])
-            gap = self.ty[rows] - slope * self.tx[rows] - intercept
-            errors[rows] = gap / np.sqrt(1.0 + 1.0 / len(rest) + (self.tx[rows] - x_mean) ** 2 / sxx)
-        return errors
+    def flaws(self) -> tuple[str, ...]:
+        """Why this is no line to judge a model by, in words; empty where it is one."""
+        leverage = 1.0 / self.n + (self.tx - self.x_mean) ** 2 / self.sxx
+        worst = int(leverage.argmax())
+        said = []
+        if self.slope < 0:
+            said.append(f"its slope is negative ({self.slope:.2f})")
+        if self.r2 < LEAST_R2:
+            said.append(f"R² is {self.r2:.2f}, under a half")
+        if len(np.unique(self.x)) < LEAST_DISTINCT:
+            said.append(
+                f"its models have {len(np.unique(self.x))} distinct clean accuracies, fewer than {LEAST_DISTINCT}"
+            )
+        if leverage[worst] > MOST_LEVERAGE:
+            said.append(f"{self.models[worst]} has a leverage of {leverage[worst]:.2f}, over a half")
+        return tuple(said)
+
+    @property
+    def few_families(self) -> bool:
+        """Whether fewer than six families witness the line: intervals are then wide, and lean on the model of components."""
+        return len(self._family_rows) < FEW_FAMILIES
 
     @functools.cached_property
-    def predictive_std(self) -> float:
-        """The scatter a model of an unseen family shows: t * this covers 95 % of `held_out`. On the scale.
+    def components(self) -> Components:
+        """What families miss together and models alone, on the scale."""
+        places = {family: i for i, family in enumerate(self._family_rows)}
+        return components(self.tx, self.residuals, np.array([places[family] for family in self.families]))
 
-        Calibrated on held-out families rather than on residuals, because sister models miss the line together;
-        the finite-sample rank (N + 1) is that of conformal prediction (Vovk et al. 2005).
-        """
-        sizes = np.sort(np.abs(self.held_out))
-        rank = min(self.n, math.ceil(0.95 * (self.n + 1)))
-        return float(sizes[rank - 1]) / float(stdtrit(self.n - 2, 0.975))
+    @property
+    def predictive_std(self) -> float:
+        """The scatter a model of an unseen family shows about the true line, on the scale, test-set noise included."""
+        return math.sqrt(self.components.own + self.components.family)
+
+    def predictive_freedom(self, tx: float) -> float:
+        """Degrees of freedom of an unseen model's distance from the line at `tx`."""
+        return self.components.freedom(tx)
 
     @functools.cached_property
     def scatter(self) -> float:
@@ -176,10 +192,6 @@ class BaselineLine:
     def noise_std(self) -> float:
         """Root of the mean of `noise`."""
         return math.sqrt(float(self.noise.mean()))
-
-    @functools.cached_property
-    def _hat(self) -> Floats:
-        return 1.0 / self.n + (self.tx - self.x_mean) ** 2 / self.sxx
 
     @functools.cached_property
     def _family_rows(self) -> dict[str, NDArray[np.int64]]:
@@ -214,27 +226,17 @@ class BaselineLine:
             float(np.percentile(draws, 97.5, method="higher")),
         )
 
-    @functools.cached_property
+    @property
     def family_covariance(self) -> Floats:
-        """(2, 2) covariance of intercept and slope, from the bootstrap over G families; G / (G - 1) undoes its shortness.
-
-        The textbook's where it has no more to say: every model its own family, or one family alone.
-        """
-        groups = len(self._family_rows)
-        if groups in (1, self.n):
-            mean = self.x_mean
-            ones = np.array([[1 / self.n + mean * mean / self.sxx, -mean / self.sxx], [-mean / self.sxx, 1 / self.sxx]])
-            return np.asarray(self.residual_std**2 * ones, dtype=np.float64)
-        draws = self.bootstrap_by_family
-        known = draws[np.isfinite(draws).all(axis=1)]
-        return np.asarray(np.cov(known, rowvar=False) * groups / (groups - 1), dtype=np.float64)
+        """(2, 2) covariance of intercept and slope, where the models of a family miss the line together."""
+        return self.components.covariance
 
     def spread_by_family(self, tx: float) -> float:
-        """Standard deviation of the line's height at `tx`, from the bootstrap over families."""
+        """Standard deviation of the line's height at `tx`, families missing it together."""
         return self.combination_by_family(1.0, tx)
 
     def combination_by_family(self, intercept: float, slope: float) -> float:
-        """Standard deviation of a weighted sum of intercept and slope, from the bootstrap over families."""
+        """Standard deviation of a weighted sum of intercept and slope, families missing the line together."""
         (a, c), (_, b) = self.family_covariance.tolist()
         variance = intercept * intercept * a + 2 * intercept * slope * c + slope * slope * b
         return math.sqrt(max(variance, 0.0))

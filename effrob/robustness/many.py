@@ -79,12 +79,14 @@ class _Distances:
     height: Floats
     variance: Floats
     freedom: Floats
+    line_variance: Floats
+    line_freedom: Floats
     above: NDArray[np.bool_]
 
     def take(self, some: NDArray[Any]) -> _Distances:
         """These of them."""
         clean, shift = (_Counts(c.value[some], c.n[some]) for c in (self.clean, self.shift))
-        names = ("slope", "tx", "height", "variance", "freedom")
+        names = ("slope", "tx", "height", "variance", "freedom", "line_variance", "line_freedom")
         columns: dict[str, Any] = {name: getattr(self, name)[some] for name in names}
         return replace(self, clean=clean, shift=shift, above=self.above[some], **columns)
 
@@ -100,17 +102,20 @@ class _Distances:
             np.array([tx for _, tx, _ in places]),
             np.array([height for _, _, height in places]),
             np.array([one.line_variance(line, tx, True) for one, (line, tx, _) in zip(many, places)]),
-            np.array([line.n - 2.0 for line in lines]),
+            np.array([line.predictive_freedom(tx) for line, tx, _ in places]),
+            np.array([one.line_variance(line, tx, False) for one, (line, tx, _) in zip(many, places)]),
+            np.array([float(line.freedom) for line in lines]),
             np.array([(one.effective_robustness or 0.0) > 0 for one in many]),
         )
 
     def reached(self, z: Floats) -> Floats:
         """How far from 0 the nearer end of the prediction interval is, z normal deviations wide; negative once it holds 0."""
-        t = -stdtrit(self.freedom, ndtr(-z))
+        t, t_line = (-stdtrit(freedom, ndtr(-z)) for freedom in (self.freedom, self.line_freedom))
+        variance = np.maximum(t * t * self.variance, t_line * t_line * self.line_variance)
         here = self.scale.inverse(self.height)
         low, high = (self.slope * (self.scale.forward(x) - self.tx) for x in self.clean.wilson(z))
         along = np.where(self.above, np.maximum(low, high), np.minimum(low, high))
-        line = np.sqrt(along**2 + t * t * self.variance)
+        line = np.sqrt(along**2 + variance)
         y_low, y_high = self.shift.wilson(z)
         model = np.abs(self.scale.inverse(self.height + np.where(self.above, line, -line)) - here)
         own = np.where(self.above, self.shift.value - y_low, y_high - self.shift.value)

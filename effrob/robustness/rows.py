@@ -13,6 +13,7 @@ from effrob.results.store import Stored
 from effrob.robustness.effective import Effective
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.significance import adjust
+from shifts import suite_of
 
 ROBUSTNESS = (
     "effective_robustness",
@@ -92,13 +93,14 @@ def robustness_of(stored: Stored, lines: Lines) -> tuple[Effective | None, str |
 
 
 def rows_of(stored: Sequence[Stored], options: LineOptions) -> list[Row]:
-    """The rows of one command, in order; p-values are adjusted (Holm) for all of them.
+    """The rows of one command, in order; p-values are adjusted (Holm) for all of them but diagnostic shifts.
 
     A `measured` baseline is made of the results folder the first record lies in.
     """
     lines = Lines(options, stored[0].folder.absolute().parents[2] if stored else None)
     rows = [_row(one, lines) for one in stored]
-    adjusted = adjust([row.robustness["p_value"] for row in rows], "holm")
+    asked = [None if row.shift in suite_of(row.shift).diagnostic else row.robustness["p_value"] for row in rows]
+    adjusted = adjust(asked, "holm")
     return [replace(row, robustness={**row.robustness, "p_adjusted": p}) for row, p in zip(rows, adjusted)]
 
 

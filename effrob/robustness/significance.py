@@ -90,8 +90,14 @@ class Equivalence:
 
 def margin_for(fit: RobustnessFit) -> float | None:
     """A tenth of the reference's distance from this very line, a fraction; None where it was not measured on the shift."""
+    distance = reference_distance(fit)
+    return None if distance is None else SHARE * abs(distance)
+
+
+def reference_distance(fit: RobustnessFit) -> float | None:
+    """The reference's effective robustness on this line, a fraction; None where it was not measured on the shift."""
     point = _reference_point(fit)
-    return None if point is None else SHARE * abs(fit.effective_robustness(*point))
+    return None if point is None else fit.effective_robustness(*point)
 
 
 def reference_residual(fit: RobustnessFit) -> float | None:

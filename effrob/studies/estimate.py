@@ -225,7 +225,7 @@ def _sum(
     freedom: int,
     single: bool = False,
 ) -> Effect:
-    """A weighted sum of residuals; the line's part is by models or by families, the larger.
+    """A weighted sum of residuals; the line's part lets families miss it together.
 
     single  whether each member stands alone for its arm: the scatter of ordinary models is then unseen
     """
@@ -235,9 +235,7 @@ def _sum(
     for segment in segments:
         own = [(weight, place[1]) for place, weight in placed if place is not None and place[0] is segment]
         level, along = sum(weight for weight, _ in own), sum(weight * tx for weight, tx in own)
-        across = along - level * segment.x_mean
-        by_model = segment.residual_std**2 * (level**2 / segment.n + across**2 / segment.sxx)
-        variance += max(by_model, segment.combination_by_family(level, along) ** 2)
+        variance += segment.combination_by_family(level, along) ** 2
     between = sum(weight**2 * place[0].scatter ** 2 for place, weight in placed if place is not None) if single else 0.0
     return Effect(
         value=float(weights @ _values(members)),

@@ -34,22 +34,25 @@ def _cells(found: Board, kind: str = "published") -> list[tuple[str, dict[str, A
     return [(shift, cell) for row in rows for shift, cell in row["shifts"].items() if cell["p_value"] is not None]
 
 
-def test_q_is_benjamini_and_hochbergs_over_the_board_and_the_diagnostic_set_by_itself(everything: Board) -> None:
+def test_q_is_benjamini_and_hochbergs_over_the_board_without_the_diagnostic_set(everything: Board) -> None:
     cells = [(shift, cell) for shift, cell in _cells(everything) if not cell["extrapolated"]]
-    for diagnostic in (True, False):
-        asked = [cell for shift, cell in cells if (shift == "imagenet-a") == diagnostic]
-        assert len(asked) > 1000
-        wanted = stats.false_discovery_control([cell["p_value"] for cell in asked])
-        assert [cell["q_value"] for cell in asked] == pytest.approx(wanted.tolist(), rel=1e-12)
+    asked = [cell for shift, cell in cells if shift != "imagenet-a"]
+    assert len(asked) > 1000
+    wanted = stats.false_discovery_control([cell["p_value"] for cell in asked])
+    assert [cell["q_value"] for cell in asked] == pytest.approx(wanted.tolist(), rel=1e-12)
+    assert {cell["q_value"] for shift, cell in cells if shift == "imagenet-a"} == {None}
 
 
 def test_a_p_value_agrees_with_its_verdict_and_nothing_is_claimed_of_an_extrapolated_cell(everything: Board) -> None:
     said = set()
-    for _, facts in _cells(everything):
+    for shift, facts in _cells(everything):
+        if shift == "imagenet-a":
+            assert facts["q_value"] is None
+            continue
         if facts["extrapolated"]:
             assert facts["q_value"] is None and facts["verdict"] == "cannot-tell"
             continue
-        assert facts["q_value"] >= facts["p_value"]
+        assert facts["q_value"] >= facts["p_value"] * (1 - 1e-12)
         assert (facts["p_value"] < 0.05) == (facts["verdict"] in ("above", "below"))
         said.add((facts["verdict"], facts["q_value"] < RATE))
     assert {("above", True), ("above", False), ("below", True), ("below", False), ("on", False)} <= said
@@ -100,7 +103,7 @@ def test_on_a_board_of_ordinary_models_departures_seldom_stand(tmp_path: Path) -
 def test_markdown_marks_what_does_not_stand_and_csv_holds_p_and_q(everything: Board) -> None:
     text = markdown(everything)
     facts = [cell for _, cell in _cells(everything)]
-    doubted = [f for f in facts if f["verdict"] in ("above", "below") and f["q_value"] >= RATE]
+    doubted = [f for f in facts if f["verdict"] in ("above", "below") and (f["q_value"] or 0.0) >= RATE]
     assert len(doubted) > 50
     shown = sum(line.count("\\!") for line in text.splitlines() if line.startswith("| ") and "| ---" not in line)
     four = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a")

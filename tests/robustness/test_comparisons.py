@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from effrob.errors import UsageProblem
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.results.select import read_records
+from effrob.results.store import ResultStore
 from effrob.robustness.baseline import Baseline
 from effrob.robustness.built import from_records
 from effrob.robustness.compare import compare
@@ -32,7 +34,9 @@ def mine(results: Path) -> Baseline:
 
 
 def test_a_model_against_its_own_copy_shows_nothing_on_real_tables() -> None:
-    for row in compare("testbed:resnet101", "testbed:resnet101").as_json():
+    found = compare("testbed:resnet101", "testbed:resnet101")
+    assert "compared with itself" in found.notices[0]
+    for row in found.as_json():
         assert row["effective_robustness_difference"] == 0.0
         assert (row["verdict"], row["p_value"]) == ("no difference shown", 1.0)
 
@@ -113,7 +117,7 @@ def test_different_harnesses_are_said() -> None:
     [
         ("resnet5o", "resnet50", (), "did you mean resnet50"),
         ("timm:resnet50.a1_in1k", "testbed:resnet50", ("objectnet",), "do not both have objectnet"),
-        ("ALIGN", "BASIC-L", (), "any shift in common"),
+        ("LiT ViT-g/14", "CLIP ViT-L/14@336px", (), "any shift in common"),
     ],
 )
 def test_what_cannot_be_compared_has_a_sentence(
@@ -177,3 +181,21 @@ def test_a_head_nobody_has_is_one_sentence(results: Path) -> None:
         compare(ROBUST, MODELS[4], results=results, head="knn")
     with pytest.raises(UsageProblem, match="did you mean openclip:tiny@x"):
         compare("openclip:tiny@y", MODELS[4], results=results)
+
+
+def test_an_image_named_twice_and_a_partial_record_are_said(results: Path, mine: Baseline, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    for one in ResultStore(results):
+        if one.record.asked.model in MODELS[:2] and one.record.asked.shift == "pocket-r":
+            record = replace(one.record, partial=True, n_expected=500)
+            store.write(record, one.predictions(), one.clean_predictions())
+    found = compare(MODELS[0], MODELS[1], results=tmp_path, baseline=mine)
+    assert f"notice: {MODELS[0]} was evaluated on a part of pocket-r: 400 of 500 images" in found.notices
+    for one in ResultStore(results):
+        if one.record.asked.model in MODELS[:2] and one.record.asked.shift == "pocket-v2":
+            rows = one.predictions()
+            ids = rows.id.copy()
+            ids[1] = ids[0]
+            store.write(one.record, replace(rows, id=ids), one.clean_predictions())
+    with pytest.raises(UsageProblem, match=r"name the image .* twice: evaluate it again"):
+        compare(MODELS[0], MODELS[1], ["pocket-v2"], results=tmp_path, baseline=mine)

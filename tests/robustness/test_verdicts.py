@@ -38,7 +38,9 @@ def judged(model: str, shift: str, line: object = None, **how: str) -> Effective
 def test_clip_stands_above_every_line(shift: str, points: float) -> None:
     found = judged("vit_b_32_clip_zeroshot", shift)
     assert round(100 * (found.effective_robustness or 0), 2) == points
-    assert found.verdict == "above"
+    # The lower of ImageNet-A's two lines explains under half of the variance.
+    assert (found.verdict, found.why) == ("above", None) or "no line: R² is 0.41" in (found.why or "")
+    assert (found.verdict == "above") == (shift != "imagenet-a")
     assert found.p_value is not None and found.p_value < 1e-6
     assert ("diagnostic-only" in found.flags) == (shift == "imagenet-a")
 
@@ -52,7 +54,7 @@ def test_json_is_strict_and_holds_the_fields_even_where_nothing_is_known() -> No
     for found in (judged("resnet101", "imagenet-r"), assess(fit("imagenet-r"), None, Accuracy(1, 2))):
         text = found.as_json()
         assert set(text) >= FIELDS
-        strict_json({**text, **found.details(), **found.equivalence().as_json()})
+        strict_json({**text, **found.equivalence().as_json()})
     assert text["effective_robustness"] is None and text["verdict"] is None and text["flags"] == ["no-clean-accuracy"]
 
 
@@ -114,8 +116,37 @@ def test_a_model_that_is_always_right_on_clean_images_is_off_the_line_and_said_s
 
 
 def test_the_wider_interval_by_family_is_beside_the_golden_one() -> None:
-    found = judged("vit_b_32_clip_zeroshot", "imagenet-sketch").details()
-    assert found["line_sd_by_family"] > found["line_sd"]
+    spread = judged("vit_b_32_clip_zeroshot", "imagenet-sketch").spread
+    assert spread is not None and spread.line_by_family > spread.line
+
+
+def test_a_line_that_is_none_gives_no_verdict_and_says_why() -> None:
+    below = judged("alexnet", "imagenet-a")
+    assert (below.verdict, below.why) == ("cannot-tell", "no line: R² is 0.41, under a half")
+    assert "no-line" in below.flags and below.as_json()["why"] == below.why
+    members = [m for m in baseline("testbed").members if m.point("imagenet-r", "clean")][:6]
+    falling = [replace(m, accuracies={"imagenet-r": Accuracy.of(0.9 - 0.1 * i, 30000)}) for i, m in enumerate(members)]
+    rising = sorted(falling, key=lambda m: -m.accuracies["imagenet-r"].value)
+    clean = [Accuracy.of(0.75 + 0.03 * i, 10000) for i in range(6)]
+    turned = tuple(replace(m, clean={"imagenet-r": x}) for m, x in zip(rising, clean))
+    line = fit("imagenet-r", Baseline("falling", turned, "", "")).line
+    assert line.slope < 0 and "its slope is negative" in line.flaws[0]
+    two = tuple(replace(m, clean={"imagenet-r": clean[i % 2]}) for i, m in enumerate(members))
+    assert any(
+        "2 distinct clean accuracies" in said for said in fit("imagenet-r", Baseline("two", two, "", "")).line.flaws
+    )
+    far = Accuracy.of(0.2, 10000)
+    lone = tuple(replace(m, clean={"imagenet-r": clean[i] if i else far}) for i, m in enumerate(members))
+    assert any("has a leverage of" in said for said in fit("imagenet-r", Baseline("lone", lone, "", "")).line.flaws)
+
+
+def test_on_needs_an_interval_that_would_have_seen_the_references_effect() -> None:
+    line = fit("imagenet-v2")
+    height = line.predicted(0.75)
+    found = assess(line, Accuracy.of(0.75, 50), Accuracy.of(round(height * 50) / 50, 50))
+    assert found.verdict == "cannot-tell" and found.why is not None and found.why.startswith("too uncertain: ±")
+    many = assess(line, Accuracy.of(0.75, 50000), Accuracy.of(height, 10000))
+    assert (many.verdict, many.why) == ("on", None)
 
 
 def test_equivalence_has_a_margin_fixed_beforehand() -> None:
@@ -150,26 +181,27 @@ each_published_line = pytest.mark.parametrize(
 
 @each_published_line
 def test_held_out_families_within_the_range_of_the_rest_are_called_on_the_line(name: str, axis: str) -> None:
-    """92 to 98 % of them, shift by shift. One beyond the others' clean accuracies is extrapolated: never called `on`."""
+    """92 to 99 % of them, shift by shift. One beyond the others' clean accuracies is extrapolated: never called `on`."""
     for shift, judged in held_out(name, axis).items():
+        judged = [one for one in judged if "no-line" not in one.flags]  # ImageNet-A's lower line is none
         called = Counter("out of reach" if one.extrapolated else one.verdict for one in judged)
         assert {one.verdict for one in judged if one.extrapolated} <= {"cannot-tell"}
         assert called["cannot-tell"] == 0 and called["out of reach"] <= 6
         share = called["on"] / (called.total() - called["out of reach"])
         print(f"{name} {axis} {shift}: {share:.3f} of {called.total() - called['out of reach']} within the range")
-        assert 0.92 <= share <= 0.98, (shift, called)
+        assert 0.92 <= share <= 0.99, (shift, called)
 
 
 @each_published_line
 def test_prediction_intervals_of_all_held_out_models_hold_0(name: str, axis: str) -> None:
-    """92 to 98 % of them, shift by shift, those beyond the others' clean accuracies included."""
+    """92 to 99 % of them, shift by shift, those beyond the others' clean accuracies included."""
     for shift, judged in held_out(name, axis).items():
         assert len(judged) == {"testbed": 80 if shift == "imagenet-r" else 85, "timm-in1k": 840}[name]
         intervals = [one.pi95 for one in judged if one.pi95 is not None]
         assert len(intervals) == len(judged)
         share = sum(low <= 0 <= high for low, high in intervals) / len(intervals)
         print(f"{name} {axis} {shift}: {share:.3f} of {len(intervals)}")
-        assert 0.92 <= share <= 0.98, shift
+        assert 0.92 <= share <= 0.99, shift
 
 
 def test_bad_input_has_a_sentence() -> None:
