@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from effrob.leaderboard.p_values import p_values
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
-from effrob.robustness.many import p_values
 from effrob.robustness.per_image.pairing import Pairing
 from model_zoo.published import published
 from shifts import suite
