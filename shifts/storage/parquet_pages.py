@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import struct
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
 HEADER = 1 << 16  # bytes read to find a page's header, statistics of binary columns included
-KEPT = 48 << 20  # bytes of decompressed pages that are kept
+KEPT = 64 << 20  # bytes of decompressed pages that are kept
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 0, 2, 3
 
@@ -33,6 +35,13 @@ class Page(NamedTuple):
     offset: int
     size: int
     header: dict[int, Any]
+
+
+class Decoded(NamedTuple):
+    """A decompressed page and where the value of each row lies in it."""
+
+    body: bytes
+    spans: list[tuple[int, int] | None]
 
 
 class PagedColumn:
@@ -52,31 +61,32 @@ class PagedColumn:
             raise Unreadable("the column repeats or holds no bytes")
         self._chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
         self._pages: dict[int, tuple[list[Page], Page | None]] = {}
-        self._kept: OrderedDict[tuple[int, int], list[bytes | None]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], Decoded] = OrderedDict()
         self._bytes, self._lock = 0, Lock()
 
     def read(self, group: int, row: int) -> bytes | None:
         """The value of a row of a row group; None where it is null."""
         pages, dictionary = self._chunk(group)
-        page = next(page for page in reversed(pages) if page.first <= row)
+        page = pages[bisect_right(pages, row, key=lambda page: page.first) - 1]
+        held = self._decoded(group, page, lambda: self._values(group, page, dictionary))
+        span = held.spans[row - page.first]
+        return None if span is None else held.body[span[0] : span[1]]
+
+    def _decoded(self, group: int, page: Page, decode: Callable[[], Decoded]) -> Decoded:
+        """A decompressed page, from those that are kept or decoded now."""
         key = group, page.offset
         with self._lock:
-            values = self._kept.get(key)
-            if values is not None:
+            if key in self._kept:
                 self._kept.move_to_end(key)
-        if values is None:
-            values = self._values(group, page, dictionary)
-            self._keep(key, values)
-        value: bytes | None = values[row - page.first]
-        return value
-
-    def _keep(self, key: tuple[int, int], values: list[bytes | None]) -> None:
+                return self._kept[key]
+        held = decode()
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = values
-                self._bytes += _weight(values)
+                self._kept[key] = held
+                self._bytes += len(held.body)
             while self._bytes > KEPT and len(self._kept) > 1:
-                self._bytes -= _weight(self._kept.popitem(last=False)[1])
+                self._bytes -= len(self._kept.popitem(last=False)[1].body)
+        return held
 
     def _chunk(self, group: int) -> tuple[list[Page], Page | None]:
         """The data pages of a row group, and its dictionary page."""
@@ -107,7 +117,7 @@ class PagedColumn:
             self._pages[group] = pages, dictionary
         return pages, dictionary
 
-    def _values(self, group: int, page: Page, dictionary: Page | None) -> list[bytes | None]:
+    def _values(self, group: int, page: Page, dictionary: Page | None) -> Decoded:
         body, header = self._pread(page.offset, page.size), page.header
         if header[1] == DATA_PAGE:
             body = self._plain(group, body, header[2])
@@ -126,17 +136,19 @@ class PagedColumn:
                 body = self._plain(group, body, header[2] - levels - about.get(6, 0))
         count = sum(present)
         if encoding == PLAIN:
-            values = _byte_arrays(body, count)
+            values = _spans(body, count)
         elif encoding in (PLAIN_DICTIONARY, RLE_DICTIONARY) and dictionary is not None:
-            words = _byte_arrays(
-                self._plain(group, self._pread(dictionary.offset, dictionary.size), dictionary.header[2]),
-                dictionary.rows,
-            )
-            values = [words[k] for k in _hybrid(body[1:], body[0], count)] if count else []
+            words = self._decoded(group, dictionary, lambda: self._words(group, dictionary))
+            values = [words.spans[k] for k in _hybrid(body[1:], body[0], count)] if count else []
+            body = words.body
         else:
             raise Unreadable(f"encoding {encoding}")
         held = iter(values)
-        return [next(held) if there else None for there in present]
+        return Decoded(body, [next(held) if there else None for there in present])
+
+    def _words(self, group: int, page: Page) -> Decoded:
+        body = self._plain(group, self._pread(page.offset, page.size), page.header[2])
+        return Decoded(body, _spans(body, page.rows))
 
     def _plain(self, group: int, body: bytes, size: int) -> bytes:
         import pyarrow as pa
@@ -156,17 +168,17 @@ class PagedColumn:
             os.close(file)
 
 
-def _weight(values: list[bytes | None]) -> int:
-    return sum(len(value) + 40 for value in values if value is not None)
-
-
-def _byte_arrays(body: bytes, count: int) -> list[bytes]:
-    values, at = [], 0
+def _spans(body: bytes, count: int) -> list[tuple[int, int] | None]:
+    """Where each value of a PLAIN page lies: a length of four bytes stands before it."""
+    spans: list[tuple[int, int] | None] = []
+    at = 0
     for _ in range(count):
-        (length,) = struct.unpack_from("<I", body, at)
-        values.append(body[at + 4 : at + 4 + length])
-        at += 4 + length
-    return values
+        end = at + 4 + int.from_bytes(body[at : at + 4], "little")
+        spans.append((at + 4, end))
+        at = end
+    if at > len(body):
+        raise Unreadable("a page is shorter than its values")
+    return spans
 
 
 def _present(levels: bytes, rows: int, most: int) -> list[bool]:
