@@ -177,7 +177,10 @@ def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> Answer
         wide.sort(key=lambda name: int(name.removeprefix("logit_").removeprefix("class_")))
         if [int(name.removeprefix("logit_").removeprefix("class_")) for name in wide] != list(range(len(wide))):
             raise UsageProblem(f"{where} wants a column a class, 0 to {len(wide) - 1}, and some are missing: add them")
-        classes, logits = None, _floats(where, np.stack([np.asarray(named[name]) for name in wide], axis=1))
+        parts = [np.asarray(named[name]) for name in wide]
+        if len({part.shape for part in parts}) != 1 or parts[0].ndim != 1:
+            raise UsageProblem(f"{where} wants columns of one length, a class each: some of {len(wide)} differ")
+        classes, logits = None, _floats(where, np.stack(parts, axis=1))
     ids, labels = _one_of(named, IDS), _one_of(named, LABELS)
     sets = {str(value) for name in DATASET if name in named for value in named[name]}
     if len(sets) > 1:
@@ -232,9 +235,17 @@ def _told(where: str, array: NDArray[Any], what: str | None) -> tuple[NDArray[An
     return _whole(where, array), None
 
 
+def _check_numbers(where: str, array: NDArray[Any]) -> None:
+    """Raises UsageProblem for dates, complex numbers and the like."""
+    if array.dtype.kind not in "iufbUSO":
+        raise UsageProblem(f"{where} holds {array.dtype} where classes or scores were wanted: give plain numbers")
+
+
 def _floats(where: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    _check_numbers(where, array)
     try:
-        scores = array.astype(np.float32)
+        with np.errstate(all="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            scores = array.astype(np.float32)
     except (ValueError, TypeError):
         raise UsageProblem(f"{where} wants scores, and some are no numbers: write numbers alone") from None
     if not np.isfinite(scores).all():
@@ -246,18 +257,21 @@ def _floats(where: str, array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _whole(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.dtype.kind == "b":
+        raise UsageProblem(f"{where} holds right or wrong for each image, and no answer: give the class answered")
+    _check_numbers(where, array)
     try:
         numbers = array.astype(np.float64)
-        whole = numbers.astype(np.int64)
     except (ValueError, TypeError, OverflowError):
         raise UsageProblem(
             f"{where} wants class numbers, and some are none: give whole numbers, or class ids"
         ) from None
-    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != whole) | (np.abs(numbers) > 1e9))
+    sound = np.isfinite(numbers) & (np.abs(np.where(np.isfinite(numbers), numbers, 0.0)) < 1e9)
+    whole = np.where(sound, numbers, 0.0).astype(np.int64)
+    wrong = np.flatnonzero(~sound | (numbers != whole))
     if len(wrong):
         raise UsageProblem(
-            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: scores are an "
-            "(N, K) array"
+            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: scores are an (N, K) array"
         )
     return whole
 
