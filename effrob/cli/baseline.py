@@ -77,6 +77,13 @@ def show(name: str, results: str, as_json: bool) -> None:
 @click.option(
     "--model", "models", multiple=True, required=True, metavar="SPEC", help="A model, or @FILE with one a line."
 )
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="GLOB=NAME",
+    help="The family of models that stand or fall together: epochs of a run, one architecture and data. [default: found]",
+)
 @click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A test set. [default: all of the suite found]")
 @click.option(
     "--suite",
@@ -106,7 +113,9 @@ def show(name: str, results: str, as_json: bool) -> None:
 def build(name: str, models: tuple[str, ...], shifts: tuple[str, ...], cache: Path | None, **options: Any) -> None:
     """Evaluate models with this harness and keep line and per-image answers under NAME.
 
-    In @FILE, a line `# family: NAME` gives the family of the specs below it; without one, timm and torchvision names say it.
+    Models of one family are one witness to the line. In @FILE, a line `# family: NAME` gives the family of the specs below it;
+    otherwise it is found: timm and torchvision names say it, weights that differ in digits alone are one, and so are registered
+    models of one architecture and training set.
     """
     from effrob.evaluation.baselines import build_baseline
     from effrob.evaluation.request import cache_folder

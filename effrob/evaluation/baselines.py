@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.evaluator import evaluate_request, say
 from effrob.evaluation.request import Request
+from effrob.results.lineage import lineage_of
 from effrob.results.model_result import is_clean_set
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
@@ -17,16 +19,31 @@ from effrob.robustness.baseline import Baseline
 from effrob.robustness.built import from_records, load, save, user_folder
 from effrob.robustness.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
-from model_zoo.published import family_of
 from shifts import suite as named_suite
 
 
-def read_specs(values: Sequence[str]) -> dict[str, str]:
-    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it."""
+def read_specs(values: Sequence[str], named: Sequence[str] = ()) -> dict[str, str]:
+    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it.
+
+    named  GLOB=FAMILY, which goes before what a file or the model's lineage says
+    """
+    families = _listed(values)
+    for each in named:
+        pattern, equals, family = each.partition("=")
+        if not (pattern and equals and family):
+            raise UsageProblem(f"--family wants GLOB=NAME, as in 'openclip:ViT-B-32@runs/*=mine'; got {each!r}")
+        chosen = [spec for spec in families if fnmatchcase(spec, pattern)]
+        if not chosen:
+            raise UsageProblem(f"--family {each} fits none of the models: {', '.join(families)}")
+        families |= dict.fromkeys(chosen, family)
+    return families
+
+
+def _listed(values: Sequence[str]) -> dict[str, str]:
     families: dict[str, str] = {}
     for value in values:
         if not value.startswith("@"):
-            families[value] = family_of(value)
+            families[value] = lineage_of(value)
             continue
         path = Path(value[1:])
         if not path.is_file():
@@ -36,7 +53,7 @@ def read_specs(values: Sequence[str]) -> dict[str, str]:
             if line.startswith("# family:"):
                 family = line.removeprefix("# family:").strip() or None
             elif line and not line.startswith("#"):
-                families[line] = family or family_of(line)
+                families[line] = family or lineage_of(line)
     return families
 
 
@@ -47,6 +64,7 @@ def build_baseline(
     out: Path | None = None,
     shifts: Sequence[str] | None = None,
     head: str | None = None,
+    families: Sequence[str] = (),
     **options: Any,
 ) -> tuple[Path, Baseline]:
     """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
@@ -64,16 +82,16 @@ def build_baseline(
     load.cache_clear()
     if (folder / "baseline.json").exists():
         raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
-    families = read_specs(models)
-    if len(families) < FEWEST:
-        raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(families)} were named")
+    by_spec = read_specs(models, families)
+    if len(by_spec) < FEWEST:
+        raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(by_spec)} were named")
     if shifts and all(map(is_clean_set, shifts)):
         raise UsageProblem(
             f"a baseline wants a shifted set beside the clean one; only {', '.join(shifts)} was named: name more"
         )
     asked = None if shifts is None else tuple(shifts)
-    records = imported_records(families, asked, **options)
-    left = tuple(model for model in families if model not in {stored.record.asked.model for stored in records})
+    records = imported_records(by_spec, asked, **options)
+    left = tuple(model for model in by_spec if model not in {stored.record.asked.model for stored in records})
     if left:
         report = evaluate_request(Request(left, asked, heads=() if head is None else (head,), **options))
         say(report)
@@ -81,8 +99,8 @@ def build_baseline(
             raise RunFailed("; ".join(report.failures))
         records = [*records, *report.stored]
     for stored in records:
-        families[stored.record.asked.model] = families.get(stored.record.model_asked, stored.record.asked.model)
-    made = from_records(name, _in_order(records, families), families)
+        by_spec[stored.record.asked.model] = by_spec.get(stored.record.model_asked, stored.record.asked.model)
+    made = from_records(name, _in_order(records, by_spec), by_spec)
     if not made.shifts:
         raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
     save(made, folder)

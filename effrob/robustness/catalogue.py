@@ -9,6 +9,7 @@ import functools
 from pathlib import Path
 
 from effrob.errors import UsageProblem, suggest
+from effrob.results.lineage import lineage_of
 from effrob.results.model_result import of_published
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
@@ -78,4 +79,5 @@ def measured(results: Path) -> Baseline:
         raise UsageProblem(
             f"baseline measured wants complete records with the native head, and {results} holds none: run `effrob eval`"
         )
-    return built.from_records("measured", records, {}, f"native-head records below {results}")
+    families = {s.record.asked.model: lineage_of(s.record.asked.model) for s in records}
+    return built.from_records("measured", records, families, f"native-head records below {results}")

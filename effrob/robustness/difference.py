@@ -76,7 +76,7 @@ class Difference:
         return None if self.answers is None else compare_correct(self.answers.first_shift, self.answers.second_shift)
 
     @functools.cached_property
-    def _parts(self) -> tuple[float, float, int] | None:
+    def _parts(self) -> tuple[float, float, float] | None:
         """(sampling variance, line variance, degrees of freedom) of `value`; None where a model stands at 0 or 1 clean."""
         if (
             self.first.place is None
@@ -109,7 +109,7 @@ class Difference:
             model = a.combination_by_family(densities[0] - densities[1], steeper) ** 2
         else:
             model = sum(d * d * one.spread_by_family(tx) ** 2 for one, d, tx in zip(lines, densities, places))
-        return sampling, model, min(a.freedom, b.freedom)
+        return sampling, model, float(min(a.freedom, b.freedom))
 
     def interval(self, level: float = 0.95, scatter: bool = False) -> tuple[float, float] | None:
         """Two-sided interval of `value`: sampling of four accuracies, and the line they share.
@@ -124,10 +124,9 @@ class Difference:
             return None
         sampling, model, freedom = self._parts
         if scatter:
-            for one in (self.first, self.second):
-                assert one.place is not None
-                line, _, height = one.place
-                model += (line.scatter * self.first.fit.scale.density(height)) ** 2
+            places = [one.place for one in (self.first, self.second) if one.place is not None]
+            freedom = min(line.predictive_freedom(tx) for line, tx, _ in places)
+            model += sum((line.scatter * self.first.fit.scale.density(height)) ** 2 for line, _, height in places)
         half = math.hypot(float(ndtri(tail)) * math.sqrt(sampling), float(stdtrit(freedom, tail)) * math.sqrt(model))
         return self.value - half, self.value + half
 

@@ -1,7 +1,10 @@
-"""Effective robustness against several clean sets at once (Shi et al. 2023), with a guard against collinear ones.
+"""Effective robustness against several in-distribution sets at once (Shi et al. 2023), with a guard against collinear ones.
 
-h(shift) = w0 + sum of w_j h(clean_j), least squares over baseline models. Two clean sets that rise and fall together
-cannot be told apart by any number of models: the variance inflation says so before a weight is read.
+Shi et al. take one in-distribution test set for each training source (ImageNet for networks taught there, a YFCC or LAION test
+set for CLIP), so that no model is off the line merely because it learned elsewhere. The sets given here should span the
+training sources in that sense; a shift beside ImageNet is a control, not such a set. h(shift) = w0 + sum of w_j h(clean_j),
+least squares over baseline models. Two sets that rise and fall together cannot be told apart by any number of models: the
+variance inflation says so before a weight is read.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from effrob.errors import UsageProblem
 from effrob.robustness.baseline import Baseline
@@ -21,6 +25,7 @@ from effrob.robustness.scale import scale as find_scale
 Floats = NDArray[np.float64]
 COLLINEAR = 10.0
 MODELS_A_WEIGHT = 10
+FAR = 3.0  # times the mean leverage, the usual rule (Belsley, Kuh and Welsch 1980)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,7 @@ class MultiFit:
     """weights (J + 1,) intercept first;  vif (J,) variance inflation of each clean set, 1 for one set
 
     r2 on the scale; mae in accuracy, a fraction; stable  False where a variance inflation exceeds 10 and no ridge was used
+    residual_std  on the scale, N - J - 1 degrees of freedom; spread  (J + 1, J + 1) inverse of the design's products
     """
 
     clean_sets: tuple[str, ...]
@@ -38,10 +44,33 @@ class MultiFit:
     vif: Floats
     n: int
     ridge: float
+    residual_std: float
+    spread: Floats
 
     @property
     def stable(self) -> bool:
         return self.ridge > 0 or float(self.vif.max()) <= COLLINEAR
+
+    def leverage(self, clean: Sequence[float]) -> float:
+        """How far a model's clean accuracies lie from the baseline's, in residual variances of the prediction's height."""
+        at = np.concatenate([[1.0], self.scale.forward(list(clean))])
+        return float(at @ self.spread @ at)
+
+    def far(self, clean: Sequence[float]) -> bool:
+        """Whether the leverage is over three times the members' mean, (J + 1) / N: the plane is then extrapolated."""
+        return self.leverage(clean) > FAR * (len(self.clean_sets) + 1) / self.n
+
+    def interval(self, clean: Sequence[float], shift: float, level: float = 0.95) -> tuple[float, float] | None:
+        """Prediction interval of `effective_robustness`: the plane's uncertainty and the scatter of models; None with a ridge.
+
+        Models count as independent, and test-set noise as part of their scatter.
+        """
+        if self.ridge > 0:
+            return None
+        height = float(self.weights[0] + self.weights[1:] @ self.scale.forward(list(clean)))
+        t = -float(stdtrit(self.n - len(self.weights), (1 - level) / 2))
+        reach = t * self.residual_std * float(np.sqrt(1.0 + self.leverage(clean)))
+        return shift - self.scale.back(height + reach), shift - self.scale.back(height - reach)
 
     def effective_robustness(self, clean: Sequence[float], shift: float) -> float:
         """Accuracy minus prediction, from one clean accuracy a set, in their order."""
@@ -86,6 +115,7 @@ def fit_multi(
     weights = np.concatenate([[y.mean() - slopes @ centre], slopes])
     predicted = weights[0] + x @ slopes
     gap = y - predicted
+    design = np.column_stack([np.ones(n), x])
     total = float(((y - y.mean()) ** 2).sum())
     return MultiFit(
         clean_sets=tuple(clean_sets),
@@ -96,6 +126,8 @@ def fit_multi(
         vif=vif,
         n=n,
         ridge=ridge,
+        residual_std=float(np.sqrt(gap @ gap / (n - j - 1))),
+        spread=np.asarray(np.linalg.pinv(design.T @ design)),
     )
 
 

@@ -47,12 +47,17 @@ class Effect:
     line_sd: float
     line_freedom: int
     models_sd: float = 0.0
+    models_freedom: float = 1.0
     spread: tuple[float, float] | None = None
 
     def _error(self, with_models: bool) -> tuple[float, float]:
         """(standard error, degrees of freedom)."""
-        parts = [(self.sampling, MANY), (self.scatter, self.freedom), (self.line_sd, self.line_freedom)]
-        parts += [(self.models_sd, self.line_freedom)] if with_models else []
+        parts: list[tuple[float, float]] = [
+            (self.sampling, MANY),
+            (self.scatter, self.freedom),
+            (self.line_sd, self.line_freedom),
+        ]
+        parts += [(self.models_sd, self.models_freedom)] if with_models else []
         variance = sum(sd**2 for sd, _ in parts)
         lost = sum(sd**4 / freedom for sd, freedom in parts if sd > 0)
         return math.sqrt(variance), variance**2 / lost if lost > 0 else float(MANY)
@@ -245,4 +250,5 @@ def _sum(
         line_sd=math.sqrt(variance),
         line_freedom=min(segment.freedom for segment in segments),
         models_sd=math.sqrt(between),
+        models_freedom=min(place[0].predictive_freedom(place[1]) for place, _ in placed if place is not None),
     )

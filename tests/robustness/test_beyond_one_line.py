@@ -38,6 +38,21 @@ def test_a_second_clean_set_explains_what_the_first_cannot() -> None:
     assert both.weights.tolist() == pytest.approx([-0.5, 0.6, 0.4], abs=1e-9)
     assert both.stable and both.r2 > one.r2 + 0.1
     assert both.effective_robustness([a[0], b[0]], y[0]) == pytest.approx(0.0, abs=1e-12)
+    assert not both.far([0.6, 0.6]) and both.far([0.9999, 0.01])
+
+
+def test_the_interval_of_several_sets_is_the_textbooks_prediction_interval() -> None:
+    rng, held, draws = np.random.default_rng(8), 0, 400
+    for _ in range(draws):
+        x = rng.normal(0.5, 0.5, (41, 2))
+        y = 1 / (1 + np.exp(-(x @ [0.6, 0.4] - 0.5 + rng.normal(0, 0.1, 41))))
+        clean = 1 / (1 + np.exp(-x))
+        made = fit_multi(clean[:40], y[:40], ["a", "b"])
+        ends = made.interval(clean[40].tolist(), float(y[40]))
+        assert ends is not None
+        held += ends[0] <= 0 <= ends[1]
+    assert 0.92 <= held / draws <= 0.98
+    assert fit_multi(clean[:40], y[:40], ["a", "b"], ridge=0.1).interval([0.5, 0.5], 0.5) is None
 
 
 def test_collinear_clean_sets_are_refused_unless_ridge_or_the_user_says_otherwise() -> None:

@@ -16,6 +16,7 @@ from effrob.errors import UsageProblem
 from effrob.evaluation.baselines import build_baseline, read_specs
 from effrob.evaluation.request import Request
 from effrob.results.answers import BaselineAnswers, read_npz
+from effrob.results.lineage import lineage_of
 from effrob.results.select import read_records
 from effrob.results.store import Stored
 from effrob.robustness import built
@@ -26,6 +27,7 @@ from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.per_image.hierarchical import hierarchical_bootstrap
 from effrob.robustness.per_image.pairing import pairing, pairing_for
+from model_zoo.registration import Registration
 
 
 def asked(stored: Stored, **changes: str) -> Stored:
@@ -235,3 +237,30 @@ def test_spec_files_name_families_in_comments(tmp_path: Path) -> None:
 def test_building_asks_before_it_evaluates(name: str, models: list[str], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match=sentence):
         build_baseline(name, models, out=tmp_path)
+
+
+def test_epochs_of_a_run_and_models_of_one_architecture_and_data_are_one_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    entries = {
+        "a": Registration("a", arch="RN50", trained_on="YFCC-15M"),
+        "b": Registration("b", arch="RN50", trained_on="YFCC-15M"),
+        "c": Registration("c", like="torchvision:resnet50", checkpoint="/runs/one/epoch_9.pt"),
+        "d": Registration("d", like="torchvision:resnet50", checkpoint="/runs/one/epoch_10.pt"),
+        "e": Registration("e", like="torchvision:resnet50", checkpoint="/runs/two/epoch_10.pt"),
+    }
+    monkeypatch.setattr("effrob.results.lineage.saved", lambda: entries)
+    assert lineage_of("a") == lineage_of("b") == "RN50, YFCC-15M"
+    assert lineage_of("c") == lineage_of("d") != lineage_of("e")
+    assert lineage_of("openclip:RN50@runs/one/epoch_1.pt") == lineage_of("openclip:RN50@runs/one/epoch_20.pt")
+    assert lineage_of("openclip:RN50@openai") != lineage_of("openclip:RN50@cc12m")
+    assert read_specs(["a", "c", "timm:resnet50.a1_in1k"], ["[ac]=mine"]) == {
+        "a": "mine",
+        "c": "mine",
+        "timm:resnet50.a1_in1k": "resnet",
+    }
+    with pytest.raises(UsageProblem, match="fits none of the models"):
+        read_specs(["a"], ["x*=mine"])
+    with pytest.raises(UsageProblem, match="wants GLOB=NAME"):
+        read_specs(["a"], ["mine"])

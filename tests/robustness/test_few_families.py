@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, stdtrit
 
+from effrob.results.accuracy import Accuracy
+from effrob.robustness.baseline import Baseline
 from effrob.robustness.components import components
+from effrob.robustness.difference import Difference
+from effrob.robustness.effective import assess
+from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import LOGIT
 
 DRAWS = 4000
+EMPTY = Baseline("simulated", (), "effrob", "effrob")
 SLOPE, INTERCEPT, TOGETHER, ALONE = 0.7, -0.9, 0.08, 0.04
 
 
@@ -64,3 +70,19 @@ def test_where_every_model_is_its_own_family_the_textbook_stands() -> None:
     line = BaselineLine(LOGIT, names, names, expit(x), expit(y), np.full(20, 1e9), np.full(20, 1e9))
     assert line.components.family == 0.0 and line.freedom == 18 == line.predictive_freedom(0.3)
     assert line.spread_by_family(0.3) == pytest.approx(line.residual_std * np.sqrt(line.leverage(0.3)), rel=1e-9)
+
+
+@pytest.mark.parametrize("families", [5, 8, 15])
+def test_two_ordinary_models_are_told_apart_in_kind_in_one_case_of_twenty(families: int) -> None:
+    """Of two families the line has not seen, with test sets so large that their noise is nothing."""
+    rng, told, draws, n = np.random.default_rng(families), 0, 1500, 10**8
+    for _ in range(draws):
+        fit = RobustnessFit("simulated", "clean", LOGIT, EMPTY, (draw(rng, families, uneven=True),), None, ())
+        models = []
+        for _ in range(2):
+            tx = rng.normal(1.0, 0.3)
+            ty = SLOPE * tx + INTERCEPT + rng.normal(0, TOGETHER) + rng.normal(0, ALONE)
+            models.append(assess(fit, Accuracy.of(float(expit(tx)), n), Accuracy.of(float(expit(ty)), n)))
+        told += bool(Difference(*models).in_kind)
+    print(families, told / draws)
+    assert 0.03 <= told / draws <= 0.07
