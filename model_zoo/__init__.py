@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from model_zoo.check import check_encoder
     from model_zoo.encoder import Classifier, Encoder, Identity, Provider, TextTower
     from model_zoo.errors import ModelError, UnknownModel
+    from model_zoo.mixtures.specs import expand
+    from model_zoo.offered import is_offered
     from model_zoo.pixels import PixelSpec, parse_pixels
     from model_zoo.providers import schemes
     from model_zoo.published import PublishedAccuracy
@@ -27,6 +29,8 @@ _HOME = {
     "check": ("check_encoder",),
     "encoder": ("Classifier", "Encoder", "Identity", "Provider", "TextTower"),
     "errors": ("ModelError", "UnknownModel"),
+    "mixtures.specs": ("expand",),
+    "offered": ("is_offered",),
     "pixels": ("PixelSpec", "parse_pixels"),
     "published": ("PublishedAccuracy", "published_rows"),
     "providers": ("schemes",),
@@ -51,7 +55,9 @@ __all__ = [
     "TextTower",
     "UnknownModel",
     "check_encoder",
+    "expand",
     "identify",
+    "is_offered",
     "load",
     "names",
     "parse",

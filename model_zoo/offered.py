@@ -38,3 +38,8 @@ def offering(models: Mapping[str, OfferedModel]) -> Iterator[None]:
 def offered(name: str) -> OfferedModel | None:
     """The model offered under a name in this context, or None."""
     return (_offered.get() or {}).get(name)
+
+
+def is_offered(name: str) -> bool:
+    """Whether a model is offered under a name in this context."""
+    return offered(name) is not None

@@ -14,7 +14,7 @@ from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.offered import offered
 from model_zoo.registered import registered_names
 from model_zoo.registration import Registration
-from model_zoo.spec import FOLDER, PART, ModelSpec, parse, weights_path
+from model_zoo.spec import FOLDER, MIXTURE, PART, ModelSpec, parse, weights_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 def provider(scheme: str) -> Provider:
     """The provider of a scheme; the empty scheme is that of registered names. Raises as `providers.provider`."""
+    if scheme == MIXTURE:
+        from model_zoo.mixtures.provider import provider as mixtures
+
+        return mixtures
     if scheme:
         return providers.provider(scheme)
     from model_zoo.sources.from_registration import provider as registered_models

@@ -13,6 +13,7 @@ _LOADER = re.compile(r"[./_A-Z]")  # MODULE:FUNCTION or FILE.py:FUNCTION
 
 
 PART = "#"  # FILE#PART: one of several sets of weights in a file
+MIXTURE = "mix"  # its name is made of other specs
 FOLDER = "local-dir:"  # its path may hold any character
 
 
@@ -33,7 +34,7 @@ class ModelSpec:
 
     @property
     def _at(self) -> bool:
-        return "@" in self.name and not self.name.startswith(FOLDER)
+        return "@" in self.name and not self.name.startswith(FOLDER) and self.scheme != MIXTURE
 
     def __str__(self) -> str:
         head = f"{self.scheme}:{self.name}" if self.scheme else self.name
@@ -48,6 +49,8 @@ def parse(text: str) -> ModelSpec:
     text = text.strip()
     scheme, colon, name = text.partition(":")
     if colon and name.startswith(FOLDER) and _SCHEME.fullmatch(scheme):
+        return ModelSpec(scheme, name)
+    if colon and scheme == MIXTURE:
         return ModelSpec(scheme, name)
     head, at, weights = text.partition("@")
     scheme, colon, name = head.partition(":")

@@ -43,6 +43,7 @@ ALLOWED: dict[str, str] = {
     "model_zoo.proof": "model_zoo torch PIL",
     "model_zoo.checkpoints": "model_zoo numpy torch safetensors huggingface_hub",
     "model_zoo.memory": "model_zoo numpy PIL torch",
+    "model_zoo.mixtures.provider": "model_zoo torch",
     "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors "
     "peft filelock platformdirs",
 }
@@ -57,6 +58,7 @@ ZOO_WITH_TORCH = (
     "model_zoo.encoder",
     "model_zoo.check",
     "model_zoo.memory",
+    "model_zoo.mixtures.provider",
     "model_zoo.proof",
     "model_zoo.checkpoints",
     "model_zoo.sources",

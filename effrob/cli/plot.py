@@ -31,6 +31,9 @@ from effrob.cli.options import add_option, line_options
     show_default=True,
     help="FILE.png, FILE.pdf or FILE.svg.",
 )
+@click.option(
+    "--connect", is_flag=True, help="Join the models of a series: checkpoints of a glob, mixtures of a range."
+)
 @add_option
 @line_options
 def command(
@@ -39,6 +42,7 @@ def command(
     published: str,
     add: tuple[Path, ...],
     out: Path,
+    connect: bool,
     baseline: str | None,
     axis: str,
     scale: str,
@@ -56,7 +60,7 @@ def command(
     gathered = gather(results, published, add)
     ranking, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or default_shifts(ranking))]
-    draw(panels, out, scale)
+    draw(panels, out, scale, connect)
     for problem in gathered.problems if add else ():
         click.echo(problem, err=True)
     for each in panels:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -144,6 +144,7 @@ class Evaluation:
                     None if classifier.own else self._predict(classifier, clean_features, label_view(task.clean))
                 )
         request, suite = self.request, shifts.suite_of(task.shift.name)
+        series = self.resolved.series.get(task.identity.asked)
         record = EvalRecord(
             asked=task.asked,
             weights=task.identity.spec.weights,
@@ -159,6 +160,7 @@ class Evaluation:
                 **classifier.facts,
                 "notes": list(task.identity.notes),
                 "batch_size": request.batch_size,
+                **({"series": asdict(series)} if series is not None else {}),
                 **({"suite": suite.as_json()} if suite.declares_places else {}),
             },
             provenance=here(device_of(request), request.precision),

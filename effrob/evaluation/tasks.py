@@ -25,6 +25,14 @@ from shifts.shift import Shift
 
 
 @dataclass(frozen=True)
+class Series:
+    """A model's place among those that one spec stands for: the files of a glob, the shares of a mixture."""
+
+    name: str
+    place: int
+
+
+@dataclass(frozen=True)
 class EvalTask:
     """One model, one shift, one head: the unit of results.
 
@@ -54,12 +62,14 @@ class ResolvedRequest:
     """A request with its sets, models and tasks.
 
     notices  sentences the user should see;  broken  a sentence for each model that cannot be used
+    series  model -> its place in a series, for those that are in one
     """
 
     def __init__(self, request: Request, read: bool = True) -> None:
         """`read` False: sets that were never digested are not read now; their tasks get keys that no record has."""
         self.request, self.data = request, RequestData(request, read)
         self.broken: list[str] = []
+        self.series: dict[str, Series] = {}
         identities = self._identities()
         self.notices = [f"{identity.spec}: {note}" for identity in identities for note in identity.notes]
         self.sets, missing = self.data.evaluated()
@@ -74,11 +84,17 @@ class ResolvedRequest:
         Raises UnknownModel for one that does not exist: that is a slip to be mended before hours are spent.
         """
         identities: list[Identity] = []
-        for spec in dict.fromkeys(self.request.models):
+        specs: dict[str, Series | None] = {}
+        for asked in dict.fromkeys(self.request.models):
+            members = (asked,) if model_zoo.is_offered(asked) else model_zoo.expand(asked)
+            for place, spec in enumerate(members):
+                specs.setdefault(spec, Series(asked, place) if members != (asked,) else None)
+        self.series = {spec: series for spec, series in specs.items() if series is not None}
+        for spec in specs:
             try:
                 identities.append(model_zoo.identify(spec))
             except model_zoo.ModelError as error:
-                if len(set(self.request.models)) == 1:
+                if len(specs) == 1:
                     raise
                 self.broken.append(f"{spec}: {error}")
         if not identities:

@@ -15,7 +15,7 @@ from effrob.errors import UsageProblem, suggest
 from effrob.files import whole_file
 from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import title
-from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, ticks
+from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, series, ticks
 from effrob.results.model_result import MEANS, ORIGINS
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import Lines
@@ -106,7 +106,7 @@ def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))
 
 
-def draw(panels: Sequence[Panel], out: Path, scale: str = "logit") -> None:
+def draw(panels: Sequence[Panel], out: Path, scale: str = "logit", connect: bool = False) -> None:
     """Write PNG, PDF or SVG by the name of `out`. Raises UsageProblem for another ending, or without matplotlib."""
     if out.suffix.lower() not in FORMATS:
         raise UsageProblem(f"a figure is written as {', '.join(FORMATS)}; got {out.name!r}")
@@ -123,6 +123,9 @@ def draw(panels: Sequence[Panel], out: Path, scale: str = "logit") -> None:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, each in zip(axes, panels):
             _draw_panel(axis, each, scale_named(scale))
+            for run in series(each.points) if connect else ():
+                look = {"color": GROUPS[run[0].group].colour, "linewidth": 0.8, "zorder": 3.5}
+                axis.plot([p.x for p in run], [p.y for p in run], **look)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         _legend(figure, panels, 2 if columns == 1 else 4)

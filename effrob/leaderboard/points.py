@@ -64,7 +64,10 @@ def group_of(card: ModelCard) -> str:
 
 def family(key: str, suite: str) -> str:
     """A group's name in a suite whose narrow training set may be another than ImageNet's."""
-    name, train = GROUPS[key].name, named(suite).train
+    name, of_suite = GROUPS[key].name, named(suite)
+    if of_suite.declares_places:
+        return re.sub("ImageNet(-1k)?", "one labelled set", name)
+    train = of_suite.train_set
     return name if train in (None, "imagenet-train") else re.sub("ImageNet(-1k)?", str(train), name)
 
 
@@ -149,3 +152,14 @@ def ticks(scale: Scale, low: float, high: float, most: int = 10) -> list[float]:
         if low <= tick <= high and min(near, default=apart) >= apart:
             kept.append(tick)
     return sorted(kept)
+
+
+def series(drawn: Iterable[Point]) -> list[list[Point]]:
+    """The points of each series of models (a run's checkpoints, mixtures of the same two), one reading each, in order."""
+    runs: dict[tuple[object, ...], list[tuple[int, Point]]] = {}
+    for point in drawn:
+        member = point.row.details.get("series")
+        if member is not None:
+            key = member["name"], point.row.head, point.row.prompts, point.row.protocol, point.row.source
+            runs.setdefault(key, []).append((int(member["place"]), point))
+    return [[point for _, point in sorted(run, key=lambda each: each[0])] for run in runs.values() if len(run) > 1]

@@ -167,6 +167,7 @@ def _details(result: ModelResult, smaller: int) -> dict[str, Any]:
         "pixels": {**first.asked.pixels, "path": first.asked.pixel_path},
         "partial": any(record.partial for record in records.values()),
         "note": f"{smaller} smaller records are not shown" if smaller else None,
+        **({"series": first.resolved["series"]} if "series" in first.resolved else {}),
         "provenance": {
             name: {
                 **dataclasses.asdict(record.provenance),

@@ -99,6 +99,12 @@ def of_published(row: PublishedAccuracy, family: str | None = None) -> ModelResu
     )
 
 
+def series_of(stored: Stored) -> str | None:
+    """The series that a record's model was evaluated as part of: checkpoints of one run, mixtures of the same models."""
+    told = stored.record.resolved.get("series")
+    return str(told["name"]) if isinstance(told, dict) and "name" in told else None
+
+
 def of_records(records: Sequence[Stored], family: str | None = None) -> ModelResult:
     """Records of one model, one a set, all read in one way.
 
@@ -119,7 +125,7 @@ def of_records(records: Sequence[Stored], family: str | None = None) -> ModelRes
     clean = {name: _accuracy(record.clean) for name, record in shifts.items()}
     return ModelResult(
         model=asked.model,
-        family=family or asked.model,
+        family=family or series_of(records[0]) or asked.model,
         accuracies={name: counts for name, counts in accuracies.items() if counts is not None},
         clean_full=full.get(first),
         clean={name: counts for name, counts in clean.items() if counts is not None},

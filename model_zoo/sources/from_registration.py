@@ -133,6 +133,17 @@ def _under(model: Registration, spec: ModelSpec) -> ModelSpec:
     return replace(base, weights=str(Path(checkpoint).expanduser()))
 
 
+def network_of(spec: ModelSpec) -> nn.Module:
+    """The bare network of a registered model with its weights, on the CPU."""
+    model = registered(spec.name)
+    loader = _loader(model, spec)
+    if loader is not None:
+        return from_callable.module_of(loader)
+    assert isinstance(model, Registration)
+    under = _under(model, spec)
+    return _network(provider_of(under.scheme), under)
+
+
 def _network(provider: Any, spec: ModelSpec) -> nn.Module:
     """The bare network of a provider that offers one."""
     if not hasattr(provider, "network"):
