@@ -50,6 +50,7 @@ def _one(name: str, *more: str, archives: tuple[str, ...] = ()) -> Layout:
 
 
 _KAGGLE = "ILSVRC/Data/CLS-LOC"
+KAGGLE_ZIP = "imagenet-object-localization-challenge.zip"
 LAYOUTS: Mapping[str, Layout] = {
     "imagenet": Layout(
         (
@@ -63,7 +64,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "wds_imagenet1k",
             "wds_imagenet1k_test",
         ),
-        ("imagenet/ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.zip"),
+        ("imagenet/ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_val.zip", KAGGLE_ZIP),
     ),
     "imagenet-train": Layout(
         (
@@ -75,7 +76,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "imagenet-1k",
             "wds_imagenet1k",
         ),
-        ("imagenet/ILSVRC2012_img_train.tar", "ILSVRC2012_img_train.tar"),
+        ("imagenet/ILSVRC2012_img_train.tar", "ILSVRC2012_img_train.tar", KAGGLE_ZIP),
     ),
     "imagenet-v2": _v2("matched-frequency"),
     "imagenet-v2-threshold-0.7": _v2("threshold0.7"),

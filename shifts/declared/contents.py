@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from shifts.classes import plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 from shifts.shift import ImageSource
 from shifts.storage.folder import FolderTree
+from shifts.storage.forms import files_in, form_of
 from shifts.storage.shards import ShardTree
+from shifts.storage.tables import ParquetTree, named_labels
 from shifts.storage.tar import TarTree
 from shifts.storage.tree import Tree, TreeSource, checked_path
 from shifts.storage.zip import ZipTree
@@ -67,6 +70,9 @@ def read_contents(form: str, path: Path, classes: Sequence[str] | None) -> Conte
     """
     if not path.exists():
         raise DataMissing(f"{path} is not there; put the set there, or name another place as {form} in the suite file")
+    told = {".parquet": "parquet", ".tar": "shards"}.get(form_of(path) or "")
+    if form == "folder" and told is not None and (path.is_dir() or told == "parquet"):
+        form = told  # a place named by --at may be in another form than the suite file's
     if form not in _READERS:
         raise DataError(f"sets in the form {form} cannot be declared; write them as {', '.join(_READERS)}")
     contents = _READERS[form](path, classes)
@@ -101,7 +107,15 @@ def _shards(path: Path, classes: Sequence[str] | None) -> Contents:
         raise DataError(
             f'{path}: shards need the classes by name; list them in the suite file, or give classes = "imagenet"'
         )
-    return _from_tree(ShardTree(path, tuple(classes)))
+    shards = files_in(path, ".tar") if path.is_dir() else ()
+    return _from_tree(ShardTree(path, tuple(classes), shards=shards))
+
+
+def _parquet(path: Path, classes: Sequence[str] | None) -> Contents:
+    """Rows of image and label; without classes in the suite file, the table's schema or its label texts name them."""
+    files = [path] if path.is_file() else files_in(path, ".parquet")
+    names = classes if classes is not None else named_labels(files)
+    return _from_tree(ParquetTree(path, files, plain_folders(path.name, tuple(names))))
 
 
 def _list(path: Path, classes: Sequence[str] | None) -> Contents:
@@ -127,6 +141,7 @@ _READERS: Mapping[str, Callable[[Path, Sequence[str] | None], Contents]] = {
     "folder": _folder,
     "list": _list,
     "shards": _shards,
+    "parquet": _parquet,
     "labels": _labels,
 }
 

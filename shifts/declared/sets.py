@@ -20,7 +20,7 @@ from shifts.declared.contents import Contents, read_contents, read_pairs, select
 from shifts.declared.suite import Suite, SuiteSet, TrainingSplit
 from shifts.errors import DataError, DataMissing
 from shifts.labels import LabelSpace
-from shifts.layout import data_root
+from shifts.layout import Places, data_root
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 
@@ -54,7 +54,9 @@ class DeclaredSuite:
             raise DataMissing(f"the suite {self.suite.name} has no set {name!r}; did you mean {' or '.join(near)}?")
         declared = self.suite.sets[full]
         if declared.form is None:
-            return registry.loader(full)(data_root(self.root, full), self.protocol, False)
+            own = full not in registry.TABLE
+            places = data_root(self.root, full) if own else Places(self.root, self.at)
+            return registry.loader(full)(places, self.protocol, False)
         contents, split = self._contents(full), self.suite.train
         if isinstance(split, TrainingSplit) and full in (split.source, self.suite.train_set):
             inside = np.array([in_training_part(id, split) for id in contents.source.ids])

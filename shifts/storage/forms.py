@@ -153,6 +153,27 @@ def _files_of_form(path: Path) -> tuple[str, list[Path]] | None:
     return None
 
 
+def files_in(path: Path, form: str) -> list[Path]:
+    """The files of a form, ".parquet" or ".tar", in a folder of one split. DataError for a folder of several, or of none."""
+    held = _files_of_form(path)
+    if held is None or held[0] != form:
+        raise DataError(f"{path} holds no {form} files of a set; put them there")
+    splits = {_split_of(file, path) for file in held[1]}
+    if len(splits) > 1:
+        raise DataError(
+            f"{path} holds the splits {' and '.join(sorted(map(str, splits)))}; move each into its own folder and name one"
+        )
+    return held[1]
+
+
+def form_of(path: Path) -> str | None:
+    """The form, ".parquet", ".arrow", ".tfrecord" or ".tar", of a file or of what a folder holds; None for class folders."""
+    if path.is_file():
+        return _form_of(path.name)
+    held = _files_of_form(path)
+    return None if held is None else held[0]
+
+
 def _form_of(name: str) -> str | None:
     if name.startswith(".") or is_sidecar(name) or name.startswith("cache-"):
         return None
@@ -177,14 +198,19 @@ def _of_split(path: Path, files: Sequence[Path], classes: ClassFolders) -> list[
         by_split.setdefault(_split_of(file, path), []).append(file)
     if set(by_split) == {None}:
         return _one_folder(path, by_split[None])
-    named = [split for split in by_split if split is not None]
-    chosen = next((split for split in _wanted(classes) if split in named), None)
+    return by_split[_chosen([split for split in by_split if split is not None], classes, str(path))]
+
+
+def _chosen(splits: Iterable[str], classes: ClassFolders, where: str) -> str:
+    """The split that the set is. DataError where it is not among those that are there."""
+    held = sorted(splits)
+    chosen = next((split for split in _wanted(classes) if split in held), None)
     if chosen is None:
         raise DataError(
-            f"{path} holds the split {' and '.join(sorted(named))} and not the one {classes.name} is, "
-            f"{' or '.join(_wanted(classes))}; get that one too, or name its folder with --at {classes.name}=PATH"
+            f"{where} holds the split {' and '.join(held)} and not the one {classes.name} is, {' or '.join(_wanted(classes))}; "
+            f"get that one too, or name its folder with --at {classes.name}=PATH"
         )
-    return by_split[chosen]
+    return chosen
 
 
 def _one_folder(path: Path, files: list[Path]) -> list[Path]:
@@ -209,43 +235,37 @@ def _split_folder(path: Path, classes: ClassFolders) -> Path | None:
     }
     if any(classes.is_class(entry.name) for entry in folders.values()):
         return None
-    for split in _wanted(classes):
-        for name, meant in SPLITS.items():
-            if meant == split and name in folders:
-                return folders[name]
-    held = {SPLITS[name] for name in folders if name in SPLITS}
-    if held:
-        raise DataError(
-            f"{path} holds the split {' and '.join(sorted(held))} and not the one {classes.name} is, "
-            f"{' or '.join(_wanted(classes))}; put it there, or name its folder with --at {classes.name}=PATH"
-        )
-    return None
+    splits = {SPLITS[name]: entry for name, entry in folders.items() if name in SPLITS}
+    return splits[_chosen(splits, classes, str(path))] if splits else None
 
 
 def _rooted(tree: Tree, classes: ClassFolders) -> Tree:
     """The tree from the folder on that holds the class folders, or the images themselves."""
-    prefix = class_root(tree.paths, classes)
+    prefix = class_root(tree.paths, classes, tree.where)
     return InnerTree(tree, prefix) if prefix else tree
 
 
-def class_root(paths: Iterable[str], classes: ClassFolders) -> str:
-    """The folders, ending in a slash, that stand above every class folder or every image; "" for none.
+def class_root(paths: Iterable[str], classes: ClassFolders, where: str = "it") -> str:
+    """The folders, ending in a slash, that stand above every class folder or every image of the set; "" for none.
 
-    A folder that holds every image is stepped into unless it is a class itself.
+    A folder that holds every image is stepped into unless it is a class itself; of folders that are splits, the set's own.
     """
     every = list(paths)
     prefix = ""
     while every:
         tops = {path[len(prefix) :].partition("/")[0] for path in every}
         whole = all("/" in path[len(prefix) :] for path in every)
-        (top,) = tops if len(tops) == 1 else ("",)
-        if (
-            not whole
-            or not top
-            or classes.is_class(top)
-            or f"{top}/" == classes.prefix
-            or _is_last(every, prefix + top)
-        ):
+        if not whole or any(classes.is_class(top) for top in tops) or f"{min(tops)}/" == classes.prefix:
+            return prefix
+        splits = {SPLITS[top.lower()]: top for top in sorted(tops) if top.lower() in SPLITS}
+        if len(splits) == len(tops):
+            top = splits[_chosen(splits, classes, where)]
+            every = [path for path in every if path.startswith(f"{prefix}{top}/")]
+        elif len(tops) == 1:
+            (top,) = tops
+            if _is_last(every, prefix + top):
+                return prefix
+        else:
             return prefix
         prefix += f"{top}/"
     return prefix

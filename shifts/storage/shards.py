@@ -94,9 +94,10 @@ class ShardTree(SampleTree):
             if is_sidecar(name):
                 continue
             key, extension = _parted(name)
-            if extension.lower() == "cls":
+            kind = extension.rpartition(".")[2].lower()
+            if kind == "cls":
                 labels[key] = span
-            elif extension.lower() == "json":
+            elif kind == "json":
                 sidecars[key] = span
             elif is_image(f"x.{extension}"):
                 if key in pictures:

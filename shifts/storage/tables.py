@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from shifts.classes import ClassFolders
+from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.storage.parquet_pages import PagedColumn, Unreadable
 from shifts.storage.samples import Sample, SampleTree
@@ -130,6 +130,24 @@ class ParquetTree(TableTree):
         _, _, labels, _ = self._columns(schema)
         return names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
 
+    @property
+    def names(self) -> Sequence[str] | None:
+        """What the schema calls labels 0, 1, ...; None where it does not."""
+        return self._said_names
+
+    def label_texts(self) -> Sequence[str] | None:
+        """The different labels, sorted, where they are texts; None where they are numbers."""
+        import pyarrow.parquet as pq
+
+        texts: set[str] = set()
+        for file in self.files:
+            label = self._columns(pq.read_schema(file))[2][0]
+            values = pq.read_table(file, columns=[label]).column(label).unique().to_pylist()
+            if any(isinstance(value, int) for value in values):
+                return None
+            texts.update(value for value in values if value is not None)
+        return sorted(texts)
+
     @cached_property
     def _readers(self) -> dict[Path, Any]:
         import pyarrow.parquet as pq
@@ -233,6 +251,21 @@ class ArrowTree(TableTree):
                 f"{sample.file} holds {path} without its bytes, as a path alone; save it with its images embedded"
             )
         return bytes(content)
+
+
+def named_labels(files: Sequence[Path]) -> Sequence[str]:
+    """What the classes of some tables are called: by the schema, or as their label texts. DataError for bare numbers."""
+    _pyarrow(files[0])
+    tree = ParquetTree(files[0], files, plain_folders("", ()))
+    names = tree.names
+    if names is not None:
+        return names
+    texts = tree.label_texts()
+    if texts is None:
+        raise DataError(
+            f"{files[0]} labels its images by numbers and does not name them; list the classes in the suite file, in order"
+        )
+    return texts
 
 
 def names_in(metadata: bytes | None, column: str) -> Sequence[str] | None:

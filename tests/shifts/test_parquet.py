@@ -193,3 +193,32 @@ def test_50_000_rows_are_indexed_in_seconds_in_little_memory_and_read_as_fast_as
     print(told)
     assert told["table"][0] < 10 and told["table"][2] < 300
     assert told["table"][1] < told["files"][1] / 0.9
+
+
+SUITE = """
+[suite]
+name = "own"
+clean = "photo"
+shifts = ["drawn"]
+[sets.photo]
+parquet = "photo.parquet"
+[sets.drawn]
+folder = "drawn"
+"""
+
+
+def test_a_suite_file_declares_tables_and_at_takes_them_for_folders(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SUITE)
+    write(tmp_path / "photo.parquet", [1, 0, 1], ["cat", "dog"], ["a.jpg", "b.jpg", "c.jpg"])
+    suite = shifts.load_suite(tmp_path / "own.toml", root=tmp_path)
+    assert list(suite["photo"].ids) == ["cat/b.jpg", "dog/a.jpg", "dog/c.jpg"]
+    assert suite["photo"].targets.tolist() == [0, 1, 1]
+    write(tmp_path / "elsewhere/data/test-00000-of-00001.parquet", [0], ["dog", "cat"], ["x.jpg"])
+    moved = shifts.load_suite(tmp_path / "own.toml", root=tmp_path, at={"drawn": tmp_path / "elsewhere"})
+    drawn = moved["drawn"]
+    assert drawn.ids == ("dog/x.jpg",) and drawn.labels.class_ids[int(drawn.targets[0])] == "dog"
+    write(tmp_path / "photo.parquet", [1, 0, 1])
+    with pytest.raises(shifts.DataError, match="does not name them; list the classes in the suite file"):
+        _ = shifts.load_suite(tmp_path / "own.toml", root=tmp_path)["photo"]
+    (tmp_path / "own.toml").write_text(SUITE.replace("clean =", 'classes = ["cat", "dog"]\nclean ='))
+    assert shifts.load_suite(tmp_path / "own.toml", root=tmp_path)["photo"].targets.tolist() == [0, 1, 1]

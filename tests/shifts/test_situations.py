@@ -1,0 +1,195 @@
+"""What people reported elsewhere of their data, and what becomes of it here: the right labels, or a true sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from form_writers import SETS, TABLE, index_in, pack, picture, put
+
+import shifts
+from effrob.cli import main
+from shifts.classes import class_folders
+from shifts.imagenet import val_labels
+
+R = class_folders("imagenet-r").folders
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EFFROB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("EFFROB_DATA", raising=False)
+
+
+def right(name: str, **how: object) -> int:
+    """How many images a set holds, every one of them with the label that its picture shows."""
+    shift = shifts.load(name, partial=True, **how)  # type: ignore[arg-type]
+    assert [shift.labels.owner[index_in(example.image)] for example in shift] == shift.targets.tolist()
+    return len(shift)
+
+
+def refused(name: str, **how: object) -> str:
+    with pytest.raises((shifts.DataError, shifts.DataMissing)) as caught:
+        shifts.load(name, partial=True, **how)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def effrob(*args: object) -> Result:
+    return CliRunner().invoke(main, ["data", *map(str, args)])
+
+
+def val(number: int) -> tuple[str, bytes]:
+    index = int(val_labels()[number - 1])
+    return f"ILSVRC2012_val_{number:08d}.JPEG", picture(index)
+
+
+def test_validation_images_unpacked_into_a_folder_of_the_archives_name(tmp_path: Path) -> None:
+    """IntelLabs/distiller#265: val/ILSVRC2012_img_val/*.JPEG, flat; accuracy near 0 elsewhere."""
+    for number in range(1, 6):
+        name, content = val(number)
+        put(tmp_path / "imagenet/val/ILSVRC2012_img_val" / name, content)
+    assert right("imagenet", root=tmp_path) == 5
+
+
+def test_kaggles_zip_holds_all_three_splits(tmp_path: Path) -> None:
+    """Kaggle's one download: train, val and test in one zip, the test split without labels."""
+    with zipfile.ZipFile(tmp_path / "imagenet-object-localization-challenge.zip", "w") as archive:
+        for number in range(1, 4):
+            name, content = val(number)
+            archive.writestr(f"ILSVRC/Data/CLS-LOC/val/{name}", content)
+            archive.writestr(f"ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_{number:08d}.JPEG", content)
+        for k in (3, 4):
+            archive.writestr(f"ILSVRC/Data/CLS-LOC/train/{TABLE.ids[k]}/{TABLE.ids[k]}_7.JPEG", picture(k))
+        archive.writestr("LOC_val_solution.csv", "ImageId,PredictionString\n")
+    assert right("imagenet", root=tmp_path) == 3 and right("imagenet-train", root=tmp_path) == 2
+
+
+def test_imagenet_v2_whose_labels_are_ranks_of_folder_names(tmp_path: Path) -> None:
+    """modestyachts/ImageNetV2#10: folders sorted as texts, so that folder 100 became label 2; the table's schema says so."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names = sorted(map(str, range(1000)))
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = [{"bytes": picture(int(names[k])), "path": "a.jpeg"} for k in (0, 1, 2, 3, 500)]
+    about = {"huggingface": json.dumps({"info": {"features": {"label": {"_type": "ClassLabel", "names": names}}}})}
+    table = pa.table({"image": pa.array(rows, kind), "label": [0, 1, 2, 3, 500]}).replace_schema_metadata(about)
+    (tmp_path / "imagenet-v2").mkdir()
+    pq.write_table(table, tmp_path / "imagenet-v2/test.parquet")
+    assert right("imagenet-v2", root=tmp_path) == 5
+
+
+def test_imagenet_v2_by_class_ids(tmp_path: Path) -> None:
+    """modestyachts/ImageNetV2#4: the distribution whose folders are WordNet ids."""
+    for k in (0, 2, 10, 999):
+        put(tmp_path / f"imagenetv2-matched-frequency-format-val/{TABLE.ids[k]}/{k:x}.jpeg", picture(k))
+    assert right("imagenet-v2", root=tmp_path) == 4
+
+
+def test_keys_that_begin_again_in_each_shard(tmp_path: Path) -> None:
+    """webdataset/webdataset#327: the same key in two shards is two images; the same image twice is refused."""
+    for shard, labels in enumerate(((0, 1), (2, 3))):
+        files = {}
+        for n, label in enumerate(labels):
+            index = TABLE.index[R[label]]
+            files |= {f"{n}.jpg": picture(index, shade=shard), f"{n}.cls": b"%d" % label}
+        pack(tmp_path / f"imagenet-r.wds/{shard}.tar", files)
+    assert right("imagenet-r", root=tmp_path) == 4
+    first = {"0.jpg": picture(TABLE.index[R[5]]), "0.cls": b"5"}
+    pack(tmp_path / "same/imagenet-r.wds/0.tar", first)
+    pack(tmp_path / "same/imagenet-r.wds/1.tar", {"0.jpg": picture(TABLE.index[R[5]], shade=1), "0.cls": b"5"})
+    assert right("imagenet-r", root=tmp_path / "same") == 2
+    pack(tmp_path / "same/imagenet-r.wds/1.tar", first)
+    assert "both hold" in refused("imagenet-r", root=tmp_path / "same")
+    (tmp_path / "same/imagenet-r.wds/1.tar").unlink()
+    assert right("imagenet-r", root=tmp_path / "same") == 1
+
+
+def test_members_that_are_called_input_and_output(tmp_path: Path) -> None:
+    """mlfoundations/open_clip#480: samples written as input.jpg and output.cls."""
+    pack(tmp_path / "imagenet-r.wds/0.tar", {"s.input.jpg": picture(TABLE.index[R[4]]), "s.output.cls": b"4"})
+    assert right("imagenet-r", root=tmp_path) == 1
+
+
+def test_a_truncated_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    """pytorch/vision#138, qualcomm/aimet#1685: found only in the middle of a run."""
+    for n in range(60):
+        put(tmp_path / f"imagenet-r/{R[n]}/art_{n}.jpg", picture(TABLE.index[R[n]]))
+    out = io.BytesIO()
+    from PIL import Image
+
+    Image.effect_noise((64, 64), 50).convert("RGB").save(out, "JPEG")
+    put(tmp_path / f"imagenet-r/{R[1]}/art_1.jpg", out.getvalue()[:-200])
+    sampled = effrob("check", "imagenet-r", "--data", tmp_path, "--partial")
+    assert sampled.exit_code == 0 and "16 of 60 images were decoded" in sampled.output and "--all" in sampled.output
+    whole = effrob("check", "imagenet-r", "--data", tmp_path, "--partial", "--all")
+    assert whole.exit_code == 1 and "art_1.jpg cannot be decoded" in whole.output and "60 of 60" in whole.output
+    put(tmp_path / f"imagenet-r/{R[2]}/art_2.jpg", b"")
+    assert "art_2.jpg" in effrob("check", "imagenet-r", "--data", tmp_path, "--partial").output
+
+
+def test_a_folder_called_sketch_is_not_imagenet_sketch(tmp_path: Path) -> None:
+    """PACS, DomainNet: `sketch/dog/x.png` under the data folder."""
+    put(tmp_path / "sketch/dog/pic_1.png", picture(1))
+    put(tmp_path / "sketch/horse/pic_1.png", picture(1))
+    listed = json.loads(effrob("list", "--data", tmp_path, "--json").output)
+    (row,) = (row for row in listed if row["name"] == "imagenet-sketch")
+    assert row["path"] is None and "dog, horse" in row["note"]
+    got = effrob("get", "imagenet-sketch", "--data", tmp_path)
+    assert got.exit_code == 2 and "there already" not in got.output and "passed over" in got.output
+    put(tmp_path / f"ImageNet-Sketch/sketch/{TABLE.ids[3]}/sketch_1.JPEG", picture(3))
+    assert right("imagenet-sketch", root=tmp_path) == 1
+
+
+def test_training_images_are_not_validation_images(tmp_path: Path) -> None:
+    """A copy of the training part under the name of the validation part: no count is official, --partial would take it."""
+    for k in (3, 4, 5):
+        put(tmp_path / f"imagenet/val/{TABLE.ids[k]}/{TABLE.ids[k]}_{k}.JPEG", picture(k))
+    assert "imagenet-train" in refused("imagenet", root=tmp_path)
+    (tmp_path / "imagenet/val").rename(tmp_path / "imagenet/train")
+    assert right("imagenet-train", root=tmp_path) == 3
+    assert "was not found" in refused("imagenet", root=tmp_path)
+
+
+def test_suffixes_of_images_are_read_and_others_are_counted(tmp_path: Path) -> None:
+    """Re-saved copies: .jpe, .jfif, .JPG, .avif; a few in a format that is not read."""
+    for n, suffix in enumerate((".jpe", ".jfif", ".JPG")):
+        put(tmp_path / f"imagenet-r/{R[n]}/art_{n}{suffix}", picture(TABLE.index[R[n]]))
+    put(tmp_path / f"imagenet-r/{R[3]}/art_3.avif", picture(TABLE.index[R[3]], "AVIF"))
+    put(tmp_path / f"imagenet-r/{R[4]}/art_4.heic", b"heic")
+    assert right("imagenet-r", root=tmp_path) == 4
+    with pytest.raises(shifts.DataError) as whole:
+        shifts.load("imagenet-r", root=tmp_path)
+    assert "passed over as no images: 1 .heic" in str(whole.value)
+
+
+def test_a_set_one_folder_deeper(tmp_path: Path) -> None:
+    """`unzip` into a folder of the same name: imagenet-r/imagenet-r/n01443537; and two levels."""
+    for path, _, content in SETS["imagenet-r"]:
+        put(tmp_path / "imagenet-r/imagenet-r/renditions" / path, content)
+    assert right("imagenet-r", root=tmp_path) == 12
+    assert shifts.load("imagenet-r", root=tmp_path, partial=True).ids[0].startswith("n0")
+
+
+def test_a_place_is_kept_shown_and_forgotten(tmp_path: Path) -> None:
+    """huggingface/datasets#6853 and others: data on a shared disk that cannot be rearranged."""
+    for path, _, content in SETS["imagenet-r"]:
+        put(tmp_path / "disk/renditions" / path, content)
+    (tmp_path / "data").mkdir()
+    assert "was not found" in refused("imagenet-r", root=tmp_path / "data")
+    assert effrob("where", f"imagenet-r={tmp_path / 'disk/renditions'}").exit_code == 0
+    assert right("imagenet-r", root=tmp_path / "data") == 12 and right("imagenet-r") == 12
+    assert str(tmp_path / "disk/renditions") in effrob("where").output
+    checked = effrob("check", "imagenet-r", "--partial")
+    assert checked.exit_code == 0 and "12 images" in checked.output
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / f"disk/renditions/{R[0]}", other / R[0])
+    assert right("imagenet-r", at=other) == 2  # what is named now goes first
+    assert effrob("where", "--forget", "imagenet-r").exit_code == 0
+    assert "was not found" in refused("imagenet-r", root=tmp_path / "data")
+    assert effrob("where", "imagenet-r=/nowhere").exit_code == 2
+    assert effrob("where", "imagenet-q=/nowhere").exit_code == 2
