@@ -16,6 +16,7 @@ from model_zoo.errors import ModelError
 Tier = dict[str, set[int]]
 
 _WORDNET = re.compile(r"\bn\d{8}\b")
+_NUMBERED = re.compile(r"^\s*\d{1,5}\s*[:.)=]\s*")  # 1:tench
 _SPACES = re.compile(r"[\s_\-]+")
 
 
@@ -39,21 +40,18 @@ def columns_of(labels: Sequence[str], ids: Sequence[str], names: Sequence[str]) 
             taken[k] = column
         elif classes:
             open_columns[frozenset(classes)].append(column)
+    offsets = {column - k for k, column in taken.items()}  # one alone where the order is the set's, a background aside
     for shared, columns in open_columns.items():  # ImageNet has two cranes, two maillots, two missiles
         left = sorted(k for k in shared if k not in taken)
-        offsets = {
-            column - k for k, column in taken.items()
-        }  # one alone where the order is the set's, a background aside
-        in_place = len(offsets) == 1 and [column - k for k, column in zip(left, sorted(columns), strict=False)] == [
-            *offsets
-        ] * len(left)
-        certain = len(left) == 1 or in_place or _alphabetical(labels)
-        if len(left) != len(columns) or not certain:
+        if len(offsets) == 1 and all(column - max(offsets) in left for column in columns):
+            taken |= {column - max(offsets): column for column in columns}
+        elif len(columns) == len(left) and (len(left) == 1 or _alphabetical(labels)):
+            taken |= dict(zip(left, sorted(columns), strict=True))
+        elif len(columns) >= len(left):
             raise ModelError(
                 f"its columns {', '.join(map(str, columns))} are called {labels[columns[0]]!r}, which names "
                 f"{len(left)} classes of the set, and nothing says which is which: give their WordNet ids in id2label"
             )
-        taken |= dict(zip(left, sorted(columns), strict=True))
     missing = [k for k in range(len(ids)) if k not in taken]
     if missing:
         k = missing[0]
@@ -132,4 +130,5 @@ def _published() -> dict[str, tuple[str, ...]]:
 def _plain(text: str) -> str:
     """Lower case, single spaces, without quotes and a WordNet id before the name."""
     text = _WORDNET.sub(" ", text) if _WORDNET.search(text) and not _WORDNET.fullmatch(text.strip()) else text
+    text = _NUMBERED.sub("", text)
     return _SPACES.sub(" ", text.casefold().replace("'", "").replace('"', "")).strip(" ,:;.")

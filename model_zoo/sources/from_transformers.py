@@ -34,6 +34,7 @@ from model_zoo.sources.hf.networks import (
     Role,
     base_of,
     embeds_of,
+    head_of,
     network_of,
     positions,
     role_of,
@@ -158,6 +159,9 @@ class TransformersProvider:
         else:
             source = [place, folder.name]  # a snapshot's folder is named by its commit
         role = role_of(config, str(spec))
+        head = head_of(folder) if local and role == "classifier" else None
+        if head not in (None, config.num_labels):
+            config.num_labels = head  # an adapter brings its own head
         if pooling != "default" and role != "backbone":
             raise ModelError(
                 f"{spec} has a head of its own, and takes no {POOLING}{pooling}: leave it out, or register it with --features"

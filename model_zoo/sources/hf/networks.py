@@ -189,7 +189,7 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
         raise ModelError(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
     own = any(folder.glob("model*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
     start = str(folder) if own or not base else str(base)
-    head = _head_of(folder / "adapter_model.safetensors") if role == "classifier" else None
+    head = head_of(folder) if role == "classifier" else None
     if own and start == str(folder):
         with _without_adapter(folder) as plain:
             model = _loaded(str(plain), None, config, role, what, head)
@@ -205,8 +205,9 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
     return merged.eval()
 
 
-def _head_of(file: Path) -> int | None:
-    """How many classes the head has that an adapter brings, or None where it brings none."""
+def head_of(folder: Path) -> int | None:
+    """How many classes the head has that an adapter's folder brings, or None where it brings none, or is no adapter."""
+    file = folder / "adapter_model.safetensors"
     held = (shapes(file) or {}) if file.is_file() else {}
     return next((shape[0] for name, shape in held.items() if "classifier" in name and len(shape) == 2), None)
 
