@@ -76,10 +76,17 @@ def _disputes() -> dict[tuple[str, str], tuple[Dispute, ...]]:
     found: dict[tuple[str, str], list[Dispute]] = defaultdict(list)
     with (DATA / "published" / "disputed.csv").open(newline="", encoding="utf-8") as file:
         for cells in csv.DictReader(file):
-            values = {key: float(cells.pop(key)) for key in ("accuracy", "other")}
             if cells["basis"] not in ("published", "predicted"):
                 raise ModelError(f"disputed.csv: a basis is published or predicted, found {cells['basis']!r}")
-            one = Dispute(**cells, **values)
+            one = Dispute(
+                cells["source"],
+                cells["model"],
+                cells["shift"],
+                float(cells["accuracy"]),
+                float(cells["other"]),
+                cells["basis"],
+                cells["other_source"],
+            )
             found[one.source, one.model].append(one)
     return {key: tuple(each) for key, each in found.items()}
 

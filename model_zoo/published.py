@@ -28,6 +28,7 @@ class Source:
     """How to read one table. `shifts` and `clean` map a shift to its column; `images` a shift to its number of images.
 
     A shift in `same_classes` has all the classes of the clean set, so its class-matched accuracy is the full one.
+    weights  model -> the name other tables give the same weights
     per_row  fields of a row that have a column of their own: head, protocol, prompts, note, reference, weights, where
     """
 
@@ -52,6 +53,7 @@ class Source:
     others: Mapping[str, str] = field(default_factory=dict)
     replace: tuple[str, str] = ("", "")
     note: str | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
     per_row: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
 
@@ -222,7 +224,7 @@ def _row(cells: Mapping[str, str], layout: Source, where: str) -> PublishedAccur
         training_data=layout.training_names.get(training, training) if training else layout.training_as,
         others=read(layout.others),
         note=stated.get("note") or layout.note,
-        weights=stated.get("weights") or model,
+        weights=stated.get("weights") or layout.weights.get(model, model),
         reference=stated.get("reference"),
         where=stated.get("where"),
     )

@@ -22,8 +22,9 @@ ALLOWED: dict[str, str] = {
     "effrob.result_rows": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard pandas",
     "effrob.api": f"{ROOTS} effrob.result_rows effrob.evaluation effrob.results effrob.robustness effrob.leaderboard shifts "
     "model_zoo",
-    "effrob.cli": f"{ROOTS} effrob.analysis effrob.api effrob.evaluation effrob.features effrob.heads effrob.leaderboard "
-    "effrob.results effrob.robustness effrob.studies model_zoo shifts click tqdm",
+    "effrob.cli": f"{ROOTS} effrob.analysis effrob.explain effrob.api effrob.evaluation effrob.features effrob.heads "
+    "effrob.leaderboard effrob.results effrob.robustness effrob.studies model_zoo shifts click tqdm",
+    "effrob.explain": f"{ROOTS} effrob.evaluation effrob.features effrob.heads model_zoo shifts numpy torch",
     "effrob.evaluation": f"{ROOTS} effrob.engines effrob.features effrob.heads effrob.results effrob.robustness model_zoo "
     "shifts numpy torch platformdirs PIL",
     "effrob.engines": f"{ROOTS} torch ray tqdm",

@@ -25,6 +25,14 @@ VERBS = {
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),
     "plot": ("effrob.cli.plot:command", "Draw models and the line they are judged by, for print."),
+    "explain": (
+        "effrob.cli.analysis.explain:command",
+        "Say why an accuracy is not the one expected: which settings give it.",
+    ),
+    "classes": (
+        "effrob.cli.analysis.classes:command",
+        "Look at a model class by class, or at what a gain is made of.",
+    ),
     "calibration": (
         "effrob.cli.analysis.calibration:command",
         "Ask whether confidence means anything under shift, from kept answers.",

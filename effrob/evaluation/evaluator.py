@@ -4,8 +4,6 @@ and each task becomes a record. Nothing else sees engine, features, heads and re
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
 from effrob.files import check_writable, sweep
 from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
-from effrob.heads.shared import classifier_path
+from effrob.heads.shared import classifier_path, text_classifier_path
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
 from effrob.results.record import EvalRecord
@@ -174,11 +172,11 @@ class Evaluation:
         """The task's classifier, from the cache or made now; the text of one model is embedded once for all sets."""
         labels = task.shift.labels
         names = labels.class_names if labels.own_text else labels.parent_names
-        about = [task.identity.digest, task.identity.layer, self.request.precision, task.asked.head_digest, list(names)]
-        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-        path = self.request.cache / "readouts" / digest[:2] / f"{digest}.safetensors"
+        identity, cache = task.identity, self.request.cache
+        about = identity.digest, identity.layer, self.request.precision, task.asked.head_digest
+        path = text_classifier_path(cache, *about, names)
         if task.train is not None:
-            path = classifier_path(self.request.cache, task.asked)
+            path = classifier_path(cache, task.asked)
         if path.is_file():
             kept = load_classifier(path)
             if kept.logit_scale is not None or not kept.normalise:  # else of a version that kept no scale

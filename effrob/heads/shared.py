@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,15 @@ def classifier_path(cache: Path, asked: EvalSpec) -> Path:
     """Where the classifier of a head that learned is kept: by features, head and training set, and by no test set."""
     pixels = PixelSpec.from_json(asked.pixels).digest()
     about = [asked.model_digest, asked.layer, asked.precision, asked.head_digest, pixels, asked.pixel_path]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return cache / "readouts" / digest[:2] / f"{digest}.safetensors"
+
+
+def text_classifier_path(
+    cache: Path, model_digest: str, layer: str, precision: str, head_digest: str, names: Sequence[str]
+) -> Path:
+    """Where the classifier of a head that learns nothing is kept: by model, head and the names it speaks."""
+    about = [model_digest, layer, precision, head_digest, list(names)]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     return cache / "readouts" / digest[:2] / f"{digest}.safetensors"
 
