@@ -15,7 +15,7 @@ from effrob.evaluation.data import load_set, source_digest
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS, device_of
 from effrob.explain.pixels import PixelVariant, features_of, variants
-from effrob.explain.setting import ExpectedAccuracy, Explanation, ScoredSetting, Setting, explain
+from effrob.explain.setting import ExpectedAccuracy, Explanation, ProtocolSetting, ScoredSetting, explain
 from effrob.explain.views import AnswerView, clean_views, name_lists, own_name_views, views_of
 from effrob.features.cache import FeatureCache, FeatureSet
 from effrob.heads.classifier import LinearClassifier, load_classifier, save_classifier
@@ -161,7 +161,7 @@ def _scored(
                 scores = classifier.scores(torch.from_numpy(block).to(device)).cpu()
                 right[part] = view.right(view.predict(scores, classifier.logit_scale), part)
         for average in _averages(view):
-            setting = Setting(
+            setting = ProtocolSetting(
                 protocol=None, names=names, templates=templates, answer=view.answer, collapse=view.collapse, axis=view.axis,
                 pixels=variant.words, classes=view.classes, average=average,
             )  # fmt: skip
@@ -181,7 +181,7 @@ def _macro(right: np.ndarray, view: AnswerView) -> float:
     return float((np.bincount(view.targets, weights=right)[images > 0] / images[images > 0]).mean())
 
 
-def _named(setting: Setting, variant: PixelVariant, own: PixelVariant, shift: Shift) -> Setting:
+def _named(setting: ProtocolSetting, variant: PixelVariant, own: PixelVariant, shift: Shift) -> ProtocolSetting:
     """With the first named protocol of which this is the setting, whatever the templates; None where it is none's."""
     same_but_border = dataclasses.replace(variant, border=own.border) == own
     plain = setting.average == "images" and setting.collapse in (None, "max") and same_but_border

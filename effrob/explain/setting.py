@@ -1,4 +1,4 @@
-"""Setting: one way of turning a model's features into an accuracy, in words; and which settings give a number."""
+"""ProtocolSetting: one way of turning a model's features into an accuracy, in words; and which settings give a number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = ("names", "templates", "answer", "collapse", "axis", "classes", "average"
 
 
 @dataclass(frozen=True)
-class Setting:
+class ProtocolSetting:
     """None where a key does not apply (a network's own classifier speaks no names).
 
     protocol   the named protocol of which this is the setting
@@ -38,7 +38,7 @@ class Setting:
     average: str = "images"
     source: str | None = None
 
-    def changes(self, other: Setting) -> tuple[str, ...]:
+    def changes(self, other: ProtocolSetting) -> tuple[str, ...]:
         """The keys in which two settings differ, less what others imply: `protocol` sums them up, the set's own names come with
         the answers in which they compete, and nothing is collapsed where the classes do not compete.
         """
@@ -53,7 +53,7 @@ class Setting:
 class ScoredSetting:
     """The accuracy of a setting over n images, a fraction."""
 
-    setting: Setting
+    setting: ProtocolSetting
     accuracy: float
     n: int
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from effrob.errors import UsageProblem
-from effrob.explain.setting import ExpectedAccuracy, Explanation, ScoredSetting, Setting, explain
+from effrob.explain.setting import ExpectedAccuracy, Explanation, ProtocolSetting, ScoredSetting, explain
 from model_zoo.disputes import disputes_of
 from model_zoo.published import PublishedAccuracy, published, sources
 from shifts.classes import imagenet
@@ -65,16 +65,16 @@ def _images(row: PublishedAccuracy, shift: str) -> int:
     return row.images[shift]
 
 
-def _setting(row: PublishedAccuracy, shift: str) -> Setting:
+def _setting(row: PublishedAccuracy, shift: str) -> ProtocolSetting:
     """What the row's named protocol says; null where its table names none that is known here."""
     protocol = PROTOCOLS.get(row.protocol)
     zero_shot = row.head == "zero-shot"
     table = imagenet()
     if protocol is None:
-        return Setting(row.protocol, None, row.prompts, None, None, None, None, source=_source(row))
+        return ProtocolSetting(row.protocol, None, row.prompts, None, None, None, None, source=_source(row))
     own = shift == "objectnet" and protocol.object_text == "own"
     letter = {"imagenet-r": "r", "imagenet-a": "a"}.get(shift, "")
-    return Setting(
+    return ProtocolSetting(
         protocol=row.protocol,
         names=("own" if own else "openai") if zero_shot else None,
         templates=row.prompts,

@@ -22,7 +22,7 @@ COLLAPSES = ("max", "mean", "sum")
 class AnswerView:
     """rows (n,) of the source and targets (n,) in the K classes that are made of `labels`' parent.
 
-    answer, collapse, axis, classes  as in `Setting`; collapse None where no class has several parent classes
+    answer, collapse, axis, classes  as in `ProtocolSetting`; collapse None where no class has several parent classes
     accepted  every right answer a row, or None
     """
 

@@ -9,14 +9,14 @@ from click.testing import CliRunner, Result
 
 from effrob.cli import main
 from effrob.errors import UsageProblem
-from effrob.explain.setting import ScoredSetting, Setting, expected, explain
+from effrob.explain.setting import ProtocolSetting, ScoredSetting, expected, explain
 from effrob.explain.tables import explain_published
 
 
 def scored(accuracy: float, **changed: str) -> ScoredSetting:
     base = {"names": "openai", "templates": "openai", "answer": "masked", "pixels": "own"}
     words = {"protocol": None, "collapse": None, "axis": None, **base, **changed}
-    return ScoredSetting(Setting(**words), accuracy, 1000)  # type: ignore[arg-type]
+    return ScoredSetting(ProtocolSetting(**words), accuracy, 1000)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
