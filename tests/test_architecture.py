@@ -36,7 +36,7 @@ ALLOWED: dict[str, str] = {
     "effrob.leaderboard": f"{ROOTS} effrob.results effrob.robustness model_zoo shifts {NUMBERS} jinja2 matplotlib",
     "effrob.studies": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} matplotlib",
     "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} jinja2 "
-    "matplotlib",
+    "matplotlib imagenet_x",
     "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets",
     "model_zoo": "model_zoo numpy filelock platformdirs",
     "model_zoo.encoder": "model_zoo torch numpy",

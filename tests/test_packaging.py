@@ -19,6 +19,7 @@ DISTRIBUTION = {
     "open_clip": "open_clip_torch",
     "open_clip_train": "open_clip_torch",
     "yaml": "pyyaml",
+    "imagenet_x": "imagenet-x",
 }
 
 

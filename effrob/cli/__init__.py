@@ -33,6 +33,11 @@ VERBS = {
         "effrob.cli.analysis.classes:command",
         "Look at a model class by class, or at what a gain is made of.",
     ),
+    "factors": ("effrob.cli.analysis.factors:command", "Ask what makes a model err, by ImageNet-X's factors."),
+    "agreement": (
+        "effrob.cli.analysis.agreement:command",
+        "Predict accuracy under shift without labels, from agreement.",
+    ),
     "calibration": (
         "effrob.cli.analysis.calibration:command",
         "Ask whether confidence means anything under shift, from kept answers.",

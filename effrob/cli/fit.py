@@ -30,6 +30,12 @@ from effrob.cli.options import add_option, given, line_options
     metavar="MODEL",
     help="Judge this model by every baseline, axis, scale and prompt set instead; --baseline names the only one.",
 )
+@click.option(
+    "--hierarchical",
+    "repeated",
+    metavar="MODEL",
+    help="This model's effective robustness over repeated measurements: other baseline families, images or classes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
 @add_option
 @line_options
@@ -38,6 +44,7 @@ def fit(
     segments: str,
     results: str,
     model: str | None,
+    repeated: str | None,
     as_json: bool,
     add: tuple[Path, ...],
     baseline: str | None,
@@ -47,14 +54,22 @@ def fit(
     """Fit the line ordinary ImageNet models fall on, shift by shift, with its bootstrap intervals.
 
     A line that is not one says so below the table. With --multiverse MODEL, how far the model's place depends on the choice
-    of line: each analysis, and the share of them that its verdict survives.
+    of line: each analysis, and the share of them that its verdict survives. With --hierarchical MODEL, its intervals where the
+    whole measurement is repeated; the baseline must keep answers an image.
     """
+    from effrob.errors import UsageProblem
     from effrob.files import strict_json
     from effrob.robustness.baseline import default_baseline, in_suite
     from effrob.robustness.catalogue import baseline as find
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
+    from effrob.robustness.lines import LineOptions
 
+    if model is not None and repeated is not None:
+        raise UsageProblem("--multiverse and --hierarchical are two analyses: name one")
+    if repeated is not None:
+        _hierarchical(repeated, shifts, Path(results), LineOptions(baseline, axis, scale), as_json)
+        return
     if model is not None:
         _multiverse(model, shifts, baseline, Path(results), as_json, add)
         return
@@ -75,6 +90,33 @@ def fit(
     for row, check in zip(rows, checks):
         for warning in check.warnings:
             click.echo(f"{row['shift']}{'' if row['segment'] is None else ' ' + row['segment']}: {warning}", err=True)
+
+
+def _hierarchical(model: str, shifts: tuple[str, ...], results: Path, line: Any, as_json: bool) -> None:
+    from effrob.analysis.repeated import repeated_rows
+    from effrob.files import strict_json
+
+    rows = repeated_rows(model, shifts, results, line)
+    if as_json:
+        click.echo(strict_json(rows), nl=False)
+        return
+    click.echo(
+        f"{model}: effective robustness, points; 95 % where the measurement is repeated {rows[0]['draws']} times"
+    )
+    click.echo(f"  {'shift':<20} {'estimate':>8} {'other images':>18} {'other classes':>18} {'slope':>6} [95 %]")
+    for row in rows:
+        same, other = (
+            "{:+.1f} to {:+.1f}".format(*(100 * end for end in row[key]))
+            for key in ("ci95_same_classes", "ci95_other_classes")
+        )
+        slope = "{:.2f} to {:.2f}".format(*row["slope_ci95"])
+        click.echo(
+            f"  {row['shift']:<20} {100 * row['effective_robustness']:>+8.1f} {same:>18} {other:>18} "
+            f"{row['slope']:>6.2f} [{slope}]"
+        )
+    click.echo(
+        "other images of the same classes, or other classes with theirs; the baseline's families are drawn anew in both"
+    )
 
 
 def _multiverse(

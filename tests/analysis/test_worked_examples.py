@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from effrob.cli import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("confidence.md", "explaining.md", "classes.md")
+PAGES = ("confidence.md", "explaining.md", "classes.md", "errors-and-agreement.md")
 
 
 def examples(page: str) -> list[tuple[str, str]]:

@@ -1,0 +1,64 @@
+"""`effrob factors`: errors of models by the annotated factors of ImageNet-X."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("factors")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL …")
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="ImageNet-X's JSON lines. [default: the package imagenet-x]",
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
+)
+@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
+@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+def command(
+    models: tuple[str, ...],
+    annotations: Path | None,
+    results: Path,
+    head: str | None,
+    prompts: str | None,
+    as_json: bool,
+) -> None:
+    """Ask what makes a model err on ImageNet: pose, background, texture and thirteen more factors of ImageNet-X.
+
+    Joins its annotations to the answers of the clean pass. An error ratio above 1: more errors than on all annotated images.
+    """
+    from effrob.analysis.factors import factor_errors, factor_row, load_annotations
+    from effrob.analysis.selection import records_of
+    from effrob.files import strict_json
+
+    records = [records_of(model, results, ("imagenet",), head, prompts)[0] for model in models]
+    kept = load_annotations(annotations)
+    rows = [
+        factor_row(each.record.asked.model, each.record.asked.head, *factor_errors(each.predictions(), kept))
+        for each in records
+    ]
+    if as_json:
+        click.echo(strict_json(rows), nl=False)
+        return
+    for row in rows:
+        for line in _table(row):
+            click.echo(line)
+
+
+def _table(row: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{row['model']}: {100 * row['accuracy']:.2f} % of {row['n']:,} annotated images right",
+        f"  {'factor':<18} {'images':>6} {'accuracy':>8}  error ratio [95 %]",
+    ]
+    for each in row["factors"]:
+        ends = each["error_ratio_ci95"]
+        ratio = "-" if ends is None else f"{each['error_ratio']:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+        lines.append(f"  {each['factor']:<18} {each['n']:>6} {100 * each['accuracy']:>8.2f}  {ratio}")
+    return lines
