@@ -80,6 +80,10 @@ def with_real_labels(clean: Shift) -> Shift:
     real = real_labels()
     answers = [real[_number(id, "imagenet-real") - 1] for id in clean.source.ids]
     rows = [row for row, accepted in enumerate(answers) if accepted]
+    if not rows:
+        raise DataError(
+            "none of the images there has an answer under ReaL labels; complete imagenet, or leave imagenet-real out"
+        )
     return replace(
         clean,
         name="imagenet-real",

@@ -176,7 +176,14 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
     classes = class_folders(held)
     named = where.at.get(name, where.at.get(held))
     if named is not None:
-        return LocatedSet(name, open_place(named, classes, where.follow_links))
+        there = open_place(named, classes, where.follow_links)
+        why = _unusable(there, classes)
+        if why is not None:
+            raise DataError(
+                f"{named}, named as the place of {name}, {why}; name its folder or file with --at {name}=PATH, or, where "
+                f"`effrob data where` shows it, forget it with `effrob data where --forget {held}`"
+            )
+        return LocatedSet(name, there)
     passed: list[str] = []
     error: DataError | None = None
     unusable: OpenedPlace | None = None

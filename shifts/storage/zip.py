@@ -106,7 +106,8 @@ class ZipTree:
             raise DataError(f"{self.where} holds a link or a device, {member.filename!r}; nothing was read")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
-                f"{self.where} is compressed in a way that cannot be read in place; unpack it beside itself with `unzip`"
+                f"{self.where} is compressed in a way that cannot be read in place; "
+                f"unpack it beside itself with `unzip {self.archive.name}`"
             )
         checked_size(max(member.file_size, member.compress_size), member.filename, self.where)
         if member.file_size > DEFLATE_LIMIT * member.compress_size:
