@@ -12,7 +12,8 @@ demo: $(SHOWN)
 	$(BIN)/effrob eval --suite pocket --model pocket:clip --model pocket:cnn-small --results $(DEMO)/results --cache $(DEMO)/cache
 	$(BIN)/effrob leaderboard --results $(DEMO)/results --published none --out $(DEMO)/leaderboard.md
 	$(BIN)/effrob leaderboard --results $(DEMO)/results --published none --format html --out $(DEMO)/page
-	$(BIN)/effrob plot --results $(DEMO)/results --published none --baseline pocket --out $(DEMO)/effective-robustness.png
+	$(BIN)/effrob plot --results $(DEMO)/results --published none --baseline pocket \
+	  --shift pocket-v2 --shift pocket-r --shift pocket-sketch --shift pocket-object --out $(DEMO)/effective-robustness.png
 	@echo "the leaderboard is in $(DEMO)/leaderboard.md, as a page in $(DEMO)/page/index.html, and its picture in $(DEMO)/effective-robustness.png"
 
 test: $(READY)

@@ -6,6 +6,7 @@ Public names are loaded on first use, so that reading results and fitting lines 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from effrob.robustness.rows import Row as Row
 
 __version__ = "0.1.0"
+
+# OpenMP reads this once, when torch is loaded. Its threads would spin at every barrier until the last of them is scheduled:
+# beside busy neighbours that took 20 times the processor time (docs/decisions/009)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "Accuracy": "effrob.results.accuracy",

@@ -93,7 +93,9 @@ def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     every, left = points(ranking, shift, axis)
     if not every and not left:
         known = [name for name in dict.fromkeys(name for row in ranking.rows for name in row.cells) if name != shift]
-        raise UsageProblem(f"no row has an accuracy on {shift!r}{suggest(shift, known)}")
+        raise UsageProblem(
+            f"no row has an accuracy on {shift!r}{suggest(shift, known)}; rows have {', '.join(known) or 'none'}"
+        )
     shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
     kept = [p for p in shown if p.x >= LOWEST] or shown
     if not kept:
