@@ -27,6 +27,7 @@ from shifts.storage.tree import FileStat
 from shifts.suites import known_suite
 
 Reader = Callable[[SetRequest], Shift]
+VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}(\.\w+)?", re.IGNORECASE)
 ORDERS = ("official", "folders")
 V2 = ("imagenet-v2", "imagenet-v2-threshold-0.7", "imagenet-v2-top-images")
 
@@ -178,8 +179,13 @@ def _inside(name: str, id: str) -> str:
     parts = [part for part in PurePosixPath(id.strip().replace("\\", "/")).parts if part not in ("/", ".")]
     if not parts:
         raise DataError(f"an image's path inside {name} was wanted, found {id!r}: correct that id")
+    known = VALIDATION.fullmatch(parts[-1])
+    if known and name not in ("imagenet", "imagenet-real"):
+        raise DataError(
+            f"{id} is an image of imagenet's validation set, and answers on {name} were wanted: use --shift imagenet"
+        )
     if name in ("imagenet", "imagenet-real"):
-        if re.fullmatch(r"ILSVRC2012_val_\d{8}", parts[-1], re.IGNORECASE):
+        if known and not known[1]:
             parts[-1] += ".JPEG"
         return parts[-1]
     return "/".join(parts[-2:])

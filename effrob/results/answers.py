@@ -50,18 +50,30 @@ class PredictionMatrix:
 
     def order(self, ids: NDArray[np.str_]) -> Ints:
         """Positions in `ids` of this matrix's images. Raises UsageProblem where one is missing."""
-        places = {name: i for i, name in enumerate(ids.tolist())}
-        missing = [name for name in self.ids.tolist() if name not in places]
+        mine, theirs = same_names(self.ids, ids)
+        places = {name: i for i, name in enumerate(theirs.tolist())}
+        missing = [name for name in mine.tolist() if name not in places]
         if missing:
             raise UsageProblem(
                 f"the models answered different images: {len(missing)} of {len(self.ids)} are missing, first {missing[0]}"
             )
-        return np.array([places[name] for name in self.ids.tolist()], dtype=np.int64)
+        return np.array([places[name] for name in mine.tolist()], dtype=np.int64)
 
     def only(self, models: Sequence[str]) -> PredictionMatrix:
         """The same images, these models in this order."""
         rows = [self.row(model) for model in models]
         return PredictionMatrix(tuple(models), self.ids, self.target, self.correct[rows], self.predicted[rows])
+
+
+def same_names(first: NDArray[np.str_], second: NDArray[np.str_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Two sets' ids, made comparable: as they are where they are equal, else by file name where that names each image once.
+
+    The validation images lie flat on one disk and in class folders on another, under the same official names.
+    """
+    if len(first) != len(second) or set(first.tolist()) == set(second.tolist()):
+        return first, second
+    names = [np.array([id.rpartition("/")[2] for id in ids.tolist()], dtype=np.str_) for ids in (first, second)]
+    return (names[0], names[1]) if all(len(set(each.tolist())) == len(each) for each in names) else (first, second)
 
 
 @dataclass(frozen=True, eq=False)

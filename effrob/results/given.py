@@ -18,6 +18,7 @@ from effrob.results.given_columns import Column, GivenRow, columns, known_sets, 
 from effrob.results.given_formats import FEATHER, read_results_file
 from effrob.results.given_unit import UNITS, GivenNumber, check_unit, number, unit_of
 from effrob.results.model_result import ModelResult
+from shifts.declared.suite import Suite
 
 UNSTATED = "unstated"
 
@@ -38,12 +39,14 @@ class GivenOptions:
 
     unit  auto, percent or fraction;  counts  set -> number of images, over what the file and the official sets say
     protocol  how the numbers were measured, where that is known;  name  of the table, its file's name by default
+    suite  the user's own, whose sets may go by their short names
     """
 
     unit: str = "auto"
     counts: Mapping[str, int] = field(default_factory=dict)
     protocol: str = UNSTATED
     name: str | None = None
+    suite: Suite | None = None
 
 
 def read_given(path: Path, options: GivenOptions = GivenOptions()) -> GivenTable:
@@ -59,7 +62,7 @@ def read_given(path: Path, options: GivenOptions = GivenOptions()) -> GivenTable
         return table_of(
             read_results_file(path), str(path), replace(options, protocol=stated), options.name or path.stem
         )
-    rows, notices = _csv_rows(path)
+    rows, notices = _csv_rows(path, options.suite)
     return table_of(rows, str(path), options, options.name or path.stem, notices)
 
 
@@ -68,7 +71,7 @@ def given_numbers(accuracies: Mapping[str, float | str], options: GivenOptions =
     name = options.name or "given"
     cells: dict[Column, str] = {}
     for heading, value in accuracies.items():
-        column = read_heading(heading)
+        column = read_heading(heading, options.suite)
         if column is None:
             raise UsageProblem(f"no test set is named {heading!r}{suggest(heading, known_sets())}")
         twin = next((each for each in cells if each.understood == column.understood), None)
@@ -114,7 +117,7 @@ def table_of(
     return GivenTable(name, unit, tuple(made.values()), tuple(notices))
 
 
-def _csv_rows(path: Path) -> tuple[list[GivenRow], list[str]]:
+def _csv_rows(path: Path, suite: Suite | None) -> tuple[list[GivenRow], list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -127,7 +130,7 @@ def _csv_rows(path: Path) -> tuple[list[GivenRow], list[str]]:
         raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
     if not lines:
         raise UsageProblem(f"{path} is empty: give a line of headings (model, imagenet, ...) and a line a model")
-    known, model_at, ignored = columns(lines[0][1], str(path))
+    known, model_at, ignored = columns(lines[0][1], str(path), suite)
     rows = []
     for line, cells in lines[1:]:
         where = f"{path} line {line}"

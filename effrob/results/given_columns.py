@@ -12,7 +12,8 @@ from typing import Literal
 
 from effrob.errors import UsageProblem, suggest
 from model_zoo.published import source, sources
-from shifts import describe
+from shifts import describe, suite_of
+from shifts.declared.suite import Suite
 from shifts.suites import known_suite, suite, suite_names
 
 Kind = Literal["accuracy", "clean", "count", "clean count"]
@@ -76,13 +77,19 @@ def known_sets() -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@functools.cache
 def set_size(name: str) -> SetSize:
     """Official counts of a set, from the shipped tables. Raises UsageProblem for an unknown set."""
-    if name not in known_sets():
-        raise UsageProblem(f"no test set is named {name!r}{suggest(name, known_sets())}")
     owner = known_suite(name)
-    assert owner is not None
+    if owner is not None and owner.declares_places and name in owner.sets and name not in owner.training:
+        return SetSize(name, None, None if name == owner.clean else owner.clean, None, name == owner.clean)
+    if owner is None or name not in known_sets():
+        raise UsageProblem(f"no test set is named {name!r}{suggest(name, known_sets())}")
+    return _shipped_size(name)
+
+
+@functools.cache
+def _shipped_size(name: str) -> SetSize:
+    owner = suite_of(name)
     facts = describe(name)
     if name == owner.clean:
         return SetSize(name, facts["images"], None, None, True)
@@ -91,7 +98,9 @@ def set_size(name: str) -> SetSize:
     return SetSize(name, facts["images"], owner.clean, clean["images"] if same else facts["clean_images"], same)
 
 
-def columns(headings: Sequence[str], where: str) -> tuple[dict[int, Column], int, list[str]]:
+def columns(
+    headings: Sequence[str], where: str, suite: Suite | None = None
+) -> tuple[dict[int, Column], int, list[str]]:
     """(position -> column, position of `model`, headings that say nothing here).
 
     Raises UsageProblem where there is no `model` column or no accuracy, and where two columns mean one thing.
@@ -108,7 +117,7 @@ def columns(headings: Sequence[str], where: str) -> tuple[dict[int, Column], int
     for i, heading in enumerate(headings):
         if i == models[0]:
             continue
-        column = read_heading(heading)
+        column = read_heading(heading, suite)
         if column is None:
             ignored.append(heading.strip())
         else:
@@ -128,14 +137,14 @@ def columns(headings: Sequence[str], where: str) -> tuple[dict[int, Column], int
     return known, models[0], ignored
 
 
-def read_heading(heading: str) -> Column | None:
-    """What a heading means; None where it names no set."""
+def read_heading(heading: str, suite: Suite | None = None) -> Column | None:
+    """What a heading means; None where it names no set. suite: the user's own, whose sets may go by their short names."""
     text = heading.strip()
-    direct = _named(text)
+    direct = _named(text, suite)
     if direct is not None:
         return Column(text, "accuracy", direct)
     for ending, kind in SUFFIXES:
-        stem = _named(text[: -len(ending)]) if text.lower().endswith(ending) else None
+        stem = _named(text[: -len(ending)], suite) if text.lower().endswith(ending) else None
         if stem is not None:
             return Column(text, kind, stem)
     published = _published_headings().get(text)
@@ -145,7 +154,13 @@ def read_heading(heading: str) -> Column | None:
     return Column(text, kind, name, images)
 
 
-def _named(text: str) -> str | None:
+def _named(text: str, suite: Suite | None) -> str | None:
+    if suite is not None and suite.full_name(text) in suite.sets:
+        full = suite.full_name(text)
+        return None if full in suite.training else full
+    owner = known_suite(text) if "/" in text else None
+    if owner is not None and text in owner.sets and text not in owner.training:
+        return text
     name = text.strip().lower()
     name = SHORT.get(name, name)
     return name if name in known_sets() else None

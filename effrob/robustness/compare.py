@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
-from effrob.results.answers import read_npz
+from effrob.results.answers import read_npz, same_names
 from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import DEFAULT_RESULTS, find_pair
 from effrob.robustness.baseline import Baseline, default_baseline, in_suite
@@ -49,7 +49,15 @@ def paired_answers(line: RobustnessFit, first: ModelResult, second: ModelResult)
     if len(paths) < 4 or not all(path.is_file() for path in paths):
         return None
     columns = [read_npz(path, ("id", "correct")) for path in paths]
-    return PairedAnswers(*_aligned(columns[0], columns[1]), *_aligned(columns[2], columns[3]))
+    pairs = ((columns[0], columns[1]), (columns[2], columns[3]))
+    if "imported" in (first.origin, second.origin) and not all(_one_set(*pair) for pair in pairs):
+        return None  # answers in the official order of a set do not know its images' names
+    return PairedAnswers(*_aligned(*pairs[0]), *_aligned(*pairs[1]))
+
+
+def _one_set(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    one, two = same_names(first["id"].astype(str), second["id"].astype(str))
+    return set(one.tolist()) == set(two.tolist())
 
 
 def _clean_path(line: RobustnessFit, result: ModelResult) -> Path | None:
@@ -63,8 +71,9 @@ def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bool
         if len(set(ids)) < len(ids):
             twice = next(name for name, n in Counter(ids).items() if n > 1)
             raise UsageProblem(f"a model's answers name the image {twice} twice: evaluate it again")
-    places = {name: i for i, name in enumerate(second["id"].tolist())}
-    order = [places.get(name, -1) for name in first["id"].tolist()]
+    mine, theirs = same_names(first["id"].astype(str), second["id"].astype(str))
+    places = {name: i for i, name in enumerate(theirs.tolist())}
+    order = [places.get(name, -1) for name in mine.tolist()]
     if -1 in order or len(order) != len(places):
         raise UsageProblem(
             f"the two models answered different images ({len(order)} and {len(places)}): evaluate both on the same set"

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import shifts
 from effrob.errors import UsageProblem
 from effrob.results.given import GivenOptions, GivenTable, given_numbers, read_given
 from effrob.results.given_columns import set_size
@@ -16,6 +17,7 @@ from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import ROBUSTNESS, Row
 from effrob.robustness.sentences import result_sentence
 from effrob.robustness.significance import adjust
+from shifts.declared.suite import Suite
 
 
 def place(
@@ -25,6 +27,7 @@ def place(
     unit: str = "auto",
     n: Mapping[str, int] | None = None,
     protocol: str | None = None,
+    suite: str | None = None,
     baseline: str | None = None,
     axis: str | None = None,
     scale: str = "logit",
@@ -32,11 +35,13 @@ def place(
     """Effective robustness of accuracies you already have: {set: accuracy} of one model, or the path of a CSV of models.
 
     name   of the model, or of the table;  n  set -> number of images, the official one by default
+    suite  one of your own, by name or TOML file, whose sets then go by their short names
     axis   None: class-matched clean accuracy where it is given (`imagenet-r-clean`), else all classes; each row says which
 
     Raises UsageProblem for what is no accuracy, for two units at once, and where the axis asked for is not given.
     """
-    options = GivenOptions(unit, dict(n or {}), name=name, **({} if protocol is None else {"protocol": protocol}))
+    stated: dict[str, Any] = {} if protocol is None else {"protocol": protocol}
+    options = GivenOptions(unit, dict(n or {}), name=name, suite=named_suite(suite), **stated)
     if isinstance(accuracies, Mapping):
         table = given_numbers(accuracies, options)
     else:
@@ -44,6 +49,16 @@ def place(
     if axis is not None and axis not in AXES:
         raise UsageProblem(f"axis is clean or full; got {axis!r}")
     return given_rows(table, LineOptions(baseline, axis or "clean", scale), axis)
+
+
+def named_suite(name: str | None) -> Suite | None:
+    """A suite by name or file, known from now on to every table of this process; None for None."""
+    if name is None:
+        return None
+    found = shifts.suite(name)
+    if found.declares_places:
+        shifts.declare(found)
+    return found
 
 
 def given_rows(table: GivenTable, options: LineOptions, axis: str | None = None) -> list[Row]:

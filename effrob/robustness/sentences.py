@@ -56,16 +56,7 @@ def _verdict(effective: Effective) -> str:
     verdict = effective.verdict
     if verdict in VERDICTS:
         return VERDICTS[verdict]
-    if effective.extrapolated:
-        low = min(line.x_min for line in effective.fit.segments)
-        high = max(line.x_max for line in effective.fit.segments)
-        return (
-            f"outside the baseline's clean accuracies ({_percent(low)} to {_percent(high)} %), where the line is "
-            "extrapolated: no verdict"
-        )
-    if effective.pi95 is None:
-        return "where no interval exists: no verdict"
-    return "too few images to tell it from the line: no verdict"
+    return f"no verdict: {effective.why or 'no interval exists'}"
 
 
 def _percent(value: float) -> str:

@@ -264,3 +264,32 @@ def test_options_are_names_that_exist(tmp_path: Path) -> None:
         refused = run("place", "imagenet=0.7", "imagenet-r=0.5", *option)
         assert refused.exit_code == 2 and "Traceback" not in refused.output, option
     assert GivenOptions().protocol == "unstated"
+
+
+SUITE = """[suite]
+name = "shapes"
+clean = "plain"
+shifts = ["noisy"]
+classes = ["circle", "square"]
+[sets.plain]
+labels = "plain.csv"
+[sets.noisy]
+labels = "noisy.csv"
+"""
+
+
+def test_a_suite_of_ones_own_has_columns_by_its_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = write(tmp_path / "shapes.toml", SUITE)
+    path = write(
+        tmp_path / "t.csv", "model,plain,plain-n,noisy,noisy-n,imagenet", "m,90,1000,80,500,76", "k,95,1000,82,500,"
+    )
+    rows = effrob.place(path, suite=str(suite))
+    assert [(row.shift, row.n, row.clean_accuracy_full, row.axis) for row in rows] == [
+        ("shapes/noisy", 500, 0.9, "full"), ("shapes/noisy", 500, 0.95, "full"),
+    ]  # fmt: skip
+    assert rows[0].effective_robustness is None and "no baseline" in str(rows[0].why_not)
+    done = run("place", "shapes/plain=90", "noisy=80", "--suite", suite, "--n", "noisy=500", "--n", "plain=1000")
+    assert done.exit_code == 0, done.output
+    refused = run("place", "plain=90", "noisy=80", "--suite", suite)
+    assert refused.exit_code == 2 and "--n shapes/plain=N" in refused.output

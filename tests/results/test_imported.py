@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import effrob
 import shifts
 from effrob.cli import main
+from effrob.results.answers import same_names
 from effrob.results.record import from_json
 from effrob.results.store import ResultStore
 from effrob.results.verification import verified
@@ -167,7 +169,7 @@ def test_logits_over_all_classes_are_masked_on_both_axes(here: Path) -> None:
         (lambda ids: [*ids[:-1], "n99999999/art_1.jpg"], "n99999999"),
         (lambda ids: [id for id in ids if not id.startswith(ids[0][:9])], "should hold 30,000"),
         (lambda ids: [*ids[1:], f"{min(set(imagenet().subsets['a']) - set(imagenet().subsets['r']))}/x.jpg"], "not one of"),
-        (lambda ids: [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(ids))], "imagenet-r holds its images as"),
+        (lambda ids: [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(ids))], "is an image of imagenet's validation set"),
         (lambda ids: ["", *ids[1:]], "has no id in row 0"),
     ],
 )  # fmt: skip
@@ -314,3 +316,34 @@ def test_a_record_does_not_change_its_origin(here: Path) -> None:
     with pytest.raises(Exception, match="it was edited"):
         from_json(old)
     assert run("leaderboard", "--published", "none", "--baseline", "measured").exit_code == 0
+
+
+def test_answers_of_a_model_measured_here_give_its_own_numbers_when_imported(here: Path, pocket_data: Path) -> None:
+    rows = effrob.evaluate("pocket:mlp", ["pocket", "pocket-v2"], suite="pocket", data=pocket_data, device="cpu")
+    measured = {row.shift: row for row in rows}
+    for name, row in measured.items():
+        with np.load(Path(str(row.record)) / "predictions.npz") as held:
+            order = np.random.default_rng(0).permutation(len(held["id"]))
+            np.savez(f"{name}.npz", ids=held["id"][order], classes=held["predicted"][order])
+    words = ("--data", pocket_data, "--model", "twin")
+    twin = row_of("import", "pocket-v2.npz", "--shift", "pocket-v2", "--clean", "pocket.npz", *words)
+    one = measured["pocket-v2"].as_json()
+    for name in ("n", "n_correct", "clean_accuracy", "clean_accuracy_full", "accuracy_1000way"):
+        assert twin[name] == one[name], name
+    # The network is one of its own baseline, and its twin by another name is not: on the whole line both are one.
+    assert effrob.fit("pocket-v2").effective_robustness(one["clean_accuracy"], one["accuracy"]) == pytest.approx(
+        twin["effective_robustness"], abs=1e-12
+    )
+    assert "conservative-interval" not in twin["flags"]
+    (found,) = json.loads(run("compare", "twin", "pocket:mlp", "--shift", "pocket-v2", "--json").stdout)
+    assert found["paired"] and found["accuracy_difference"] == 0 and found["mcnemar_p"] == 1.0
+    assert (found["first_source"], found["second_source"]) == ("imported", "measured")
+
+
+def test_one_set_under_flat_and_folder_names_is_paired(here: Path) -> None:
+    flat = np.array(["ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG"])
+    filed = np.array(["n01440764/ILSVRC2012_val_00000002.JPEG", "n01440764/ILSVRC2012_val_00000001.JPEG"])
+    one, two = same_names(flat, filed)
+    assert one.tolist() == flat.tolist() and set(two.tolist()) == set(flat.tolist())
+    twice = np.array(["a/1.jpg", "b/1.jpg"]), np.array(["a/1.jpg", "c/1.jpg"])
+    assert same_names(*twice)[1].tolist() == twice[1].tolist()

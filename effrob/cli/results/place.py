@@ -21,6 +21,7 @@ from effrob.cli.options import line_options
 @click.option(
     "--protocol", metavar="NAME", help="How they were measured: effrob, clip-benchmark, testbed. [default: unstated]"
 )
+@click.option("--suite", metavar="NAME-or-FILE", help="A suite of your own, whose sets then go by their short names.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
 @click.pass_context
@@ -31,6 +32,7 @@ def command(
     unit: str,
     counts: tuple[str, ...],
     protocol: str | None,
+    suite: str | None,
     as_json: bool,
     baseline: str | None,
     axis: str,
@@ -44,12 +46,13 @@ def command(
     """
     from effrob.files import strict_json
     from effrob.results.given import GivenOptions
-    from effrob.robustness.given_rows import axis_notices, given_rows
+    from effrob.robustness.given_rows import axis_notices, given_rows, named_suite
     from effrob.robustness.lines import LineOptions
 
     asked = None if ctx.get_parameter_source("axis") is ParameterSource.DEFAULT else axis
     stated: dict[str, Any] = {} if protocol is None else {"protocol": _protocol(protocol)}
-    table = _table(given, GivenOptions(unit, _counts(counts), name=name, **stated))
+    own = named_suite(suite)
+    table = _table(given, GivenOptions(unit, _counts(counts, own), name=name, suite=own, **stated))
     rows = given_rows(table, LineOptions(baseline, axis, scale), asked)
     for notice in (*table.notices, *(axis_notices(rows) if asked is None else ())):
         click.echo(notice, err=True)
@@ -88,14 +91,14 @@ def _table(given: tuple[str, ...], options: Any) -> Any:
     return read_given(Path(files[0]), options)
 
 
-def _counts(given: tuple[str, ...]) -> dict[str, int]:
+def _counts(given: tuple[str, ...], suite: Any) -> dict[str, int]:
     from effrob.errors import UsageProblem
     from effrob.results.given_columns import read_heading
 
     found: dict[str, int] = {}
     for text in given:
         shift, _, value = text.partition("=")
-        column = read_heading(shift)
+        column = read_heading(shift, suite)
         if column is None or column.kind not in ("accuracy", "clean"):
             raise UsageProblem(f"--n wants SHIFT=N with the name of a test set; found {text!r}: see `effrob shifts`")
         if not (value.isascii() and value.isdigit() and int(value)):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from effrob.results.answers import PredictionMatrix, read_npz
+from effrob.results.answers import PredictionMatrix, read_npz, same_names
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import Scale
@@ -151,11 +151,12 @@ def _matched(table: PredictionMatrix, ids: NDArray[np.str_]) -> NDArray[np.int64
     """Positions in `ids` of the table's images; None where the two are not the same images, each once."""
     if len(ids) != len(table.ids):
         return None
+    known, ids = same_names(table.ids, ids)
     order = np.argsort(ids)
-    mine, theirs = ids[order], np.sort(table.ids)
+    mine, theirs = ids[order], np.sort(known)
     if not np.array_equal(mine, theirs) or bool((mine[1:] == mine[:-1]).any()):
         return None
-    return np.asarray(order[np.searchsorted(mine, table.ids)], dtype=np.int64)
+    return np.asarray(order[np.searchsorted(mine, known)], dtype=np.int64)
 
 
 def _paired(
