@@ -71,14 +71,14 @@ def from_memory(
         raise ModelError(
             f"a model is handed over as a torch.nn.Module or as (module, tokenizer), not {type(model).__name__}"
         )
-    module = copied(_unwrapped(model))
+    module, labels, said = _logits(copied(_unwrapped(model)), name)
     pixels, transform = _pixels(preprocess)
     digest = _digest(module, tokenizer, features)
     halves = any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters())
-    notes = ("its weights are not float32: the copy that is evaluated is",) if halves else ()
+    notes = (*said, *(("its weights are not float32: the copy that is evaluated is",) if halves else ()))
     module = module.float() if halves else module
     spec = ModelSpec("", name)
-    identity = Identity(spec, name, digest, pixels, features or "default", notes=notes)
+    identity = Identity(spec, name, digest, pixels, features or "default", labels=labels, notes=notes)
     if features is None and has_towers(module):
         identity = replace(identity, has_text=tokenizer is not None)
     elif tokenizer is not None:
@@ -106,6 +106,16 @@ def copied(module: nn.Module) -> nn.Module:
             "what is evaluated is a copy: save its weights and use `effrob register`"
         ) from error
     return twin.eval().requires_grad_(False)
+
+
+def _logits(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...] | None, list[str]]:
+    """A classifier of transformers as a module of logits, with what its configuration calls their columns."""
+    if not type(module).__name__.endswith("ForImageClassification") or not hasattr(module, "config"):
+        return module, None, []
+    from model_zoo.sources.hf.labels import labels_of
+    from model_zoo.sources.hf.networks import Logits
+
+    return Logits(module), *labels_of(module.config, name)
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:

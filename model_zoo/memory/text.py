@@ -30,7 +30,13 @@ def image_features(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def text_tower(module: Any, tokenizer: Any, digest: str, device: torch.device) -> TextTower:
-    """The text side, with the tokenizer that was handed over."""
+    """The text side, with the tokenizer that was handed over: read as its library's models are, else as it pads."""
+    if hasattr(module, "get_text_features"):
+        from model_zoo.sources.hf.texts import HfText
+
+        of_transformers = HfText(module, "", None, digest, device)
+        of_transformers._tokenizer = tokenizer
+        return of_transformers
     if type(module).__module__.partition(".")[0] == "open_clip":
         from model_zoo.sources.from_openclip_text import OpenClipText
 
@@ -61,14 +67,8 @@ class GivenText:
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """(N, context) -> (N, D)."""
-        tokens = tokens.to(self._device)
-        if hasattr(self._module, "encode_text"):
-            embedded: torch.Tensor = self._module.encode_text(tokens)
-            return embedded.float()
-        pad, end = (getattr(self._tokenizer, f"{name}_token_id", None) for name in ("pad", "eos"))
-        masks = pad is not None and pad != end and "attention_mask" in getattr(self._tokenizer, "model_input_names", ())
-        mask = {"attention_mask": torch.ne(tokens, int(pad)).long()} if masks and pad is not None else {}
-        return _tensor(self._module.get_text_features(input_ids=tokens, **mask)).float()
+        embedded: torch.Tensor = self._module.encode_text(tokens.to(self._device))
+        return embedded.float()
 
 
 def tokens_digest(tokenizer: Any) -> str:
@@ -78,12 +78,12 @@ def tokens_digest(tokenizer: Any) -> str:
 
 
 def _tokens(tokenizer: Any, prompts: Sequence[str]) -> torch.Tensor:
-    if hasattr(tokenizer, "model_input_names"):  # of transformers
-        made: Any = tokenizer(text=list(prompts), padding="max_length", truncation=True, return_tensors="pt")[
-            "input_ids"
-        ]
-    else:
-        made = tokenizer(list(prompts))
+    of_transformers = hasattr(tokenizer, "model_input_names")
+    made: Any = (
+        tokenizer(list(prompts), padding=True, return_tensors="pt")["input_ids"]
+        if of_transformers
+        else tokenizer(list(prompts))
+    )
     return torch.as_tensor(made, dtype=torch.int64)
 
 

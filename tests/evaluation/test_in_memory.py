@@ -181,6 +181,27 @@ def test_an_open_clip_object_gives_what_its_checkpoint_gives(options: dict[str, 
     assert np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("kind", ["clip", "siglip", "align"])
+def test_an_object_of_transformers_gives_what_its_folder_gives(
+    options: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("transformers")
+    from tests.model_zoo import tiny_hf
+
+    model, tokenizer, processor = tiny_hf.towers(kind)
+    folder = tiny_hf.save(tmp_path / kind, model, tokenizer, processor)
+    model.train()
+    before = everything(model)
+    spec = f"transformers:{folder}"
+    rows = [
+        effrob.evaluate(spec, prompts="simple", **options),
+        effrob.evaluate((model, tokenizer), preprocess=processor, name=kind, prompts="simple", **options),
+    ]
+    assert everything(model) == before
+    first, second = (np.load(Path(each[0].record) / "predictions.npz")["predicted"] for each in rows)
+    assert (first == second).mean() > 0.97  # the processor resizes tensors where the exact path resizes pictures
+
+
 def test_a_registered_module_is_left_whole_and_its_weights_are_looked_at_each_time(options: dict[str, Any]) -> None:
     net = Net().train()
     before = everything(net)
