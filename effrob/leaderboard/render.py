@@ -18,16 +18,17 @@ from effrob.robustness.rows import ROBUSTNESS
 from shifts import suite
 
 RULE = (
-    "Ranked by the mean logit residual over the four shifts; the mean in points stands beside it. The -A set is shown as a "
-    "diagnostic and ranks nothing. A row without all four has no mean and no rank. Each table ranks for itself: measured, "
-    "imported, given and published rows, the two axes, and rows beyond the baseline's clean accuracies do not compare."
+    "Ranked by the mean logit residual over the suite's ranked shifts; the mean in points stands beside it. A diagnostic set "
+    "is shown and ranks nothing. A row without all ranked shifts has no mean and no rank. Each table ranks for itself: "
+    "measured, imported, given and published rows, the two axes, and rows beyond the baseline's clean accuracies do not "
+    "compare."
 )
 READING = (
     "A cell is accuracy [95 % interval], then effective robustness in points [95 % interval]: accuracy minus what the line "
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, rows of one origin together, without the -A set). Ranks in brackets are those the interval of the logit mean "
+    "range, rows of one origin together, without diagnostic sets). Ranks in brackets are those the interval of the logit mean "
     "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
@@ -36,7 +37,7 @@ REACH = {
     "within": "",
     "above": ", above the baseline's clean accuracies on a shift: the line is extrapolated",
     "below": ", below the baseline's clean accuracies on a shift: the line is extrapolated",
-    "unranked": ", not ranked for want of one of the four",
+    "unranked": ", not ranked for want of a ranked shift",
 }
 
 

@@ -93,6 +93,8 @@ def test_a_suite_goes_through_every_command_under_its_own_name(drawn: Path, pock
     assert {row["baseline"] for row in rows} == {"drawn"} and rows[1]["effective_robustness"] is not None
     board = run("leaderboard", "--published", "none").output
     assert "drawn suite" in board and "Sketched" in board and "ImageNet" not in board
+    run("leaderboard", "--published", "none", "--format", "html", "--out", "site")
+    assert "ImageNet" not in (tmp_path / "site" / "index.html").read_text().partition("<script")[0]
     run("plot", "--published", "none", "--shift", "drawn/sketched", "--out", "sketched.svg")
     assert "ImageNet" not in (tmp_path / "sketched.svg").read_text()
     assert "drawn/sketched" in run("compare", "pocket:resnet", "pocket:mlp").output

@@ -21,7 +21,7 @@ effrob.chart = (() => {
   function hoverOfMean(row, judged) {
     const { percent, points, logits, between } = effrob;
     return [
-      `mean of the four ${percent(row.mean)} %, clean ${percent(row.clean[0])} %`,
+      `mean of the ranked shifts ${percent(row.mean)} %, clean ${percent(row.clean[0])} %`,
       `effective robustness of the mean ${points(judged[J.ofMean])}`,
       `mean effective robustness ${points(judged[J.mean])} ${between(judged[J.meanLow], judged[J.meanHigh], points)}`,
       `logit mean ${logits(judged[J.logit])}`,
@@ -124,7 +124,7 @@ effrob.chart = (() => {
   function layout(to, view, facts, tool) {
     const narrow = box.clientWidth < 640, edge = ink("--ink"), grid = ink("--grid");
     const mean = view.shift === facts.mean, own = !mean && view.axis === "clean";
-    const up = mean ? "Mean accuracy on the four shifts" : `Accuracy on ${facts.labels[view.shift]}`;
+    const up = mean ? "Mean accuracy on the ranked shifts" : `Accuracy on ${facts.labels[view.shift]}`;
     const axis = (range, title, most) => ({
       range, ...place.ticks(to, range, most), gridcolor: grid, zeroline: false, linecolor: ink("--line"), color: edge,
       title: { text: title, font: { size: 13 }, standoff: 8 }, tickfont: { size: narrow ? 11 : 12 },

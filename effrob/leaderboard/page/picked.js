@@ -10,7 +10,7 @@ effrob.picked = (() => {
 
   function ofMean(row, judged) {
     return [
-      ["Mean of the four", `${effrob.percent(row.mean)} %`],
+      ["Mean of the ranked shifts", `${effrob.percent(row.mean)} %`],
       ["Clean, all classes", `${effrob.percent(row.clean[0])} %`],
       ["Effective robustness of the mean", effrob.points(judged[J.ofMean])],
       ["Mean effective robustness", within(judged[J.mean], judged[J.meanLow], judged[J.meanHigh])],

@@ -3,7 +3,7 @@
 effrob.view = (() => {
   const COLUMNS = {
     training: "Training", images: "Training images", size: "Image size", protocol: "Head, protocol",
-    clean: "Clean accuracy", mean: "Means", shifts: "The four shifts", accuracy: "Accuracies", verdicts: "Verdicts",
+    clean: "Clean accuracy", mean: "Means", shifts: "The ranked shifts", accuracy: "Accuracies", verdicts: "Verdicts",
     intervals: "Intervals", diagnostic: "-A (diagnostic)", others: "Other shifts",
   };
   const WIDE = ["training", "protocol", "clean", "mean", "shifts", "accuracy", "verdicts", "intervals"];

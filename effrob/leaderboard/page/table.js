@@ -8,7 +8,7 @@ effrob.table = (() => {
     "",
     ", above the baseline's clean accuracies on a shift: the line is extrapolated",
     ", below the baseline's clean accuracies on a shift: the line is extrapolated",
-    ", not ranked for want of one of the four",
+    ", not ranked for want of a ranked shift",
   ];
   const SAID = {
     measured: "measured, and proved from predictions",
