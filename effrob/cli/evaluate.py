@@ -89,9 +89,10 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     "--pixel-cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep decoded crops here for later models."
 )
 @click.option("--dry-run", is_flag=True, help="Print the jobs, and run nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every interval, logits, p-values and flags, however wide.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
-def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: Any) -> None:
+def command(models: tuple[str, ...], as_json: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
     """Evaluate models on ImageNet and its natural shifts: accuracy and effective robustness, each with its interval.
 
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
@@ -122,7 +123,7 @@ def command(models: tuple[str, ...], as_json: bool, dry_run: bool, **options: An
     elif rows:
         from effrob.leaderboard.terminal import table
 
-        click.echo(table(rows))
+        click.echo(table(rows, verbose))
         click.echo(f"records in {request.results}")
     if report.failures:
         sys.exit(1)

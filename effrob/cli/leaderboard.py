@@ -24,6 +24,17 @@ FORMATS = ["md", "latex", "csv", "json", "html"]
 @click.option("--format", "form", type=click.Choice(FORMATS), default="md", show_default=True, help="How to write it.")
 @click.option("--out", type=click.Path(path_type=Path), help="File, or for html a folder. [default: standard output]")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="In md and latex, at most N rows a table.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="GLOB",
+    help="Rows whose model matches, as in 'openclip:ViT-B-32*'. [default: all]",
+)
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="Sets to show; means and ranks stay. [default: all]"
+)
+@click.option("--ci", is_flag=True, help="In latex, 95 % intervals and marks beside the numbers.")
 @add_option
 @line_options
 def command(
@@ -33,6 +44,9 @@ def command(
     form: str,
     out: Path | None,
     top: int | None,
+    models: tuple[str, ...],
+    shifts: tuple[str, ...],
+    ci: bool,
     baseline: str | None,
     axis: str,
     scale: str,
@@ -42,12 +56,18 @@ def command(
     A measured row is shown only after its record's digests were checked and its accuracies recomputed from the
     predictions, so --results also takes folders that others sent.
     """
+    from effrob.errors import UsageProblem
     from effrob.leaderboard.gather import gather, uncollected
     from effrob.leaderboard.write import write_board
     from effrob.robustness.lines import LineOptions
 
+    if ci and form != "latex":
+        raise UsageProblem("--ci is of --format latex; the other formats hold intervals always")
+    if shifts and form == "html":
+        raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
     with uncollected():
-        text = write_board(gather(results, published, add), LineOptions(baseline, axis, scale), form, out, top)
+        asked = gather(results, published, add, models, shifts)
+        text = write_board(asked, LineOptions(baseline, axis, scale), form, out, top, ci)
     if text is not None:
         click.echo(text, nl=False)
     else:

@@ -34,6 +34,19 @@ from effrob.cli.options import add_option, line_options
 @click.option(
     "--connect", is_flag=True, help="Join the models of a series: checkpoints of a glob, mixtures of a range."
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="GLOB",
+    help="Rows whose model matches, as in 'openclip:ViT-B-32*'. [default: all]",
+)
+@click.option(
+    "--highlight", multiple=True, metavar="GLOB", help="Models that stand out; the others fade. May be given again."
+)
+@click.option(
+    "--label", is_flag=True, help="Write names beside the highlighted models, else beside those that are not published."
+)
 @add_option
 @line_options
 def command(
@@ -43,6 +56,9 @@ def command(
     add: tuple[Path, ...],
     out: Path,
     connect: bool,
+    models: tuple[str, ...],
+    highlight: tuple[str, ...],
+    label: bool,
     baseline: str | None,
     axis: str,
     scale: str,
@@ -52,15 +68,15 @@ def command(
     Published models are hollow, measured and imported ones filled, given ones large and hollow; both axes are on the line's
     scale, so the line is straight.
     """
-    from effrob.leaderboard.figure import default_shifts, draw, panel
+    from effrob.leaderboard.figure import Emphasis, default_shifts, draw, panel
     from effrob.leaderboard.gather import gather
     from effrob.robustness.lines import LineOptions
 
     line = LineOptions(baseline, axis, scale)
-    gathered = gather(results, published, add)
+    gathered = gather(results, published, add, models)
     ranking, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or default_shifts(ranking))]
-    draw(panels, out, scale, connect)
+    draw(panels, out, scale, connect, Emphasis(highlight, label))
     for problem in gathered.problems if add else ():
         click.echo(problem, err=True)
     for each in panels:

@@ -32,10 +32,12 @@ class Board:
     """Rows in order of rank: highest mean logit residual first, rows without one last by clean accuracy.
 
     problems  sentences a reader should see: sources that were empty, records that a fuller one replaced
+    shifts    the sets to show, all where none is named; means and ranks do not depend on them
     """
 
     rows: tuple[BoardRow, ...]
     problems: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
 
     @functools.cached_property
     def groups(self) -> dict[Group, tuple[BoardRow, ...]]:
@@ -78,7 +80,7 @@ class Board:
         return self._discoveries.get(cell, NONE)
 
 
-def board(rows: Iterable[BoardRow], problems: Iterable[str] = ()) -> Board:
+def board(rows: Iterable[BoardRow], problems: Iterable[str] = (), shifts: Iterable[str] = ()) -> Board:
     """Order rows by rank."""
 
     def key(row: BoardRow) -> tuple[bool, float, float, str, str, int]:
@@ -92,4 +94,4 @@ def board(rows: Iterable[BoardRow], problems: Iterable[str] = ()) -> Board:
             row.img_size or 0,
         )
 
-    return Board(tuple(sorted(rows, key=key)), tuple(problems))
+    return Board(tuple(sorted(rows, key=key)), tuple(problems), tuple(shifts))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SAID = {
     "imported": "imported (filled, no edge)",
     "given": "given (hollow, black edge)",
 }
+NAMES_HELD = 20  # names a panel has room for
 LOWEST = 0.2  # clean accuracy below which a model is left out of the picture
 TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet"}
 
@@ -76,7 +78,41 @@ class Panel:
             )
         if self.too_low:
             said.append(f"{self.shift}: {self.too_low} models under {LOWEST:.0%} clean accuracy are not drawn")
+        disputed = [p for p in self.points if self.shift in p.row.cells and p.row.cells[self.shift].disputed]
+        if disputed:
+            said.append(
+                f"{self.shift}: {len(disputed)} accuracies drawn are disputed, first of {disputed[0].row.model}"
+            )
         return said
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """Models that stand out: `highlight` are patterns of names, `label` writes names beside points."""
+
+    highlight: tuple[str, ...] = ()
+    label: bool = False
+
+    def stands_out(self, point: Point) -> bool:
+        return any(fnmatchcase(point.row.model, pattern) for pattern in self.highlight)
+
+    def named(self, drawn: Sequence[Point]) -> list[Point]:
+        """The points whose names are written."""
+        if not self.label:
+            return []
+        return [p for p in drawn if (self.stands_out(p) if self.highlight else p.row.origin != "published")]
+
+    def check(self, panels: Sequence[Panel]) -> None:
+        """Raises UsageProblem for a pattern that no point drawn matches, and for more names than a picture holds."""
+        models = [p.row.model for each in panels for p in each.points]
+        for pattern in self.highlight:
+            if not any(fnmatchcase(model, pattern) for model in models):
+                raise UsageProblem(f"--highlight {pattern!r} matches no model drawn{suggest(pattern, models)}")
+        most = max((len(self.named(each.points)) for each in panels), default=0)
+        if most > NAMES_HELD:
+            raise UsageProblem(
+                f"--label would write {most} names, and a picture holds {NAMES_HELD}: choose by --highlight"
+            )
 
 
 def default_shifts(ranking: Board) -> list[str]:
@@ -108,7 +144,13 @@ def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))
 
 
-def draw(panels: Sequence[Panel], out: Path, scale: str = "logit", connect: bool = False) -> None:
+def draw(
+    panels: Sequence[Panel],
+    out: Path,
+    scale: str = "logit",
+    connect: bool = False,
+    emphasis: Emphasis = Emphasis(),
+) -> None:
     """Write PNG, PDF or SVG by the name of `out`. Raises UsageProblem for another ending, or without matplotlib."""
     if out.suffix.lower() not in FORMATS:
         raise UsageProblem(f"a figure is written as {', '.join(FORMATS)}; got {out.name!r}")
@@ -117,6 +159,7 @@ def draw(panels: Sequence[Panel], out: Path, scale: str = "logit", connect: bool
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageProblem("figures need matplotlib: pip install 'effrob[plots]'") from None
+    emphasis.check(panels)
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     width = COLUMN if columns == 1 else PAGE
@@ -125,6 +168,7 @@ def draw(panels: Sequence[Panel], out: Path, scale: str = "logit", connect: bool
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, each in zip(axes, panels):
             _draw_panel(axis, each, scale_named(scale))
+            _emphasise(axis, each, emphasis)
             for run in series(each.points) if connect else ():
                 look = {"color": GROUPS[run[0].group].colour, "linewidth": 0.8, "zorder": 3.5}
                 axis.plot([p.x for p in run], [p.y for p in run], **look)
@@ -177,6 +221,33 @@ def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
 def _beyond(value: float, logits: float) -> float:
     """An accuracy that many logits farther out, so that markers are not cut."""
     return 1 / (1 + math.exp(-(math.log(value / (1 - value)) + logits)))
+
+
+def _emphasise(axis: Any, each: Panel, emphasis: Emphasis) -> None:
+    """Fade what does not stand out, ring what does, and write names, each on the side of its point that has room."""
+    from matplotlib.collections import PathCollection
+
+    out = [p for p in each.points if emphasis.stands_out(p)]
+    if emphasis.highlight:
+        for drawn in axis.collections:
+            if isinstance(drawn, PathCollection):  # the points; a band is a PolyCollection
+                drawn.set_alpha(0.25)
+        for p in out:
+            look = GROUPS[p.group]
+            axis.plot(p.x, p.y, look.marker, markersize=6, color=look.colour, markeredgecolor="black", zorder=5)
+    middle = sorted(p.x for p in each.points)[len(each.points) // 2]
+    for place, p in enumerate(sorted(emphasis.named(each.points), key=lambda p: p.y)):
+        left = p.x > middle
+        axis.annotate(
+            p.row.model.removeprefix("openclip:"),
+            (p.x, p.y),
+            xytext=(-7 if left else 7, 5 if place % 2 else -5),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=6,
+            zorder=6,
+        )
 
 
 def _functions(chosen: Scale) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from effrob.errors import UsageProblem, suggest
@@ -22,32 +23,66 @@ from model_zoo.published import sources
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Verified records and tables; `results` is the folder a `measured` baseline is made of."""
+    """Verified records and tables; `results` is the folder a `measured` baseline is made of.
+
+    models  patterns, of which a row's model matches one; none: every row.  shifts  the sets to show, all where none is named
+    """
 
     records: tuple[Stored, ...]
     given: tuple[ModelResult, ...]
     tables: tuple[str, ...]
     results: Path
     problems: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
 
     def lines(self, options: LineOptions) -> Lines:
         return Lines(options, self.results)
 
     def rows(self, options: LineOptions) -> list[BoardRow]:
-        """Every row, in an order that does not depend on the line it is judged by."""
+        """Every row asked for, in an order that does not depend on the line it is judged by.
+
+        Raises UsageProblem for a pattern that no row matches, and a set that no row has.
+        """
         lines = self.lines(options)
         measured = [row_of(lines, result, smaller) for result, smaller in by_reading(self.records)]
         measured += [row_of(lines, result) for result in self.given]
-        return measured + [row_of(lines, each) for name in self.tables for each in published_results(name).values()]
+        published = [each for name in self.tables for each in published_results(name).values()]
+        rows = measured + [row_of(lines, each) for each in published if not self.models or _matches(each, self.models)]
+        kept = [row for row in rows if not self.models or _matches(row, self.models)]
+        for pattern in self.models:
+            if not any(_matches(row, (pattern,)) for row in kept):
+                known = [*(row.model for row in rows), *(each.model for each in published)]
+                raise UsageProblem(
+                    f"no row has a model {pattern!r}{suggest(pattern, known)}; a pattern may hold * and ?"
+                )
+        known_sets = dict.fromkeys(shift for row in kept for shift in row.cells)
+        for shift in self.shifts:
+            if shift not in known_sets:
+                raise UsageProblem(f"no row shown has an accuracy on {shift!r}{suggest(shift, list(known_sets))}")
+        return kept
 
     def board(self, options: LineOptions) -> Board:
-        return board(self.rows(options), self.problems)
+        return board(self.rows(options), self.problems, self.shifts)
 
 
-def gather(results: Sequence[Path], published: str, add: Sequence[Path] = ()) -> Gathered:
+def _matches(row: BoardRow | ModelResult, patterns: Sequence[str]) -> bool:
+    """Whether a row's model, or its table and model as in `testbed:resnet50`, is one of the patterns; case counts."""
+    names = row.model, f"{row.source.partition(':')[2] or row.source}:{row.model}"
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def gather(
+    results: Sequence[Path],
+    published: str,
+    add: Sequence[Path] = (),
+    models: Sequence[str] = (),
+    shifts: Sequence[str] = (),
+) -> Gathered:
     """Every verified record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
 
     add  files of accuracies a user gives, shown as they are taken: on trust
+    models, shifts  patterns of models and names of sets to show, all where none is named
     Raises UsageProblem for a folder or table that is not there, EffrobError naming records that fail verification.
     """
     folders = list(results) or [DEFAULT_RESULTS]
@@ -57,7 +92,8 @@ def gather(results: Sequence[Path], published: str, add: Sequence[Path] = ()) ->
     added = [read_given(path) for path in add]
     notices = tuple(notice for table in added for notice in table.notices)
     given = tuple(result for table in added for result in table.results if result.accuracies)
-    return Gathered(records, given, tables, folders[0], (*problems, *notices))
+    asked = tuple(dict.fromkeys(models)), tuple(dict.fromkeys(shifts))
+    return Gathered(records, given, tables, folders[0], (*problems, *notices), *asked)
 
 
 def table_names(asked: str) -> list[str]:

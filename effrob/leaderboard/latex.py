@@ -1,4 +1,4 @@
-"""A board as LaTeX: booktabs tables to \\input, every name escaped, the best of each column in bold.
+"""A board as LaTeX: booktabs tables to \\input, every name escaped; bold where a column's best can be told from all others.
 
 Needs \\usepackage{booktabs}, and \\usepackage{longtable} where a table is longer than a page.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from effrob.leaderboard.board import Board
-from effrob.leaderboard.formatting import logits, percent, points, title
-from effrob.leaderboard.render import RULE, Section, name, sections, shifts_shown
-from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.formatting import interval, logit_interval, logits, percent, points, title
+from effrob.leaderboard.render import RULE, Section, marks, name, sections
+from effrob.leaderboard.scored_shift import Interval, ScoredShift
 from shifts import suite
 
 PAGE = 45  # rows a page holds in \\footnotesize
@@ -40,49 +40,86 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(c, c) for c in ascii_only).replace("--", "-{}-")
 
 
-def latex(ranking: Board, top: int | None = None) -> str:
-    """One table a section, each with a caption that says what it stands on."""
+def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
+    """One table a section, each with a caption that says what it stands on. ci: with 95 % intervals and marks."""
     parts = ["% \\usepackage{booktabs,longtable,textcomp}  accuracy and effective robustness in percent and points"]
-    parts += [_table(ranking, section) for section in sections(ranking, top)]
+    parts += [_table(ranking, section, ci) for section in sections(ranking, top)]
     if not ranking.rows:
         parts.append("% no rows")
     return "\n\n".join(parts) + "\n"
 
 
-def _best(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return max(known) if len(known) > 1 else None
+MARKS = {"*": r"\ast", "?": "?", "!": "!", "~": r"\sim", "†": r"\dagger"}
+MARKS_SAID = (
+    "Brackets are 95 % intervals. * extrapolated; ? like the baseline's; ! not among so many; ~ part of the set; "
+    "dagger: disputed."
+)
 
 
-def _table(ranking: Board, section: Section) -> str:
-    shifts = shifts_shown(section)
-    columns = [_column(section.rows, shift) for shift in shifts]
-    best = [_best([value for _, value in column]) for column in columns]
-    best_logit, best_mean = _best([r.mean_logit for r in section.rows]), _best([r.mean for r in section.rows])
+def _best(values: Sequence[tuple[float | None, Interval | None]]) -> float | None:
+    """The largest value where its interval lies above every other row's; None where it cannot be told from another."""
+    known = [(value, ends or Interval(value, value)) for value, ends in values if value is not None]
+    if len(known) < 2:
+        return None
+    known.sort(key=lambda each: -each[0])
+    (value, ends), others = known[0], known[1:]
+    return value if all(ends.low > other.high for _, other in others) else None
+
+
+def _table(ranking: Board, section: Section, ci: bool) -> str:
+    shifts = section.shifts
+    columns = [[row.cells.get(shift) for row in section.rows] for shift in shifts]
+    best = [_best([_robustness(cell) for cell in column]) for column in columns]
+    best_logit = _best([(row.mean_logit, row.mean_logit_ci95) for row in section.rows])
+    best_mean = _best([(row.mean, row.mean_ci95) for row in section.rows])
     unranked = suite(section.suite).diagnostic
     lines = []
     for i, row in enumerate(section.rows):
         rank = ranking.rank_range(row).rank
         logit = "--" if row.mean_logit is None else _bold(logits(row.mean_logit), row.mean_logit == best_logit)
+        mean = _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean)
         cells = [
             "--" if rank is None else str(rank),
             escape(name(row)),
             "--" if row.clean_full is None else percent(row.clean_full.value, digits=1),
-            logit,
-            _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean),
+            logit + (_small(logit_interval(row.mean_logit_ci95)) if ci else ""),
+            mean + (_small(interval(row.mean_ci95, signed=True)) if ci else ""),
         ]
         for j, column in enumerate(columns):
-            accuracy, robustness = column[i]
             # A diagnostic set has no best: nothing is ranked by it.
-            marked = robustness is not None and robustness == best[j] and shifts[j] not in unranked
-            cells += [percent(accuracy, digits=1).replace("-", "--"), _bold(_signed(robustness), marked)]
+            cells += _cell(ranking, column[i], best[j] if shifts[j] not in unranked else None, ci)
         lines.append(" & ".join(cells) + r" \\")
-    return _frame(section, shifts, lines)
+    return _frame(section, shifts, lines, MARKS_SAID if ci else "")
 
 
-def _column(rows: Sequence[BoardRow], shift: str) -> list[tuple[float | None, float | None]]:
-    cells = [row.cells.get(shift) for row in rows]
-    return [(None, None) if c is None else (c.accuracy.value, c.effective_robustness) for c in cells]
+def _robustness(cell: ScoredShift | None) -> tuple[float | None, Interval | None]:
+    if cell is None or cell.effective is None:
+        return None, None
+    ends = cell.effective.ci95
+    return cell.effective_robustness, None if ends is None else Interval(*ends)
+
+
+def _cell(ranking: Board, cell: ScoredShift | None, best: float | None, ci: bool) -> list[str]:
+    """Accuracy and effective robustness of one set; with `ci` their intervals and the marks of the Markdown board."""
+    if cell is None:
+        return ["--", "--"]
+    value, ends = _robustness(cell)
+    accuracy, robustness = (
+        percent(cell.accuracy.value, digits=1),
+        _bold(_signed(value), value is not None and value == best),
+    )
+    if not ci:
+        return [accuracy + (r"$^\dagger$" if cell.disputed else ""), robustness]
+    said = "".join(MARKS[mark] for mark in marks(cell, ranking.discovery(cell).by_chance))
+    return [
+        accuracy + _small(interval(cell.accuracy_ci95)),
+        robustness + (f"$^{{{said}}}$" if said else "") + _small(interval(ends, signed=True)),
+    ]
+
+
+def _small(text: str) -> str:
+    """An interval, smaller than what it belongs to; a minus sign as TeX sets one."""
+    return rf" {{\scriptsize ${text}$}}" if text else ""
 
 
 def _signed(value: float | None) -> str:
@@ -95,7 +132,7 @@ def _bold(text: str, yes: bool) -> str:
     return rf"$\mathbf{{{text.strip('$')}}}$"
 
 
-def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str]) -> str:
+def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_said: str = "") -> str:
     spec = "rlr" + "rr" + "rr" * len(shifts)
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escape(title(shift))}}}" for shift in shifts)
     rules = "".join(rf"\cmidrule(lr){{{6 + 2 * i}-{7 + 2 * i}}}" for i in range(len(shifts)))
@@ -103,7 +140,7 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str]) -> str
         rf" & & & \multicolumn{{2}}{{c}}{{mean}} & {groups} \\" + "\n" + rf"\cmidrule(lr){{4-5}}{rules}" + "\n"
         r" & model & clean & logit & points" + " & acc. & eff. rob." * len(shifts) + r" \\"
     )
-    caption = escape(f"{section.title}: {section.stands}. {RULE}")
+    caption = escape(f"{section.title}: {section.stands}. {RULE} {marks_said}".rstrip())
     if len(lines) <= PAGE:
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])
         return (

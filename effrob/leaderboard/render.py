@@ -28,11 +28,13 @@ READING = (
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, rows of one origin together, without diagnostic sets). Ranks in brackets are those the interval of the logit mean "
+    "range, rows of one origin together, without diagnostic sets); `†` other evidence contradicts the accuracy, which "
+    "`effrob models MODEL` shows. Ranks in brackets are those the interval of the logit mean "
     "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
 
+DISPUTED = "†"
 REACH = {
     "within": "",
     "above": ", above the baseline's clean accuracies on a shift: the line is extrapolated",
@@ -49,6 +51,7 @@ class Section:
     stands: str
     suite: str
     rows: tuple[BoardRow, ...]
+    shifts: tuple[str, ...]
 
 
 def sections(ranking: Board, top: int | None = None) -> list[Section]:
@@ -69,6 +72,7 @@ def sections(ranking: Board, top: int | None = None) -> list[Section]:
                 stands=f"{_stands(rows)}; protocols: {protocols}{mixed}{sources}{left}",
                 suite=group.suite,
                 rows=rows[:top],
+                shifts=_shown(ranking, group.suite, rows),
             )
         )
     return made
@@ -85,7 +89,8 @@ def _stands(rows: Iterable[BoardRow]) -> str:
 
 
 def marks(cell: ScoredShift, by_chance: bool) -> str:
-    """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only.
+    """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only,
+    `†` disputed by other evidence.
 
     by_chance  whether the departure does not stand at the board's false discovery rate
     """
@@ -93,7 +98,7 @@ def marks(cell: ScoredShift, by_chance: bool) -> str:
     extrapolated = "*" if facts["extrapolated"] else ""
     unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
     chance = "!" if facts["verdict"] in ("above", "below") and by_chance else ""
-    return extrapolated + unsure + chance + ("~" if cell.partial else "")
+    return extrapolated + unsure + chance + ("~" if cell.partial else "") + (DISPUTED if cell.disputed else "")
 
 
 def rank_text(ranking: Board, row: BoardRow) -> str:
@@ -103,9 +108,11 @@ def rank_text(ranking: Board, row: BoardRow) -> str:
     return str(ranks.rank) if ranks.best == ranks.worst else f"{ranks.rank} ({ranks.best}-{ranks.worst})"
 
 
-def shifts_shown(section: Section) -> list[str]:
-    """The suite's ranked and diagnostic sets."""
-    return list(suite(section.suite).shifts)
+def _shown(ranking: Board, of_suite: str, rows: Sequence[BoardRow]) -> tuple[str, ...]:
+    """The suite's ranked and diagnostic sets, or of those that were named the ones that a row has."""
+    if not ranking.shifts:
+        return suite(of_suite).shifts
+    return tuple(shift for shift in ranking.shifts if any(shift in row.cells for row in rows))
 
 
 def how(row: BoardRow) -> str:
@@ -122,7 +129,7 @@ def markdown(ranking: Board, top: int | None = None) -> str:
     lines = ["# Effective robustness", "", RULE, "", READING]
     for section in sections(ranking, top):
         lines += ["", f"## {_text(section.title)}", "", _text(f"{section.stands}.")]
-        shifts = shifts_shown(section)
+        shifts = section.shifts
         head = ["rank", "model", "source", "head, protocol", "clean", "logit mean", "mean, points"]
         lines += ["", _pipe([*head, *map(title, shifts)])]
         lines.append(_pipe(["---:", "---", "---", "---", *["---:"] * (3 + len(shifts))]))
@@ -157,10 +164,15 @@ def _shift(ranking: Board, cell: ScoredShift | None) -> str:
         return "-"
     accuracy = joined(percent(cell.accuracy.value), interval(cell.accuracy_ci95))
     if cell.effective_robustness is None:
-        return accuracy
+        return accuracy + (DISPUTED if cell.disputed else "")
     ends = cell.robustness["effective_robustness_ci95"]
     marked = marks(cell, ranking.discovery(cell).by_chance)
     return f"{accuracy}; {joined(points(cell.effective_robustness), interval(ends, True))}{marked}"
+
+
+def shown(ranking: Board, shift: str) -> bool:
+    """Whether a set is among those that were named; all are where none was."""
+    return not ranking.shifts or shift in ranking.shifts
 
 
 def as_json(ranking: Board) -> list[dict[str, Any]]:
@@ -183,7 +195,7 @@ def row_json(ranking: Board, row: BoardRow) -> dict[str, Any]:
         "partial": row.partial,
         "clean_full": _value(row.clean_full),
         "clean_full_ci95": None if row.clean_full is None else list(row.clean_full.clopper_pearson()),
-        "shifts": {shift: _cell_json(ranking, cell) for shift, cell in row.cells.items()},
+        "shifts": {shift: _cell_json(ranking, cell) for shift, cell in row.cells.items() if shown(ranking, shift)},
         "mean_effective_robustness": row.mean,
         "mean_effective_robustness_ci95": None if row.mean_ci95 is None else list(row.mean_ci95),
         "mean_effective_robustness_logit": row.mean_logit,
@@ -233,8 +245,9 @@ PLAIN = (
 
 def csv_text(ranking: Board) -> str:
     """One line a row, fractions; `SHIFT.field` columns for every shift on the board; empty where there is no number."""
-    shifts = list(dict.fromkeys(shift for row in ranking.rows for shift in row.cells))
-    fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value")
+    every = dict.fromkeys(shift for row in ranking.rows for shift in row.cells)
+    shifts = [shift for shift in every if shown(ranking, shift)]
+    fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value", "disputed")
     columns = [
         (shift, field, end)
         for shift in shifts
@@ -252,5 +265,6 @@ def csv_text(ranking: Board) -> str:
         for shift, field, end in columns:
             value = cells.get(shift, {}).get(field)
             line.append(value if end is None or value is None else value[end])
+        line = ["; ".join(value) if isinstance(value, list) else value for value in line]
         writer.writerow(["" if value is None else value for value in line])
     return text.getvalue()

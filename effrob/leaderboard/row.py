@@ -16,6 +16,7 @@ from effrob.results.accuracy import Accuracy
 from effrob.results.model_result import ModelResult
 from effrob.robustness.effective import Effective
 from effrob.robustness.lines import Lines
+from model_zoo.disputes import disputes_of
 from shifts import suite, suite_of
 
 REACHES = ("within", "above", "below", "unranked")
@@ -154,7 +155,8 @@ def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
 def _details(result: ModelResult, smaller: int) -> dict[str, Any]:
     row = result.published
     if row is not None:
-        return {"training_data": row.training_data, "note": row.note, "others": dict(row.others)}
+        said = [*([row.note] if row.note else []), *(each.sentence for each in disputes_of(row))]
+        return {"training_data": row.training_data, "note": "; ".join(said) or None, "others": dict(row.others)}
     if not result.records:
         return {"note": f"accuracies given in {result.source.partition(':')[2]}, taken on trust"}
     clean_set = suite_of(next(iter(result.records))).clean

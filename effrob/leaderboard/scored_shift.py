@@ -13,6 +13,7 @@ from effrob.robustness.effective import Effective, assess
 from effrob.robustness.lines import Lines, judge
 from effrob.robustness.rows import ROBUSTNESS
 from effrob.robustness.scale import LOGIT
+from model_zoo.disputes import disputes_of
 from shifts import Suite
 
 Z95 = 1.959963984540054
@@ -31,6 +32,7 @@ class ScoredShift:
     effective    against the line of `axis`; None for the reason `why_not` gives
     n_expected   images of the official set; `partial` where it, or the clean view, was not whole
     record       folder of the record, for a measured model
+    disputed     what other evidence says against the accuracy, a sentence each
     """
 
     shift: str
@@ -44,6 +46,7 @@ class ScoredShift:
     n_expected: int
     partial: bool = False
     record: str | None = None
+    disputed: tuple[str, ...] = ()
 
     @functools.cached_property
     def accuracy_ci95(self) -> Interval:
@@ -97,6 +100,7 @@ class ScoredShift:
             **self.robustness,
             "why_not": self.why_not,
             "record": self.record,
+            "disputed": list(self.disputed),
         }
 
 
@@ -123,7 +127,14 @@ def score(lines: Lines, result: ModelResult, shift: str, axis: str) -> ScoredShi
         n_expected=int(accuracy.n) if stored is None else stored.record.n_expected,
         partial=stored is not None and stored.record.partial,
         record=None if stored is None else str(stored.folder),
+        disputed=disputes(result, shift),
     )
+
+
+def disputes(result: ModelResult, shift: str) -> tuple[str, ...]:
+    """What is disputed of a published accuracy; nothing of what was measured, imported or given."""
+    row = result.published
+    return () if row is None else tuple(each.sentence for each in disputes_of(row) if each.shift == shift)
 
 
 def mean_of(suite: Suite) -> str | None:

@@ -1,10 +1,12 @@
-"""The table `effrob eval` ends with: one line a row, percent, intervals, and what stands behind the numbers."""
+"""The table `effrob eval` ends with: a block a model, percent, and what stands behind the numbers; or every number there is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from effrob.leaderboard.formatting import columns, interval, joined, percent, points, reading
+from effrob.leaderboard.formatting import columns, interval, joined, logits, percent, points, reading
 from effrob.robustness.rows import Row
 from shifts import suite_of
 
@@ -17,7 +19,9 @@ HEADINGS = (
     "clean",
     "eff. robustness [95 % | line ± models]",
     "verdict",
+    "logits",
     "p (Holm)",
+    "flags",
 )
 LEVEL = 0.05
 
@@ -43,7 +47,9 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{percent(row.clean_accuracy_full)} (full)" if row.axis == "full" else percent(row.clean_accuracy),
         robustness,
         verdict,
+        logits(facts["effective_robustness_logit"]),
         _p(facts["p_adjusted"]),
+        ", ".join(facts.get("flags") or ()) or "-",
     )
 
 
@@ -57,19 +63,128 @@ def _by_chance(row: Row) -> bool:
     return row.robustness["verdict"] in ("above", "below") and p is not None and p >= LEVEL
 
 
-def table(rows: Sequence[Row]) -> str:
-    """An aligned table in percent, with the lines it stands on named below it."""
+WIDTH = 100  # columns of a terminal the short table fits
+SHORT = ("shift", "accuracy", "clean", "eff. robustness", "verdict")
+UNCERTAIN = "too uncertain"
+
+
+def table(rows: Sequence[Row], verbose: bool = False) -> str:
+    """A block a model, percent, what it stands on below; with `verbose` every interval, logits, p-values and flags.
+
+    The block has one interval a number: of effective robustness, half the width of the prediction interval, which the verdict
+    is read from. The mean over the suite's ranked sets comes first, where all of them are there.
+    """
+    if verbose:
+        return _verbose(rows)
+    lines: list[str] = []
+    for key, block in _blocks(rows).items():
+        lines += [*([""] if lines else []), *_fold(key)]
+        lines += ["  " + line for line in columns([SHORT, *_mean(block), *map(_short, block)])]
+    return "\n".join([*lines, "", *(line for note in _notes(rows, False) for line in textwrap.wrap(note, WIDTH))])
+
+
+def _blocks(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of one model under one reading, protocol and source, in the order they came."""
+    made: dict[str, list[Row]] = {}
+    for row in rows:
+        origin = "" if row.source == "measured" else f", {row.source}"
+        made.setdefault(f"{row.model} ({reading(row.head, row.prompts)}; protocol {row.protocol}{origin})", []).append(
+            row
+        )
+    return made
+
+
+def _fold(title: str) -> list[str]:
+    return textwrap.wrap(title, WIDTH, subsequent_indent="    ", break_long_words=True)
+
+
+def _short(row: Row) -> tuple[str, ...]:
+    facts = row.robustness
+    name = row.shift + (f" ({row.n} of {row.n_expected})" if row.partial else "")
+    clean = percent(row.clean_accuracy_full if row.axis == "full" else row.clean_accuracy)
+    return name, percent(row.accuracy), clean, _plus_minus(facts), _word(row)
+
+
+def _plus_minus(facts: Mapping[str, Any]) -> str:
+    ends, value = facts["effective_robustness_pi95"], points(facts["effective_robustness"])
+    return value if ends is None else f"{value} ± {50 * (ends[1] - ends[0]):.2f}"
+
+
+def _word(row: Row) -> str:
+    """The verdict; what it was read with, in words."""
+    facts = row.robustness
+    if facts["verdict"] is None:
+        return "-"
+    flags = [FLAGS[flag] for flag in facts.get("flags") or () if flag in FLAGS]
+    word = UNCERTAIN if facts["verdict"] == "cannot-tell" else str(facts["verdict"])
+    return ", ".join([word + (" !" if _by_chance(row) else ""), *flags])
+
+
+# What a flag says in a row; the others are told by the verdict itself or in the notes.
+FLAGS = {
+    "in-baseline": "in the baseline",
+    "extrapolated": "extrapolated",
+    "no-line": "no line",
+    "below-noise-floor": "below noise",
+}
+OTHER_HARNESS = ("testbed", "testbed-wide", "timm-in1k")  # baselines whose accuracies others measured
+
+
+def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The means over the ranked sets of the suite, where every one has an effective robustness."""
+    ranked = suite_of(rows[0].shift).ranked
+    by_shift = {row.shift: row for row in rows}
+    four = [
+        by_shift[shift] for shift in ranked if shift in by_shift and by_shift[shift].effective_robustness is not None
+    ]
+    if len(four) < 2 or len(four) < len(ranked):
+        return []
+    accuracy = sum(row.accuracy for row in four) / len(four)
+    robust = sum(row.effective_robustness or 0.0 for row in four) / len(four)
+    ends = [row.robustness["effective_robustness_pi95"] for row in four]
+    known = [pair for pair in ends if pair is not None]
+    half = f" ± {50 * sum(high - low for low, high in known) / len(known):.2f}" if len(known) == len(four) else ""
+    return [(f"mean of {len(four)}", percent(accuracy), "", f"{points(robust)}{half}", "")]
+
+
+def _verbose(rows: Sequence[Row]) -> str:
     lines = columns([HEADINGS, *map(cells, rows)], rule=True)
+    return "\n".join([*lines, "", *_notes(rows, True)])
+
+
+def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
+    """What the numbers stand on, a sentence each."""
     stands = sorted(
         {f"{r.baseline}, {r.axis} axis, {r.scale} scale" for r in rows if r.effective_robustness is not None}
     )
     notes = [f"effective robustness: points above the line of baseline {stand}" for stand in stands]
+    if stands and not verbose:
+        notes.append(
+            "±: half of the 95 % interval of a model like the baseline's, from which the verdict is read: `on` is on the line, "
+            "`above` and `below` leave it; of a mean, the mean of the four, the widest case. -v shows every interval"
+        )
+    if not verbose and any(row.axis == "full" and row.effective_robustness is not None for row in rows):
+        notes.append("clean: on the full axis, over all classes of the clean set")
+    if not verbose and any(row.robustness["verdict"] == "cannot-tell" for row in rows):
+        notes += sorted({f"{UNCERTAIN}: {row.robustness['why']}" for row in rows if row.robustness.get("why")}) or [
+            f"{UNCERTAIN}: an effect as large as CLIP's could have been missed"
+        ]
     asked = sum(row.robustness["p_adjusted"] is not None for row in rows)
-    if asked:
+    if asked and verbose:
         notes.append(
             "p (Holm): how seldom a model of the baseline's kind stands so far off the line, adjusted for "
             + ("the one row asked about" if asked == 1 else f"the {asked} rows asked about at once")
         )
+    flags = {flag for row in rows for flag in row.robustness.get("flags") or ()}
+    if "conservative-interval" in flags:
+        notes.append("intervals are conservative: no answers an image are shared with the baseline, so nothing cancels")
+    others = sorted(
+        {row.baseline for row in rows if row.baseline in OTHER_HARNESS and row.effective_robustness is not None}
+    )
+    if others:
+        beta = any(row.shift == "objectnet" and row.baseline != "timm-in1k" for row in rows)
+        of_set = "; its ObjectNet is 1.0-beta, 18,514 images" if beta else ""
+        notes.append(f"the models of {' and '.join(others)} were measured by another harness{of_set}")
     if any(map(_by_chance, rows)):
         notes.append(
             "!: its own interval leaves the line out, but among so many rows one may by chance: not more than noise"
@@ -79,4 +194,4 @@ def table(rows: Sequence[Row]) -> str:
     )
     if any(row.shift in suite_of(row.shift).diagnostic and row.effective_robustness is not None for row in rows):
         notes.append("-A was filtered against one network: its effective robustness is a diagnostic and never ranked")
-    return "\n".join([*lines, "", *notes])
+    return notes

@@ -12,12 +12,12 @@ from effrob.robustness.lines import LineOptions
 
 
 def write_board(
-    gathered: Gathered, line: LineOptions, form: str, out: Path | None, top: int | None = None
+    gathered: Gathered, line: LineOptions, form: str, out: Path | None, top: int | None = None, ci: bool = False
 ) -> str | None:
     """The text where `out` is None; else None, once `out` is written whole.
 
     form  md, latex, csv, json, or html, which is a folder and needs `out`
-    top   at most that many rows a table, in md and latex
+    top   at most that many rows a table, in md and latex;  ci  with intervals and marks, in latex
     """
     if form == "html":
         if out is None:
@@ -28,7 +28,7 @@ def write_board(
         return None
     if out is not None and out.is_dir():
         raise UsageProblem(f"--out wants a file for {form}; {out} is a folder")
-    text = _text(gathered.board(line), form, top)
+    text = _text(gathered.board(line), form, top, ci)
     if out is None:
         return text
     with whole_file(out) as file:
@@ -36,10 +36,10 @@ def write_board(
     return None
 
 
-def _text(ranking: Board, form: str, top: int | None) -> str:
+def _text(ranking: Board, form: str, top: int | None, ci: bool) -> str:
     from effrob.leaderboard import latex, render
 
     writers = {"csv": render.csv_text, "json": render.json_text}
     if form in writers:
         return writers[form](ranking)
-    return latex.latex(ranking, top) if form == "latex" else render.markdown(ranking, top)
+    return latex.latex(ranking, top, ci) if form == "latex" else render.markdown(ranking, top)

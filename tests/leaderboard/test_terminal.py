@@ -32,26 +32,60 @@ def _column(text: str, name: str) -> list[str]:
 
 
 def test_it_shows_holms_p_and_says_over_how_many(rows: list[Row]) -> None:
-    text = table(rows)
+    text = table(rows, verbose=True)
     p = [None if row.shift == "imagenet-a" else row.robustness["p_value"] for row in rows]
     wanted = adjust(p, "holm")
     assert _column(text, "p (Holm)") == ["-" if q is None else "<1e-99" if q < 1e-99 else f"{q:.2g}" for q in wanted]
     assert "adjusted for the 4 rows asked about at once" in text  # the diagnostic set is no question
     asked = [row for row in rows if row.shift != "imagenet-a"]
-    assert "adjusted for the one row asked about" in table(asked[:1])
+    assert "adjusted for the one row asked about" in table(asked[:1], verbose=True)
 
 
 def test_a_verdict_that_does_not_survive_so_many_questions_is_marked(rows: list[Row]) -> None:
     certain = [row for row in rows if row.verdict == "above" and row.robustness["p_adjusted"] < 0.01]
-    assert certain and "!" not in table(certain)
+    assert certain and "!" not in table(certain, verbose=True)
     doubted = replace(certain[0], robustness={**certain[0].robustness, "p_value": 0.02, "p_adjusted": 0.08})
-    text = table([*certain, doubted])
+    text = table([*certain, doubted], verbose=True)
     assert [said.endswith("!") for said in _column(text, "verdict")] == [*(False for _ in certain), True]
     assert "not more than noise" in text
 
 
 def test_a_row_without_a_line_asks_nothing(rows: list[Row]) -> None:
     bare = replace(rows[0], robustness={**dict.fromkeys(rows[0].robustness), "baseline": "testbed"}, why_not="no line")
-    text = table([bare])
+    text = table([bare], verbose=True)
     assert _column(text, "p (Holm)") == ["-"]
     assert "Holm" not in text.split("\n\n", 1)[1]
+
+
+def test_the_short_table_is_a_block_a_model_in_a_hundred_columns(rows: list[Row]) -> None:
+    other = [replace(row, model="a-model-with-a-very-long-name-" * 6) for row in rows]
+    text = table([*rows, *other])
+    assert max(map(len, text.splitlines())) <= 100
+    first, second, notes = text.split("\n\n")
+    assert first.splitlines()[0].startswith("my-model (native") and second.startswith("a-model-with")
+    heading, mean, *lines = first.splitlines()[1:]
+    assert heading.split() == ["shift", "accuracy", "clean", "eff.", "robustness", "verdict"]
+    four = [row for row in rows if row.shift != "imagenet-a"]
+    robust = 100 * sum(row.effective_robustness or 0 for row in four) / 4
+    assert (
+        mean.split()[:4] == ["mean", "of", "4", f"{25 * sum(row.accuracy for row in four):.2f}"]
+        and f"{robust:+.2f}" in mean
+    )
+    for row, line in zip(rows, lines, strict=True):
+        low, high = row.robustness["effective_robustness_pi95"]
+        assert f"{100 * (row.effective_robustness or 0):+.2f} ± {50 * (high - low):.2f}" in line
+    assert "±: half of the 95 % interval" in notes and "-v shows every interval" in " ".join(notes.split())
+
+
+def test_flags_and_what_is_too_uncertain_reach_the_text(rows: list[Row]) -> None:
+    facts = {
+        **rows[0].robustness,
+        "verdict": "cannot-tell",
+        "flags": ["in-baseline", "conservative-interval"],
+        "why": "few images",
+    }
+    text = " ".join(table([replace(rows[0], robustness=facts)]).split())
+    assert "too uncertain, in the baseline" in text and "too uncertain: few images" in text
+    assert "intervals are conservative" in text and "measured by another harness" in text
+    objects = next(row for row in rows if row.shift == "objectnet")
+    assert "1.0-beta" in table([objects])
