@@ -29,10 +29,10 @@ class ResultRows(list[Row]):
     def __getitem__(self, key: SupportsIndex | slice | str) -> Row | ResultRows:
         """The row at a place; the rows of a slice, or of a shift by its name. KeyError for a shift that no row is of."""
         if isinstance(key, str):
-            found = [row for row in self if key in (row.shift, row.shift.rpartition("/")[2])]
-            if not found:
+            of_shift = [row for row in self if key in (row.shift, row.shift.rpartition("/")[2])]
+            if not of_shift:
                 raise KeyError(f"no row is of {key!r}{suggest(key, dict.fromkeys(row.shift for row in self))}")
-            return ResultRows(found)
+            return ResultRows(of_shift)
         if isinstance(key, slice):
             return ResultRows(super().__getitem__(key))
         return super().__getitem__(key)

@@ -108,8 +108,8 @@ def check(name: str, data: Path | None, images: int, as_json: bool) -> None:
     if as_json:
         click.echo(strict_json(rows), nl=False)
     for row in [] if as_json else rows:
-        found = "not readable" if row["images"] is None else f"{row['images']:,} images, {row['classes']} classes"
-        click.echo(f"{row['set']:<24} {found}")
+        counted = "not readable" if row["images"] is None else f"{row['images']:,} images, {row['classes']} classes"
+        click.echo(f"{row['set']:<24} {counted}")
         for problem in row["problems"]:
             click.echo(f"  {problem}")
     if failed:
