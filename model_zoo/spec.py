@@ -34,7 +34,8 @@ class ModelSpec:
 
     @property
     def _at(self) -> bool:
-        return "@" in self.name and not self.name.startswith(FOLDER) and self.scheme != MIXTURE
+        free = self.name.startswith(FOLDER) or self.scheme == MIXTURE
+        return "@" in self.name and not free and not Path(self.name).expanduser().is_dir()
 
     def __str__(self) -> str:
         head = f"{self.scheme}:{self.name}" if self.scheme else self.name
@@ -48,7 +49,8 @@ def parse(text: str) -> ModelSpec:
     """
     text = text.strip()
     scheme, colon, name = text.partition(":")
-    if colon and name.startswith(FOLDER) and _SCHEME.fullmatch(scheme):
+    folder = name.startswith(FOLDER) or ("@" in name and scheme == "transformers" and Path(name).expanduser().is_dir())
+    if colon and folder and _SCHEME.fullmatch(scheme):
         return ModelSpec(scheme, name)
     if colon and scheme == MIXTURE:
         return ModelSpec(scheme, name)

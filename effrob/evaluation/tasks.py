@@ -175,7 +175,8 @@ def _lacking(identity: Identity, head: HeadChoice, shift: Shift) -> str | None:
     """Why a model cannot have a head, as far as its identity tells; None where it can."""
     classes = len(shift.labels.parent_ids)
     if head.name == "zero-shot" and not identity.has_text:
-        return "has no text tower, so no zero-shot head; use --head native or linear-probe"
+        own = "native or " if identity.n_classes is not None else ""
+        return f"has no text tower, so no zero-shot head; use --head {own}linear-probe"
     if head.name == "native" and identity.n_classes is None:
         return "has no classifier of its own, so no native head; use --head zero-shot or linear-probe"
     if head.name == "native" and identity.labels is not None:

@@ -45,6 +45,7 @@ def weights_from_network(what: str, instead: str, local: bool = False) -> Iterat
     looks in its cache and then gives up at once, not after a minute of retries.
     """
     from huggingface_hub import constants
+    from safetensors import SafetensorError
 
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = bool(_local_only) or before or not _resolvable(constants.ENDPOINT)
@@ -52,7 +53,7 @@ def weights_from_network(what: str, instead: str, local: bool = False) -> Iterat
         yield
     except (ModelError, UnknownModel):
         raise
-    except (OSError, RuntimeError, ValueError, LookupError, ImportError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, ImportError, SafetensorError) as error:
         reason = (
             "this machine is offline" if constants.HF_HUB_OFFLINE else f"{type(error).__name__}: {_first_line(error)}"
         )

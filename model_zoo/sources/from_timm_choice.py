@@ -80,7 +80,6 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
     data = {key: arguments[key] for key in _DATA if arguments.get(key) not in (None, [], ())}
     if isinstance(data.get("input_size"), int):
         data["img_size"] = data.pop("input_size")
-    told = [f"{key} {value}" for key, value in data.items()]
     extra = dict(arguments.get("model_kwargs") or {})
     size = _image_size(shapes, data.get("img_size") or config["input_size"][-1])
     if size is not None:
@@ -93,6 +92,7 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
         and data["img_size"] != config["input_size"][-1]
     ):
         extra["img_size"] = data["img_size"]
+    told = [f"{key} {value}" for key, value in data.items() if key != "img_size" or size is None]
     if told:
         notes.append(f"pictures are prepared by {kind} of the training run: {', '.join(told)}")
     elif not said:
@@ -211,8 +211,9 @@ def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, A
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
+            told = " ".join(str(error).split())
             raise ModelError(
-                f"{path} beside the weights cannot be read ({error}): mend it, or move the weights away"
+                f"{path} beside the weights cannot be read ({told}): mend it, or move the weights away"
             ) from error
         if isinstance(content, dict):
             return content, "args.yaml"
@@ -250,6 +251,10 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """What the columns are: the configuration's own labels, or the WordNet ids of ImageNet's subset of that size."""
     names = config.get("label_names")
     if names:
+        if len(names) != int(config.get("num_classes", 0)):
+            raise ModelError(
+                f"config.json has {len(names)} label_names for {config.get('num_classes')} classes: correct one of the two"
+            )
         return tuple(str(name) for name in names)
     subset = infer_imagenet_subset(dict(config))
     if subset is None or subset == "imagenet-1k":

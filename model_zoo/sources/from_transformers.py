@@ -87,7 +87,7 @@ class TransformersProvider:
             labels, told = labels_of(model.config, str(spec))
             notes += told
         elif model.role == "backbone":
-            where = "the model's own pooling" if model.pooling == "default" else model.pooling
+            where = "its default pooling" if model.pooling == "default" else model.pooling
             notes.append(f"it has no head of its own: features ({where}) are for heads that learn")
         return Identity(
             spec=spec,
@@ -116,14 +116,16 @@ class TransformersProvider:
         if size is not None and size != identity.pixels.size:
             identity = replace(identity, pixels=replace(identity.pixels, size=size, resize=size, opaque=None))
             prepare = None
+        else:
+            size = None
         network = network_of(model.place, model.revision, model.config, model.role, str(spec))
         network = network.eval().requires_grad_(False).to(device)
         if model.role == "towers":
-            encoder = _towers(network, model, identity, device)
+            encoder = _towers(network, model, identity, device, size is not None)
         elif model.role == "classifier":
-            encoder = supervised(Logits(network), identity, device)
+            encoder = supervised(Logits(network, size is not None), identity, device)
         else:
-            encoder = _backbone(Backbone(network, model.pooling), identity, device)
+            encoder = _backbone(Backbone(network, model.pooling, size is not None), identity, device)
         reference = encoder.reference
         if reference is not None:
             own: Prepare = caller(model.processor)
@@ -217,11 +219,11 @@ def _vision(network: Any) -> Any:
     return getattr(network, "vision_model", network)
 
 
-def _towers(network: Any, model: _Described, identity: Identity, device: torch.device) -> Encoder:
+def _towers(network: Any, model: _Described, identity: Identity, device: torch.device, resized: bool) -> Encoder:
     """Both towers: image vectors, and a text tower in the same space."""
 
     def embed(pictures: torch.Tensor) -> torch.Tensor:
-        return pooled(network.get_image_features(pixel_values=pictures, **positions(network, pictures))).float()
+        return pooled(network.get_image_features(pixel_values=pictures, **positions(network, resized))).float()
 
     text = HfText(network, model.place, model.revision, identity.digest, device)
 
@@ -231,7 +233,7 @@ def _towers(network: Any, model: _Described, identity: Identity, device: torch.d
 
     def outputs(pictures: torch.Tensor) -> torch.Tensor:
         try:
-            return embeds_of(network, text, pictures)
+            return embeds_of(network, text, pictures, resized)
         except ModelError:  # no tokenizer: the text tower's own proof says so
             return embed(pictures)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,45 @@ def test_what_cannot_be_used_says_so(folder: tuple[Path, Any], tmp_path: Path, m
     (path / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match=r"save_pretrained\('"):
         model_zoo.identify(f"transformers:{path}")
+
+
+def test_broken_folders_say_what_is_broken(folder: tuple[Path, Any], tmp_path: Path) -> None:
+    path, model = folder
+    whole = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(whole[:2000])
+    with pytest.raises(ModelError, match=r"cannot be read.*header"):
+        model_zoo.load(f"transformers:{path}")
+    (path / "model.safetensors").write_bytes(whole)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(
+        json.dumps({**config, "id2label": {"0": "a"}, "label2id": {"a": 0}, "num_labels": 3})
+    )
+    with pytest.raises(ModelError, match=r"id2label of its config\.json names no column 1|weights lack|cannot be read"):
+        model_zoo.load(f"transformers:{path}")
+    named = {
+        "id2label": {str(k): f"thing {k}" for k in range(1000)},
+        "label2id": {f"thing {k}": 999 - k for k in range(1000)},
+    }
+    (path / "config.json").write_text(json.dumps({**config, **named}))
+    with pytest.raises(ModelError, match="contradicts itself"):
+        model_zoo.identify(f"transformers:{path}")
+    odd = tmp_path / "a b#c@d"
+    model.save_pretrained(odd)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(odd)
+    spec = model_zoo.parse(f"transformers:{odd}")
+    assert str(spec) == f"transformers:{odd}" and model_zoo.load(str(spec)).dim == 32
+
+
+def test_pictures_of_another_size_than_the_networks_are_refused(folder: tuple[Path, Any]) -> None:
+    path, _ = folder
+    transformers.ViTImageProcessor(size={"height": 48, "width": 48}).save_pretrained(path)
+    with pytest.raises(ModelError, match="does not take pictures of 48x48"):
+        model_zoo.load(f"transformers:{path}")
+
+
+def test_a_model_of_words_is_no_image_model(tmp_path: Path) -> None:
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    transformers.BertModel(transformers.BertConfig(vocab_size=10, **shape)).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="BertModel, which reads input_ids and no pictures"):
+        model_zoo.load(f"transformers:{tmp_path}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,14 +59,17 @@ def class_of(config: Any, role: Role) -> Any:
 
 
 class Logits(nn.Module):
-    """A classifier of transformers as a module that gives its logits alone."""
+    """A classifier of transformers as a module that gives its logits alone.
 
-    def __init__(self, model: Any) -> None:
+    resized  True where pictures of another size than its own were asked for: the library then interpolates its positions
+    """
+
+    def __init__(self, model: Any, resized: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.resized = model, resized
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(pixel_values=pictures, **positions(self.model, pictures)).logits
+        logits: torch.Tensor = self.model(pixel_values=pictures, **positions(self.model, self.resized)).logits
         return logits
 
 
@@ -73,18 +78,19 @@ class Backbone(nn.Module):
 
     pooling  `default`: the model's own pooled output where no trained layer makes it, else the class token, else the mean of
              the tokens;  `cls`, `mean`, `cls+mean`: of the last tokens, registers left out
+    resized  as for `Logits`
     """
 
-    def __init__(self, model: Any, pooling: str = "default") -> None:
+    def __init__(self, model: Any, pooling: str = "default", resized: bool = False) -> None:
         super().__init__()
-        self.model, self.pooling = model, pooling
+        self.model, self.pooling, self.resized = model, pooling, resized
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return vector_of(self.model, self.outputs(pictures), self.pooling)
 
     def outputs(self, pictures: torch.Tensor) -> Any:
         """The library's own outputs; a masked autoencoder sees every patch, in order."""
-        extra = positions(self.model, pictures)
+        extra = positions(self.model, self.resized)
         if "noise" in inspect.signature(self.model.forward).parameters:
             grid = self.model.embeddings.patch_embeddings.num_patches
             extra["noise"] = torch.arange(grid, device=pictures.device).repeat(len(pictures), 1).float()
@@ -122,15 +128,10 @@ def _class_token(model: Any) -> bool:
     return any(name.rpartition(".")[2] in ("cls_token", "class_embedding") for name, _ in model.named_parameters())
 
 
-def positions(model: Any, pictures: torch.Tensor) -> dict[str, Any]:
-    """What makes the library interpolate its positional embeddings, where pictures are of another size than its own."""
-    size = getattr(model.config, "image_size", None) or getattr(
-        getattr(model.config, "vision_config", None), "image_size", None
-    )
-    if not isinstance(size, int) or tuple(pictures.shape[-2:]) == (size, size):
-        return {}
+def positions(model: Any, resized: bool) -> dict[str, Any]:
+    """What makes the library interpolate its positional embeddings, where pictures of another size were asked for."""
     takes = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-    return {"interpolate_pos_encoding": True} if takes else {}
+    return {"interpolate_pos_encoding": True} if takes and resized else {}
 
 
 def network_of(place: str, revision: str | None, config: Any, role: Role, what: str) -> Any:
@@ -148,9 +149,8 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
         config.mask_ratio = 0.0  # a masked autoencoder's features are of the whole picture
     if new_head is None:
         more["config"] = config
-    with weights_from_network(
-        f"the weights of {what}", "give a folder that save_pretrained wrote: transformers:FOLDER"
-    ):
+    instead = "give a folder that save_pretrained wrote: transformers:FOLDER"
+    with _silent(), weights_from_network(f"the weights of {what}", instead, Path(place).is_dir()):
         try:
             model, info = kind.from_pretrained(
                 place, revision=revision, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, **more
@@ -172,7 +172,26 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
     if missing:
         part = "is no trained classifier" if role == "classifier" else "is not whole"
         raise ModelError(f"{what} {part}: its weights lack {', '.join(missing[:3])}; name one that is fine-tuned")
+    if role == "backbone" and getattr(model, "main_input_name", "pixel_values") != "pixel_values":
+        raise ModelError(f"{what} is a {type(model).__name__}, which reads {model.main_input_name} and no pictures")
     return model.eval()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without transformers' bars and tables of keys: what is missing is told here."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    shown = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
@@ -242,9 +261,9 @@ def base_of(folder: Path) -> str | None:
     return None if named is None else str(named)
 
 
-def embeds_of(model: Any, text: Any, pictures: torch.Tensor) -> torch.Tensor:
+def embeds_of(model: Any, text: Any, pictures: torch.Tensor, resized: bool) -> torch.Tensor:
     """The image vectors of the model's own forward pass, beside one prompt; of `get_image_features` where it gives none."""
     given = {key: value.to(pictures.device) for key, value in text.inputs(["a photo."]).items()}
-    outputs = model(pixel_values=pictures, **given, **positions(model, pictures))
+    outputs = model(pixel_values=pictures, **given, **positions(model, resized))
     embeds = getattr(outputs, "image_embeds", None)
     return embeds if isinstance(embeds, torch.Tensor) else pooled(model.get_image_features(pixel_values=pictures))
