@@ -19,6 +19,7 @@ from shifts import suite, suite_of
 class Baseline:
     """Named members in their order. `protocol` and `harness` say how they were measured; `note` what to bear in mind.
 
+    reference  the model whose effect says what size of effect counts, measured like the members; None: the published one
     answers  per-image right and wrong, predicted classes, where our own harness built it; else None
     """
 
@@ -28,6 +29,7 @@ class Baseline:
     harness: str
     note: str | None = None
     answers: BaselineAnswers | None = field(default=None, repr=False)
+    reference: ModelResult | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -88,7 +90,7 @@ class Baseline:
         gone = set(models)
         kept = tuple(member for member in self.members if member.model not in gone)
         name = f"{self.name}-without-{len(self.members) - len(kept)}"
-        return Baseline(name, kept, self.protocol, self.harness, self.note, self.answers)
+        return Baseline(name, kept, self.protocol, self.harness, self.note, self.answers, self.reference)
 
 
 def _near_shift(shift: str, known: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
     NAME/baseline.json           members, families, counts, digests
     NAME/answers-SHIFT.npz       what each member said of each image of the shift
     NAME/clean-SHIFT.npz         and of the class-matched clean view that goes with it; a slash in SHIFT is written +
+    NAME/reference.json          a model that is no member, whose effect says what size of effect counts (may be absent)
 
 Digests over the members and over each matrix of answers are checked on reading.
 """
@@ -115,6 +116,7 @@ def load(folder: Path) -> Baseline:
             harness=content["harness"],
             note=content["note"],
             answers=_load_answers(folder, content["answers"]),
+            reference=_load_reference(folder / "reference.json"),
         )
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise UsageProblem(f"{folder} is no readable baseline ({error}): build it again") from None
@@ -155,6 +157,10 @@ def _member_from(value: Mapping[str, Any]) -> ModelResult:
         counts(value["clean"]),
         counts(value.get("other_full", {})),
     )
+
+
+def _load_reference(path: Path) -> ModelResult | None:
+    return _member_from(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers | None:

@@ -7,6 +7,7 @@ effective robustness on the shift. Passing is the 90 % interval lying inside the
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ METHODS = ("holm", "fdr")
 REFERENCE = ("testbed", "vit_b_32_clip_zeroshot")
 SHARE = 0.1  # of the reference's effective robustness
 LEVEL = 0.90
+TOLD = 2.0  # standard errors
 Ends = tuple[float, float] | None
 
 
@@ -106,10 +108,20 @@ def reference_residual(fit: RobustnessFit) -> float | None:
     return None if point is None else fit.residual(*point)
 
 
+@functools.lru_cache(maxsize=1024)
 def _reference_point(fit: RobustnessFit) -> tuple[float, float] | None:
+    """(clean, shift) accuracy of the baseline's own reference, else of the published one; None where it has no effect to show.
+
+    An effect within two standard errors of the line, test sets' and line's, is none that could be a scale for others.
+    """
     source, model = REFERENCE
-    point = published_results(source)[model].point(fit.shift, fit.axis)
-    return None if point is None else (point[0].value, point[1].value)
+    point = (fit.baseline.reference or published_results(source)[model]).point(fit.shift, fit.axis)
+    if point is None or not all(0 < each.value < 1 for each in point):
+        return None
+    (x, y), line, scale = point, fit.segment_at(point[0].value), fit.scale
+    tx, ty = scale.to(x.value), scale.to(y.value)
+    error = math.hypot(y.sd / scale.density(ty), line.slope * x.sd / scale.density(tx), line.spread_by_family(tx))
+    return (x.value, y.value) if abs(ty - line.at(tx)) > TOLD * error else None
 
 
 def two_one_sided(interval: Callable[[float], tuple[float, float] | None], margin: float | None) -> Equivalence:

@@ -16,7 +16,7 @@ from typing import Any
 from effrob.errors import UsageProblem
 from effrob.files import whole_file
 from effrob.leaderboard.formatting import joined, logit_interval, logits, title
-from effrob.studies.answer import UNKNOWN
+from effrob.studies.answer import MOVES, UNKNOWN
 from effrob.studies.finding import Finding, Overall
 from effrob.studies.reader import CAUSES
 from effrob.studies.report import WIDTH
@@ -97,10 +97,10 @@ def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ..
             row.append("; ".join(one.text for one in reported.get(each.finding.study.name, ())) or "not in the report")
         rows.append(row)
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines += [
-        "",
-        *_wrap(" ".join([PAPER, _decided(ranked), *([POCKET] if reported is not None and "pocket" in scales else [])])),
-    ]
+    said = [PAPER, _decided(ranked)]
+    if reported is not None:
+        said += [POCKET] * ("pocket" in scales) + _moved(ranked, reported)
+    lines += ["", *_wrap(" ".join(said))]
     return "\n".join([*lines, "", *_wrap(RULE)]) + "\n"
 
 
@@ -108,7 +108,7 @@ def _decided(ranked: Sequence[Ranked]) -> str:
     """Which causes published models decide, and which they leave open, in a sentence."""
     decided = [each for each in ranked if each.finding.verdict != UNKNOWN]
     left = [each for each in ranked if each.finding.verdict == UNKNOWN]
-    verdicts = ", ".join(f"{_name(each)} ({each.finding.verdict})" for each in decided) or "none of the causes"
+    verdicts = ", ".join(f"{_name(each)}: {each.finding.verdict}" for each in decided) or "none of the causes"
     said = f"Published models decide {verdicts}"
     if not left:
         return f"{said}."
@@ -118,8 +118,19 @@ def _decided(ranked: Sequence[Ranked]) -> str:
     )
 
 
+def _moved(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]]) -> list[str]:
+    """Which factors moved effective robustness in the run, and which way."""
+    moved = [
+        (each, one) for each in ranked for one in reported.get(each.finding.study.name, ()) if one.verdict == MOVES
+    ]
+    ways = " and ".join(f"{_name(each)} {'lifts' if one.effect > 0 else 'lowers'} it" for each, one in moved)
+    return [f"In the run, {ways}; the others are equivalent or cannot be told."] if moved else []
+
+
 def _name(each: Ranked) -> str:
-    return each.finding.study.cause or each.finding.study.name
+    study = each.finding.study
+    title = study.title or study.name
+    return f"{title[:1].lower()}{title[1:]}" + (f" ({study.cause})" if study.cause in CAUSES else "")
 
 
 def _title(each: Ranked) -> str:

@@ -15,7 +15,7 @@ from effrob.robustness.baseline import Baseline
 from effrob.robustness.catalogue import baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
-from effrob.robustness.significance import margin_for
+from effrob.robustness.significance import margin_for, reference_distance
 from model_zoo.published import published
 from shifts import suite
 
@@ -231,3 +231,17 @@ def test_equal_clean_accuracies_make_no_line() -> None:
     clones = tuple(replace(member, model=f"c{i}") for i in range(6))
     with pytest.raises(UsageProblem, match="different clean accuracy"):
         fit("imagenet-r", Baseline("clones", clones, "", ""))
+
+
+def test_the_pocket_suites_reference_sets_the_size_an_interval_must_have_seen() -> None:
+    """On pocket-sketch the reference has an effect of its own; on pocket-v2 it has none, and nothing is asked of the width."""
+    line = fit("pocket-sketch")
+    distance = reference_distance(line)
+    assert distance is not None and distance > 0.1 and baseline("pocket").reference is not None
+    x = 0.8
+    found = assess(line, Accuracy.of(x, 1000), Accuracy.of(line.predicted(x), 600))
+    assert found.pi95 is not None and found.pi95[0] < -distance
+    assert found.verdict == "cannot-tell" and (found.why or "").startswith("too uncertain: ±")
+    assert reference_distance(fit("pocket-v2")) is None
+    ordinary = fit("pocket-v2")
+    assert assess(ordinary, Accuracy.of(x, 1000), Accuracy.of(ordinary.predicted(x), 600)).verdict == "on"
