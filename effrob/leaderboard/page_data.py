@@ -99,6 +99,7 @@ def _row(
             for shift in shifts
             if shift in row.cells
         },
+        **({"series": [told["name"], told["place"]]} if (told := row.details.get("series")) else {}),
     }
 
 

@@ -37,7 +37,9 @@ def answers(n: int, accuracy: float, classes: int = 20) -> Predictions:
     )
 
 
-def submit(root: Path, model: str, shift: str, accuracy: float, n: int = 1000, clean: float = 0.63) -> Stored:
+def submit(
+    root: Path, model: str, shift: str, accuracy: float, n: int = 1000, clean: float = 0.63, **resolved: object
+) -> Stored:
     """One record with predictions below `root`."""
     asked = EvalSpec(
         model=model,
@@ -60,7 +62,17 @@ def submit(root: Path, model: str, shift: str, accuracy: float, n: int = 1000, c
     rows, clean_rows = answers(n, accuracy), answers(n, clean)
     counts = count(clean_rows)
     record = EvalRecord(
-        asked, None, model, count(rows), n, False, counts, counts, {}, {"kind": "logits"}, here("cpu", "fp32")
+        asked,
+        None,
+        model,
+        count(rows),
+        n,
+        False,
+        counts,
+        counts,
+        {},
+        {"kind": "logits", **resolved},
+        here("cpu", "fp32"),
     )
     return ResultStore(root).write(record, rows, clean_rows)
 

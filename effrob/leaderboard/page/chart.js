@@ -98,6 +98,23 @@ effrob.chart = (() => {
     return found;
   }
 
+  // A line through the models of each series (a run's checkpoints, mixtures of the same weights) read in one way, in order.
+  function seriesTraces(spots) {
+    const runs = {}, dark = isDark();
+    for (const spot of spots.filter(({ row }) => row.series)) {
+      const { series, head, prompts, protocol, source } = spot.row;
+      (runs[JSON.stringify([series[0], head, prompts, protocol, source])] ??= []).push(spot);
+    }
+    return Object.values(runs).filter((run) => run.length > 1).map((run) => {
+      const { on_dark, colour } = effrob.data.groups[run[0].row.group];
+      run.sort((one, other) => one.row.series[1] - other.row.series[1]);
+      return {
+        x: run.map(({ x }) => x), y: run.map(({ y }) => y), mode: "lines", hoverinfo: "skip", showlegend: false,
+        name: run[0].row.series[0], line: { color: dark ? on_dark : colour, width: 1.5 },
+      };
+    });
+  }
+
   // A ring around the chosen model's points, and its name at the first.
   function chosen(spots, view) {
     const these = view.model ? spots.filter(({ row }) => row.model === view.model) : [];
@@ -156,6 +173,7 @@ effrob.chart = (() => {
       x: [-9, 9], y: [-9, 9], mode: "lines", hoverinfo: "skip", showlegend: false,
       line: { dash: "dash", width: 1.2, color: ink("--soft") },
     });
+    under.push(...seriesTraces(spots));
     const points = pointTraces(spots, numbers, view, facts, brush), pick = chosen(spots, view);
     ids = [...under.map(() => []), ...points.map((each) => each.ids)];
     const made = layout(to, view, facts, tool);
