@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from effrob.api import evaluate as evaluate
+    from effrob.api import place as place
     from effrob.result_rows import ResultRows as ResultRows
     from effrob.result_rows import read as read
     from effrob.results.accuracy import Accuracy as Accuracy
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from effrob.robustness.effective import equivalence as equivalence
     from effrob.robustness.fit import RobustnessFit as RobustnessFit
     from effrob.robustness.fit import fit as fit
-    from effrob.robustness.given_rows import place as place
     from effrob.robustness.lines import LineOptions as LineOptions
     from effrob.robustness.multi_id import multi_id as multi_id
     from effrob.robustness.multiverse import multiverse_of as multiverse_of
@@ -45,7 +45,7 @@ _HOME = {
     "equivalence": "effrob.robustness.effective",
     "evaluate": "effrob.api",
     "fit": "effrob.robustness.fit",
-    "place": "effrob.robustness.given_rows",
+    "place": "effrob.api",
     "multi_id": "effrob.robustness.multi_id",
     "multiverse_of": "effrob.robustness.multiverse",
     "per_class": "effrob.robustness.per_image.per_class",

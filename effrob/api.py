@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from effrob.evaluation.request import Request
 from effrob.result_rows import ResultRows
+from effrob.robustness.given_rows import place as placed
 from effrob.robustness.lines import LineOptions
 from effrob.robustness.rows import rows_of
+
+
+def place(
+    accuracies: Mapping[str, float | str] | str | PathLike[str], name: str | None = None, **options: Any
+) -> ResultRows:
+    """Effective robustness of accuracies you already have: {set: accuracy} of one model, or the path of a CSV of models.
+
+    name      of the model, or of the table
+    options   unit (auto, percent, fraction), n (set -> number of images), protocol, suite (of your own), baseline, axis, scale.
+              axis None: class-matched clean accuracy where it is given (`imagenet-r-clean`), else all classes; rows say which
+
+    Raises UsageProblem for what is no accuracy, for two units at once, and where the axis asked for is not given.
+    """
+    return ResultRows(placed(accuracies, name, **options))
 
 
 def evaluate(

@@ -49,6 +49,7 @@ def cpu_seconds(args: list[str], enough: float) -> float:
         (["shifts"], 1.0),
         (["baseline", "list"], 2.0),
         (["place", "imagenet=76.4", "imagenet-r=71.2", "--json"], 2.0),
+        (["cite", "vit_b_32_clip_zeroshot"], 2.0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,0 +1,47 @@
+"""`effrob cite`: the sentences of a paper, and what they rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from effrob.cli.options import add_option, given, line_options
+
+
+@click.command("cite")
+@click.argument("model", required=False)
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="A shift. [default: the ranked ones the model has]"
+)
+@click.option(
+    "--format", "form", default="text", show_default=True, metavar="text|latex|bibtex", help="How to write it."
+)
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
+)
+@click.option("--head", metavar="NAME", help="Which head's records, where the model has several.")
+@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where the model has several.")
+@add_option
+@line_options
+def command(
+    model: str | None,
+    shifts: tuple[str, ...],
+    form: str,
+    results: Path,
+    head: str | None,
+    prompts: str | None,
+    add: tuple[Path, ...],
+    baseline: str | None,
+    axis: str,
+    scale: str,
+) -> None:
+    """Write the methods of effective robustness for a paper and, for a MODEL, its result with intervals, and cite both.
+
+    MODEL is one of your records, of a published table, or of a file given by --add.
+    """
+    from effrob.leaderboard.citing.methods import cited
+    from effrob.robustness.lines import LineOptions
+
+    found = cited(model, shifts, LineOptions(baseline, axis, scale), results, given(add), head, prompts)
+    click.echo(found.write(form), nl=False)

@@ -1,0 +1,175 @@
+"""The paragraph of a paper: how effective robustness was measured, and what it is for one model, with its references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from effrob.errors import UsageProblem
+from effrob.leaderboard.citing.references import (
+    INTERVALS,
+    METHOD,
+    PROTOCOLS,
+    CitedWork,
+    of_set,
+    of_source,
+    references,
+)
+from effrob.leaderboard.latex import escape
+from effrob.results.model_result import MEANS, ModelResult
+from effrob.results.select import candidates, read_records
+from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.lines import LineOptions, Lines, judge
+from effrob.robustness.sentences import axis_words, result_sentence
+from shifts import suite, suite_of
+
+FORMATS = ("text", "latex", "bibtex")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence and the works it rests on."""
+
+    text: str
+    rests_on: tuple[CitedWork, ...] = ()
+
+
+@dataclass(frozen=True)
+class CitedResult:
+    """Statements in order; references of all of them, each once."""
+
+    statements: tuple[Statement, ...]
+
+    @property
+    def references(self) -> tuple[CitedWork, ...]:
+        found = {each.key: each for statement in self.statements for each in statement.rests_on}
+        return tuple(found.values())
+
+    def write(self, form: str) -> str:
+        """As `text` with a reference list, as `latex` with its entries below, or the `bibtex` entries alone."""
+        if form not in FORMATS:
+            raise UsageProblem(f"--format is text, latex or bibtex; got {form!r}")
+        entries = "\n".join(each.bibtex for each in self.references) + "\n"
+        if form == "bibtex":
+            return entries
+        if form == "latex":
+            body = " ".join(_cite(escape(each.text), each.rests_on) for each in self.statements)
+            commented = "".join(f"% {line}\n" for line in entries.splitlines())
+            return f"{body}\n\n% The references, for a .bib file (`--format bibtex` prints them bare):\n{commented}"
+        body = "\n".join(each.text + _named(each.rests_on) for each in self.statements)
+        return f"{body}\n\nReferences\n" + "".join(f"  {each.text}\n" for each in self.references)
+
+
+def _cite(text: str, rests_on: Sequence[CitedWork]) -> str:
+    keys = ",".join(each.key for each in rests_on)
+    return f"{text.removesuffix('.')}~\\cite{{{keys}}}." if keys else text
+
+
+def _named(rests_on: Sequence[CitedWork]) -> str:
+    return f" [{'; '.join(each.short or each.key for each in rests_on)}]" if rests_on else ""
+
+
+def cited(
+    model: str | None,
+    shifts: Sequence[str],
+    options: LineOptions,
+    results: Path,
+    given: Sequence[ModelResult] = (),
+    head: str | None = None,
+    prompts: str | None = None,
+) -> CitedResult:
+    """The method and, for a model, its result on each shift; the suite's ranked shifts where none is named.
+
+    A model without class-matched clean accuracy is told on the full axis. Raises UsageProblem for a model nobody has, a shift
+    it was not measured on, and a shift without a line.
+    """
+    found = None
+    if model is not None:
+        found = next(iter(candidates(model, results, read_records(results), head, prompts, given).values()))
+    known = [] if found is None else [s for s in found.accuracies if s not in suite_of(s).diagnostic]
+    asked = list(dict.fromkeys(shifts)) or known or list(suite("imagenet").ranked)
+    for shift in asked:
+        if found is not None and shift not in MEANS and shift not in found.accuracies:
+            raise UsageProblem(
+                f"{found.model} has no accuracy on {shift}; it has: {', '.join(found.accuracies) or 'none'}"
+            )
+    lines = Lines(options, results)
+    stands = {shift: _line(lines, shift, _axis(found, shift, options.axis)) for shift in asked}
+    said = [_method(stands.values()), *map(_line_statement, stands.values()), _intervals()]
+    if found is not None:
+        said.append(_origin(found))
+        said += [_result(found, line) for line in stands.values()]
+    return CitedResult(tuple(said))
+
+
+def _axis(found: ModelResult | None, shift: str, axis: str) -> str:
+    if shift in MEANS:
+        return "full"
+    return "full" if found is not None and found.point(shift, axis) is None and found.point(shift, "full") else axis
+
+
+def _line(lines: Lines, shift: str, axis: str) -> RobustnessFit:
+    line = lines.at(shift, axis)
+    if isinstance(line, str):
+        raise UsageProblem(line)
+    return line
+
+
+def _method(fits: Iterable[RobustnessFit]) -> Statement:
+    scales = sorted({line.scale.name for line in fits})
+    text = (
+        "Effective robustness is accuracy under shift minus the accuracy that a line gives a model of the same clean accuracy; "
+        f"the line is fitted by ordinary least squares to {' and '.join(scales)} accuracies of baseline models."
+    )
+    return Statement(text, references(METHOD))
+
+
+def _line_statement(line: RobustnessFit) -> Statement:
+    kept = line.baseline
+    segments = "; ".join(
+        f"{'' if each.segment is None else each.segment + ' the split, '}slope {each.slope:.3f}, intercept "
+        f"{each.intercept:.3f}, R2 = {each.r2:.3f}, N = {each.n} models of {len(set(each.families))} families"
+        for each in line.segments
+    )
+    parts = MEANS.get(line.shift, (line.shift,))
+    text = (
+        f"The line of {line.shift} ({segments}) is that of baseline {kept.name}{f': {kept.note}' if kept.note else ''}; its "
+        f"clean accuracy is {axis_words(parts[0], line.axis)} ({line.axis} axis), its protocol {kept.protocol}."
+    )
+    sets = [of_set(name) for name in (suite_of(parts[0]).clean, *parts)]
+    works = [*(each for each in sets if each is not None), *of_source(kept.harness)]
+    works += references(key for name in kept.protocol.split("+") for key in PROTOCOLS.get(name, ()))
+    return Statement(text, tuple({each.key: each for each in works}.values()))
+
+
+def _intervals() -> Statement:
+    text = (
+        "Intervals are at 95 %: of accuracies by Clopper and Pearson, of effective robustness from the sampling of both "
+        "accuracies and the line's bootstrap over families; the prediction interval adds the scatter of baseline models, and "
+        "the verdict reads it. Computed by effrob."
+    )
+    return Statement(text, references((*INTERVALS, "effrob")))
+
+
+def _origin(found: ModelResult) -> Statement:
+    words = {
+        "measured": "was evaluated by effrob",
+        "imported": "was evaluated elsewhere, and its answers recounted by effrob",
+        "given": "has accuracies as reported, taken on trust",
+        "published": f"has accuracies as published ({found.source.partition(':')[2]})",
+    }
+    reading = found.head if found.prompts is None else f"{found.head}, {found.prompts} prompts"
+    return Statement(
+        f"{found.model} {words[found.origin]} (head {reading}; protocol {found.protocol}).", of_source(found.source)
+    )
+
+
+def _result(found: ModelResult, line: RobustnessFit) -> Statement:
+    effective, point = judge(line, found), found.point(line.shift, line.axis)
+    accuracy = found.accuracies.get(line.shift) or (None if point is None else point[1])
+    if accuracy is None:
+        raise UsageProblem(
+            f"{found.model} lacks a part of {line.shift}: name shifts it has, as {', '.join(found.accuracies)}"
+        )
+    return Statement(result_sentence(found.model, line.shift, accuracy, effective, None))

@@ -1,0 +1,90 @@
+"""What a paper says: the numbers are those of the rows, every work is there once, and LaTeX is LaTeX."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from effrob.cli import main
+from effrob.leaderboard.citing.references import PROTOCOLS, SETS, TABLES, bibliography, of_set
+from effrob.results.given_columns import known_sets
+from model_zoo.published import sources
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def test_every_shipped_set_table_and_protocol_has_its_works() -> None:
+    assert {name for name in known_sets() if not name.startswith("pocket")} == set(SETS)
+    assert set(TABLES) == set(sources())
+    named = {*SETS.values(), *(key for keys in (*TABLES.values(), *PROTOCOLS.values()) for key in keys)}
+    assert named <= set(bibliography())
+
+
+def test_entries_are_whole_and_each_once() -> None:
+    from importlib import resources
+
+    text = resources.files("effrob.leaderboard.citing").joinpath("references.bib").read_text(encoding="utf-8")
+    assert text.count("\n@") + 1 == len(bibliography())
+    for key, entry in bibliography().items():
+        assert entry.field("author") and entry.field("title"), key
+        assert key == "effrob" or re.fullmatch(r"(19|20)\d\d", entry.field("year") or ""), key
+        assert entry.bibtex.count("{") == entry.bibtex.count("}")
+    assert bibliography()["zou2008"].short == "Zou and Donner 2008" and of_set("pocket-r") is None
+
+
+def test_the_result_is_that_of_the_rows() -> None:
+    done = run("cite", "testbed:vit_b_32_clip_zeroshot", "--shift", "imagenet-r")
+    assert done.exit_code == 0, done.output
+    rows = json.loads(run("leaderboard", "--published", "testbed", "--format", "json", "--results", "x").stdout or "[]")
+    board = {row["model"]: row for row in rows} or {}
+    line = json.loads(run("fit", "--shift", "imagenet-r", "--json").stdout)[0]
+    assert f"slope {line['slope']:.3f}, intercept {line['intercept']:.3f}" in done.stdout
+    assert f"N = {line['n']} models of {line['families']} families" in done.stdout
+    assert "+39.0 points" in done.stdout and "published (testbed)" in done.stdout
+    if board:
+        low, high = board["vit_b_32_clip_zeroshot"]["shifts"]["imagenet-r"]["effective_robustness_ci95"]
+        assert f"{100 * low:+.1f} to {100 * high:+.1f}" in done.stdout
+    for work in ("Hendrycks et al. 2021", "Taori et al. 2020", "Clopper and Pearson 1934", "Russakovsky et al. 2015"):
+        assert done.stdout.count(f"\n  {work}. ") == 1
+
+
+def test_latex_is_escaped_and_cites_what_it_lists() -> None:
+    text = run("cite", "vit_b_32_clip_zeroshot", "--format", "latex").stdout
+    body = text.partition("\n\n%")[0]
+    assert r"vit\_b\_32\_clip\_zeroshot" in body and "69.3 \\%" in body
+    keys = {key for found in re.findall(r"\\cite\{([^}]*)\}", body) for key in found.split(",")}
+    listed = set(re.findall(r"^% @\w+\{([\w-]+),$", text, re.MULTILINE))
+    assert keys == listed and {"recht2019", "wang2019", "barbu2019", "hendrycks2021many"} <= keys
+
+
+def test_bibtex_is_entries_alone() -> None:
+    text = run("cite", "--shift", "imagenet-v2", "--format", "bibtex").stdout
+    keys = re.findall(r"^@\w+\{([\w-]+),$", text, re.MULTILINE)
+    assert len(keys) == len(set(keys)) and "recht2019" in keys and "hendrycks2021many" not in keys
+
+
+def test_a_model_without_class_matched_accuracy_is_told_on_the_full_axis(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("model,imagenet,imagenet-r\nnet,76.4,71.2\n", encoding="utf-8")
+    text = run("cite", "net", "--add", table, "--results", tmp_path).stdout
+    assert "(full axis)" in text and "taken on trust" in text and "+34.1 points" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("cite", "nobody-has-this"), "no record below"),
+        (("cite", "vit_b_32_clip_zeroshot", "--shift", "imagenet-real"), "has no accuracy on imagenet-real"),
+        (("cite", "--shift", "pocket-v9"), "pocket-v9"),
+        (("cite", "--format", "word"), "--format is text, latex or bibtex"),
+    ],
+)
+def test_what_cannot_be_cited_has_a_sentence(words: tuple[str, ...], said: str) -> None:
+    refused = run(*words)
+    assert refused.exit_code == 2 and said in refused.output and "Traceback" not in refused.output
