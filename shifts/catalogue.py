@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from shifts import registry
 from shifts.captions.labelled_lists import find_list, load_list
 from shifts.declared.sets import DeclaredSuite
+from shifts.declared.suite import Suite
 from shifts.errors import DataError, DataMissing
 from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, kept_places, locate_set
 from shifts.protocol import protocol as named_protocol
@@ -107,6 +109,7 @@ def find(
     follow_links: bool = False,
 ) -> tuple[Found, ...]:
     """Every known set with the path it was found at: named in `at`, under the data folder or, for pocket sets, generated."""
+    check_names(at or ())
     places = Places(_optional_root(root), _named_places(at), follow_links)
     generated = None if generate_into is None else Places(Path(generate_into))
     return tuple(_found(name, places, generated) for name in dict.fromkeys((*registry.TABLE, *LAYOUTS)))
@@ -125,6 +128,17 @@ def _found(name: str, places: Places, generated: Places | None) -> Found:
     if opened is None:
         return Found(name, None, get_command(name), note=note)
     return Found(name, opened.path, get_command(name), opened.form, images, note)
+
+
+def check_names(names: Iterable[str], suite: Suite | None = None) -> None:
+    """DataMissing for a set that no suite, loader or layout knows, with near matches: a slip would be passed over."""
+    own = {} if suite is None else suite.sets
+    known = {*registry.names(), *LAYOUTS, *own, *(each.rpartition("/")[2] for each in own)}
+    for name in names:
+        if name not in known and known_suite(name) is None:
+            near = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`effrob data list` names the sets"
+            raise DataMissing(f"a place is named for {name!r}, and there is no such set; {hint}")
 
 
 def _named_places(at: Mapping[str, str | Path] | None) -> dict[str, Path]:

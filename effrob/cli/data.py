@@ -193,8 +193,10 @@ class _Bar:
 @follow_option
 def index(name: str, data: Path | None, at: tuple[tuple[str, Path], ...], follow_links: bool) -> None:
     """Read where each image lies in a set's archive or shards, once; later runs open them at once."""
+    from shifts.catalogue import check_names
     from shifts.layout import Places, data_root, kept_places, open_set
 
+    check_names(dict(at))
     _known(name)
     begun = time.monotonic()
     named = {**kept_places(), **dict(at)}
@@ -224,7 +226,9 @@ def check(
     import shifts
     from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
+    from shifts.catalogue import check_names
 
+    check_names(dict(at))
     pocket = cache_folder() / "pocket"
     shift = shifts.load(name, data, partial=partial, generate_into=pocket, places=dict(at), follow_links=follow_links)
     with _Bar("decoded", "img") if every else nullcontext() as told:

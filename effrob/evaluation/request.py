@@ -11,6 +11,7 @@ import platformdirs
 
 import shifts
 from effrob.errors import UsageProblem, suggest
+from shifts.catalogue import check_names
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 PIXEL_PATHS = ("exact", "fast")
@@ -74,7 +75,9 @@ class Request:
         object.__setattr__(self, "suite", str(self.suite))
         if self.suite.endswith(".toml"):
             object.__setattr__(self, "suite", str(Path(self.suite).expanduser().resolve()))
-        shifts.suite(self.suite)  # raises for one that is not there, before anything is loaded
+        check_names(
+            dict(self.at), shifts.suite(self.suite)
+        )  # raises for one that is not there, before anything is loaded
         if not self.models:
             raise UsageProblem("name at least one model: --model openclip:ViT-B-32")
         for name in ("results", "cache"):

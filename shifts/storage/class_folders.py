@@ -145,7 +145,8 @@ def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: 
         return table.name
     if len(folders) > 1 and all(TRAIN_NAME.fullmatch(file) for file in files):
         return f"{table.name}-train"
-    if len(folders) > 1 and all(re.fullmatch(r"\d{1,4}", folder) for folder in folders):
+    numbered = len(folders) > 1 and all(re.fullmatch(r"\d{1,4}", folder) for folder in folders)
+    if numbered and not any(val_number(file) for file in files):
         return f"{table.name}-v2"
     if len(folders) > 1 and all(SKETCH_NAME.fullmatch(file) for file in files):
         return f"{table.name}-sketch"

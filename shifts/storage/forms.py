@@ -16,10 +16,11 @@ from pathlib import Path
 
 from shifts.classes import ClassFolders
 from shifts.errors import DataError, DataMissing
+from shifts.storage.arrow import ArrowTree
 from shifts.storage.folder import FolderTree
 from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX, ShardTree
-from shifts.storage.tables import ArrowTree, ParquetTree
+from shifts.storage.tables import ParquetTree
 from shifts.storage.tar import TarTree
 from shifts.storage.tfrecords import RecordTree
 from shifts.storage.tree import FileStat, Tree, is_image, is_sidecar, skipped_in

@@ -152,8 +152,16 @@ def _order(numbers: set[int], classes: ClassFolders, names: Sequence[str] | None
     """Label number -> class folder: by the names that the storage gives its labels, else in the set's or the table's order."""
     own = dict(enumerate(classes.folders))
     if names is None:
-        counts_table = bool(numbers) and max(numbers) >= len(own) and numbers <= set(classes.by_index)
-        return classes.by_index if counts_table else own
+        if not numbers or len(own) == len(classes.table.ids) or not numbers <= set(classes.by_index):
+            return own
+        if max(numbers) >= len(own):
+            return classes.by_index
+        if all(own[number] == classes.by_index[number] for number in numbers):
+            return own
+        raise DataError(
+            f"{where} labels its images {', '.join(map(str, sorted(numbers)[:3]))}, which may count the {len(own)} classes of "
+            f"{classes.name} or the {len(classes.table.ids)} of {classes.table.name}; label them by class ids"
+        )
     expected: Mapping[int, str] = classes.by_index if len(names) == len(classes.table.ids) > len(own) else own
     told = [_called(name, classes) for name in names]
     differs = [k for k, folders in enumerate(told) if folders and expected.get(k) not in folders]

@@ -95,7 +95,7 @@ class ShardTree(SampleTree):
                 continue
             key, extension = _parted(name)
             kind = extension.rpartition(".")[2].lower()
-            if kind == "cls":
+            if kind == "cls" and not key.endswith("/"):
                 labels[key] = span
             elif kind == "json":
                 sidecars[key] = span

@@ -1,4 +1,4 @@
-"""Tables of images as the Hugging Face hub stores them: Parquet files, and Arrow files of a dataset saved to disk.
+"""Tables of images as the Hugging Face hub stores them, as Parquet files; `arrow` reads those of a dataset saved to disk.
 
 Columns: `image` (bytes and path), and any of `label`, `wnid`, ...; the names that the table's schema gives its labels
 count. pyarrow reads them (extra `effrob[parquet]`): labels and paths when the set is opened, images a page at a time later.
@@ -88,6 +88,16 @@ class TableTree(SampleTree):
         name = (stored or f"{number:08d}").replace("\\", "/").removeprefix("./").lstrip("/")
         return name if is_image(name.rpartition("/")[2].lstrip(".")) else f"{name}.jpg"
 
+    def _agreed(self, told: Sequence[Sequence[str] | None]) -> Sequence[str] | None:
+        """What every file calls its labels. DataError where two files differ."""
+        for file, names in zip(self.files, told, strict=True):
+            if names != told[0]:
+                raise DataError(
+                    f"{file} and {self.files[0]} name their labels differently, so one number is two classes; "
+                    f"keep the files of one copy"
+                )
+        return told[0]
+
     @cached_property
     def _said_names(self) -> Sequence[str] | None:
         return None
@@ -123,12 +133,15 @@ class ParquetTree(TableTree):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            schema = pq.read_schema(self.files[0])
-        except (pa.ArrowException, OSError):
-            return None
-        _, _, labels, _ = self._columns(schema)
-        return names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
+        told = []
+        for file in self.files:
+            try:
+                schema = pq.read_schema(file)
+            except (pa.ArrowException, OSError):
+                return None
+            labels = self._columns(schema)[2]
+            told.append(names_in((schema.metadata or {}).get(b"huggingface"), labels[0]))
+        return self._agreed(told)
 
     @property
     def names(self) -> Sequence[str] | None:
@@ -195,62 +208,6 @@ class ParquetTree(TableTree):
         return value
 
     _last_group: tuple[Any, Any] = (None, None)
-
-
-class ArrowTree(TableTree):
-    """The rows of Arrow files: a dataset saved to disk, mapped into memory."""
-
-    def _samples(self) -> Iterator[Sample]:
-        import pyarrow as pa
-
-        number = 0
-        for file in self.files:
-            try:
-                table = self._tables[file]
-                image, _, labels, path = self._columns(table.schema)
-            except (pa.ArrowException, OSError) as error:
-                raise DataError(f"{file} is not a readable Arrow file ({error}); save the dataset anew") from None
-            bare = table.select([*labels, *([path] if path and path != image else [])])
-            if path == image:
-                import pyarrow.compute as pc
-
-                bare = bare.append_column("path of image", pc.struct_field(table.column(image), "path"))
-            rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
-            for row, (stored, said) in enumerate(rows):
-                yield Sample(self._name(stored, number), said, file, row)
-                number += 1
-
-    @cached_property
-    def _tables(self) -> dict[Path, Any]:
-        import pyarrow as pa
-
-        tables = {}
-        for file in self.files:
-            mapped = pa.memory_map(str(file))
-            try:
-                tables[file] = pa.ipc.open_stream(mapped).read_all()
-            except pa.ArrowInvalid:
-                tables[file] = pa.ipc.open_file(mapped).read_all()
-        return tables
-
-    @cached_property
-    def _said_names(self) -> Sequence[str] | None:
-        about = self.files[0].parent / "dataset_info.json"
-        schema = self._tables[self.files[0]].schema
-        labels = self._columns(schema)[2]
-        told = names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
-        return told if told is not None or not about.is_file() else names_in(about.read_bytes(), labels[0])
-
-    def _bytes(self, sample: Sample, path: str) -> bytes:
-        table = self._tables[sample.file]
-        image, struct, _, _ = self._columns(table.schema)
-        value = table.column(image)[sample.place].as_py()
-        content = (value or {}).get("bytes") if struct else value
-        if content is None:
-            raise DataError(
-                f"{sample.file} holds {path} without its bytes, as a path alone; save it with its images embedded"
-            )
-        return bytes(content)
 
 
 def named_labels(files: Sequence[Path]) -> Sequence[str]:

@@ -139,7 +139,7 @@ def test_what_is_no_table_of_images_is_said(tmp_path: Path) -> None:
     for table, said in (
         ({"text": ["a"], "label": [1]}, "no column of images"),
         ({"image": pa.array([{"bytes": b"1", "path": "a.jpg"}], IMAGE)}, "no column of labels"),
-        ({"image": pa.array([{"bytes": None, "path": "/x/a.jpg"}], IMAGE), "label": [1]}, "without its bytes"),
+        ({"image": pa.array([{"bytes": None, "path": "/x/a.jpg"}], IMAGE), "label": [0]}, "without its bytes"),
     ):
         pq.write_table(pa.table(table), file)
         with pytest.raises(shifts.DataError, match=said):
@@ -222,3 +222,21 @@ def test_a_suite_file_declares_tables_and_at_takes_them_for_folders(tmp_path: Pa
         _ = shifts.load_suite(tmp_path / "own.toml", root=tmp_path)["photo"]
     (tmp_path / "own.toml").write_text(SUITE.replace("clean =", 'classes = ["cat", "dog"]\nclean ='))
     assert shifts.load_suite(tmp_path / "own.toml", root=tmp_path)["photo"].targets.tolist() == [0, 1, 1]
+
+
+def test_numbers_that_may_count_two_orders_are_refused(tmp_path: Path) -> None:
+    """1, 2 and 4 are classes of ImageNet-R in its own order and in ImageNet's: nothing tells which."""
+    write(tmp_path / "imagenet-r/data/test.parquet", [1, 2, 4])
+    with pytest.raises(shifts.DataError, match="may count the 200 classes of imagenet-r or the 1000 of imagenet"):
+        folders(tmp_path)
+    write(tmp_path / "imagenet-r/data/test.parquet", [1, 2, 4], list(R.folders))
+    assert folders(tmp_path) == [R.folders[k] for k in (1, 2, 4)]
+
+
+def test_files_that_name_their_labels_differently_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "imagenet-r/data/test-0.parquet", [0, 5], list(R.folders))
+    write(tmp_path / "imagenet-r/data/test-1.parquet", [0, 5], list(R.folders[::-1]))
+    with pytest.raises(shifts.DataError, match="name their labels differently"):
+        folders(tmp_path)
+    (tmp_path / "imagenet-r/data/test-1.parquet").unlink()
+    assert folders(tmp_path) == [R.folders[0], R.folders[5]]

@@ -111,7 +111,7 @@ def test_keys_that_begin_again_in_each_shard(tmp_path: Path) -> None:
 
 def test_members_that_are_called_input_and_output(tmp_path: Path) -> None:
     """mlfoundations/open_clip#480: samples written as input.jpg and output.cls."""
-    pack(tmp_path / "imagenet-r.wds/0.tar", {"s.input.jpg": picture(TABLE.index[R[4]]), "s.output.cls": b"4"})
+    pack(tmp_path / "imagenet-r.wds/0.tar", {"s.input.jpg": picture(TABLE.index[R[3]]), "s.output.cls": b"3"})
     assert right("imagenet-r", root=tmp_path) == 1
 
 
@@ -193,3 +193,13 @@ def test_a_place_is_kept_shown_and_forgotten(tmp_path: Path) -> None:
     assert "was not found" in refused("imagenet-r", root=tmp_path / "data")
     assert effrob("where", "imagenet-r=/nowhere").exit_code == 2
     assert effrob("where", "imagenet-q=/nowhere").exit_code == 2
+
+
+def test_a_slip_in_at_is_not_passed_over(tmp_path: Path) -> None:
+    for path, _, content in SETS["imagenet-r"]:
+        put(tmp_path / "imagenet-r" / path, content)
+    for command in (["list"], ["check", "imagenet-r"], ["index", "imagenet-r"]):
+        said = effrob(*command, "--data", tmp_path, "--at", f"imagnet-r={tmp_path}")
+        assert said.exit_code == 2 and "did you mean imagenet-r" in said.output
+    said = effrob("list", "--at", "imagenet-r")
+    assert said.exit_code == 2 and "--at names a set and its folder or file" in said.output

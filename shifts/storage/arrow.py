@@ -1,0 +1,70 @@
+"""Arrow files of a Hugging Face dataset saved to disk, mapped into memory; pyarrow alone is needed (extra `effrob[parquet]`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from shifts.errors import DataError
+from shifts.storage.samples import Sample
+from shifts.storage.tables import TableTree, names_in
+
+
+class ArrowTree(TableTree):
+    """The rows of Arrow files: a dataset saved to disk, mapped into memory."""
+
+    def _samples(self) -> Iterator[Sample]:
+        import pyarrow as pa
+
+        number = 0
+        for file in self.files:
+            try:
+                table = self._tables[file]
+                image, _, labels, path = self._columns(table.schema)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{file} is not a readable Arrow file ({error}); save the dataset anew") from None
+            bare = table.select([*labels, *([path] if path and path != image else [])])
+            if path == image:
+                import pyarrow.compute as pc
+
+                bare = bare.append_column("path of image", pc.struct_field(table.column(image), "path"))
+            rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
+            for row, (stored, said) in enumerate(rows):
+                yield Sample(self._name(stored, number), said, file, row)
+                number += 1
+
+    @cached_property
+    def _tables(self) -> dict[Path, Any]:
+        import pyarrow as pa
+
+        tables = {}
+        for file in self.files:
+            mapped = pa.memory_map(str(file))
+            try:
+                tables[file] = pa.ipc.open_stream(mapped).read_all()
+            except pa.ArrowInvalid:
+                tables[file] = pa.ipc.open_file(mapped).read_all()
+        return tables
+
+    @cached_property
+    def _said_names(self) -> Sequence[str] | None:
+        told = []
+        for file in self.files:
+            about, schema = file.parent / "dataset_info.json", self._tables[file].schema
+            labels = self._columns(schema)[2]
+            names = names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
+            told.append(names_in(about.read_bytes(), labels[0]) if names is None and about.is_file() else names)
+        return self._agreed(told)
+
+    def _bytes(self, sample: Sample, path: str) -> bytes:
+        table = self._tables[sample.file]
+        image, struct, _, _ = self._columns(table.schema)
+        value = table.column(image)[sample.place].as_py()
+        content = (value or {}).get("bytes") if struct else value
+        if content is None:
+            raise DataError(
+                f"{sample.file} holds {path} without its bytes, as a path alone; save it with its images embedded"
+            )
+        return bytes(content)
