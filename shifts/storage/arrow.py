@@ -1,4 +1,4 @@
-"""Arrow files of a Hugging Face dataset saved to disk, mapped into memory; pyarrow alone is needed (extra `effrob[parquet]`)."""
+"""Arrow files of a Hugging Face dataset saved to disk, mapped into memory by pyarrow (extra `effrob[parquet]`)."""
 
 from __future__ import annotations
 
