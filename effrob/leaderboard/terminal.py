@@ -192,8 +192,8 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
     notes += sorted(
         {f"{row.shift}: {row.why_not}" for row in rows if row.why_not and "is a clean set" not in row.why_not}
     )
-    whys = {f"{row.shift}: cannot tell, {why}" for row in rows if (why := row.robustness.get("why"))}
-    notes += sorted(said for said in whys if "extrapolated" not in said)
+    if verbose:
+        notes += sorted({f"{row.shift}: cannot tell, {why}" for row in rows if (why := row.robustness.get("why"))})
     if any(row.shift in suite_of(row.shift).diagnostic and row.effective_robustness is not None for row in rows):
         notes.append("-A was filtered against one network: its effective robustness is a diagnostic and never ranked")
     return notes

@@ -34,10 +34,10 @@ NOT_WRITTEN = {
 
 def shipped() -> dict[str, Path]:
     """Name -> file of every study that ships, the causes in their order first."""
-    found = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
-    causes = {name: read(path).cause for name, path in found.items()}
+    content = {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+    causes = {name: read(path).cause for name, path in content.items()}
     order = {name: CAUSES.index(cause) if cause in CAUSES else len(CAUSES) for name, cause in causes.items()}
-    return dict(sorted(found.items(), key=lambda item: order[item[0]]))
+    return dict(sorted(content.items(), key=lambda item: order[item[0]]))
 
 
 def find(name: str) -> Study:
@@ -73,7 +73,7 @@ def read(path: Path) -> Study:
 def parse(text: str, name: str, where: str) -> Study:
     """A study from its text; `where` names it in what is raised."""
     try:
-        found = tomllib.loads(text)
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"line (\d+)", str(error))
         line = at[1] if at else len(_lines(text.removesuffix("\n")))
@@ -83,7 +83,7 @@ def parse(text: str, name: str, where: str) -> Study:
         deep = isinstance(error, RecursionError)
         said = "is nested without end" if deep else "holds a number of thousands of digits"
         raise UsageProblem(f"{where} line {_line_of(text, deep)} {said}; mend that line") from None
-    return _Reader(text, where).study(found, name)
+    return _Reader(text, where).study(content, name)
 
 
 @dataclass(frozen=True)
@@ -99,23 +99,23 @@ class _Reader:
         location = self.location(table, index)
         raise UsageProblem(f"{self.where} line {location.keys.get(key, location.line)}: {said}")
 
-    def study(self, found: dict[str, Any], name: str) -> Study:
+    def study(self, content: dict[str, Any], name: str) -> Study:
         for key in ("arms", "contrasts"):
-            if key in found:
+            if key in content:
                 self.wrong(f"write a [[{key[:-1]}]] table for each of the {key}", key=key)
-        arms = tuple(self._arm(table, i) for i, table in enumerate(self._tables(found, "arm")))
+        arms = tuple(self._arm(table, i) for i, table in enumerate(self._tables(content, "arm")))
         names = [arm.name for arm in arms]
         for i, each in enumerate(names):
             if each in names[:i]:
                 self.wrong(f"a second arm is named {each!r}; give each arm a name of its own", "arm", i, "name")
-        contrasts = tuple(self._contrast(table, i, arms) for i, table in enumerate(self._tables(found, "contrast")))
+        contrasts = tuple(self._contrast(table, i, arms) for i, table in enumerate(self._tables(content, "contrast")))
         titles = [contrast.name for contrast in contrasts]
         for i, each in enumerate(titles):
             if each in titles[:i]:
                 self.wrong(f"a second contrast is named {each!r}; give each a name of its own", "contrast", i, "name")
         for i, contrast in enumerate(contrasts):
             self._mean(contrast, contrasts, i)
-        known = self._checked(Study, {"name": name, **found}, "", 0)
+        known = self._checked(Study, {"name": name, **content}, "", 0)
         study = Study(**known, arms=arms, contrasts=contrasts, location=self.location())
         self._check(study, names, titles)
         return study
@@ -142,8 +142,8 @@ class _Reader:
             said = f"headline names no contrast: {study.headline!r}{suggest(study.headline, contrasts)}"
             self.wrong(said, key="headline")
 
-    def _tables(self, found: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        tables = found.pop(key, [])
+    def _tables(self, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        tables = content.pop(key, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.wrong(f"{key} is a list of tables: write [[{key}]] before each", key=key)
         return tables
@@ -257,7 +257,7 @@ def _lines(text: str) -> list[str]:
 
 def _line_of(text: str, deep: bool) -> int:
     """The line that is nested deeper than any study, or that holds the longest number."""
-    lines = _lines(_STRINGS.sub(lambda found: "\n" * found[0].count("\n"), text))
+    lines = _lines(_STRINGS.sub(lambda match: "\n" * match[0].count("\n"), text))
     if not deep:
         longest = [max((len(run) for run in re.findall(r"[\d_]+", line)), default=0) for line in lines]
         return 1 + longest.index(max(longest))
@@ -270,9 +270,9 @@ def _line_of(text: str, deep: bool) -> int:
     return 1
 
 
-def _emptied(found: re.Match[str]) -> str:
+def _emptied(match: re.Match[str]) -> str:
     """A text over several lines, or a comment, without what looks like TOML in it; its line breaks stay."""
-    return found[0] if found[0][0] in "\"'" and found[0][:3] not in ('"""', "'''") else "\n" * found[0].count("\n")
+    return match[0] if match[0][0] in "\"'" and match[0][:3] not in ('"""', "'''") else "\n" * match[0].count("\n")
 
 
 def lines_of(text: str, table: str = "", index: int = 0) -> tuple[int, dict[str, int]]:
@@ -293,8 +293,8 @@ def lines_of(text: str, table: str = "", index: int = 0) -> tuple[int, dict[str,
                 seen += title == table
                 inside = title == table and seen == index
                 start = number if inside else start
-        elif inside and (found := re.match(r"\s*(\"[^\"]+\"|'[^']+'|[\w-]+)\s*(\.[^=]*)?=", line)):
-            keys.setdefault(found[1].strip("\"'"), number)
+        elif inside and (match := re.match(r"\s*(\"[^\"]+\"|'[^']+'|[\w-]+)\s*(\.[^=]*)?=", line)):
+            keys.setdefault(match[1].strip("\"'"), number)
     if table and seen < index:  # written in line, `arm = [{...}]`
         start = lines_of(text)[1].get(table, 1)
     return start, keys
