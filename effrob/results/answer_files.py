@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 from effrob.errors import UsageProblem, describe_error
 
 WHAT = ("classes", "logits")
-IDS = ("id", "ids", "image_id", "image_name", "filename", "file_name", "file", "path", "image", "key", "__key__")
+IDS = (
+    "id",
+    "ids",
+    "files",
+    "image_id",
+    "image_name",
+    "filename",
+    "file_name",
+    "file",
+    "path",
+    "image",
+    "key",
+    "__key__",
+)
 CLASSES = ("class", "classes", "prediction", "predictions", "predicted", "pred", "preds", "label_pred")
 LOGITS = ("logits", "scores", "probs", "probabilities")
 LABELS = ("label", "labels", "target", "targets", "image_class", "ground_truth", "y_true")

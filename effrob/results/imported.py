@@ -22,6 +22,7 @@ from effrob.results.provenance import here
 from effrob.results.record import EvalRecord, EvalSpec, imported_digest
 from effrob.results.store import ResultStore, Stored, count
 from shifts.declared.suite import Suite
+from shifts.protocol import protocol
 from shifts.shift import Shift
 
 Ints = NDArray[np.int64]
@@ -104,16 +105,21 @@ def _of_scores(file: AnswerFile, at: Ints, of: Shift) -> tuple[Ints, Ints, Ints,
             f"{file.where} has {width} scores an image, and {of.name} wants {wanted}{more}: give a score a class, in the order "
             "of the class ids"
         )
+    membership = protocol(of.protocol).collapse == "membership"
     predicted, thousand = np.zeros(len(at), np.int64), np.full(len(at), -1, np.int64)
     top5, margin = np.full((len(at), TOP), -1, np.int64), np.zeros(len(at), np.float32)
     for start in range(0, len(at), 4096):
         part = slice(start, start + 4096)
-        scores = file.logits[at[part]]
+        given = scores = file.logits[at[part]]
         if parent:
             thousand[part] = scores.argmax(axis=1)  # equal scores: the lower class, as everywhere here
             scores = scores[:, space.members].max(axis=-1)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-        top5[part, : best.shape[1]] = best
+        if parent and membership:
+            inside = np.where(space.owner >= 0, given, -np.inf)
+            top5[part] = space.owner[np.argsort(-inside, axis=1, kind="stable")[:, :TOP]]
+        else:
+            top5[part, : best.shape[1]] = best
         predicted[part] = best[:, 0]
         ordered = np.take_along_axis(scores, best, axis=1)
         if ordered.shape[1] > 1:
@@ -169,7 +175,13 @@ def _numbered(file: AnswerFile, classes: NDArray[np.int64] | NDArray[np.str_], o
             f"{' (1000 and a background class: subtract 1)' if high == len(space.parent_ids) == 1000 else ''}: count from 0 "
             "in the order of the class ids"
         )
-    return numbers, space.is_full or high < len(space)
+    own = space.is_full or high < len(space)
+    if own and not space.is_full and bool((space.owner[every] >= 0).all()):
+        raise UsageProblem(
+            f"{file.where}: its class numbers could count the {len(space)} classes of {of.name} or all "
+            f"{len(space.parent_ids)}: give class ids instead, as {space.class_ids[0]}"
+        )
+    return numbers, own
 
 
 def import_answers(

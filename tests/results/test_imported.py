@@ -347,3 +347,54 @@ def test_one_set_under_flat_and_folder_names_is_paired(here: Path) -> None:
     assert one.tolist() == flat.tolist() and set(two.tolist()) == set(flat.tolist())
     twice = np.array(["a/1.jpg", "b/1.jpg"]), np.array(["a/1.jpg", "c/1.jpg"])
     assert same_names(*twice)[1].tolist() == twice[1].tolist()
+
+
+def test_numbers_that_could_be_counted_two_ways_are_refused(here: Path) -> None:
+    space = imagenet().subset("r")
+    few = [space.groups[k][0] for k in range(3)]
+    np.savez("r.npz", ids=np.array([f"{space.class_ids[k]}/art_0.jpg" for k in range(3)]), classes=np.array(few))
+    words = ("--model", "m", "--shift", "imagenet-r", "--partial")
+    refused("could count the 200 classes of imagenet-r or all 1000", "import", "r.npz", *words)
+    np.savez("r.npz", ids=np.load("r.npz")["ids"], classes=np.array(space.class_ids[:3]))
+    assert row_of("import", "r.npz", *words)["n_correct"] == 3
+
+
+def test_the_testbeds_protocol_counts_five_of_the_best_by_membership(here: Path) -> None:
+    table = imagenet()
+    folders, ids = list(table.object_groups), list(official_ids("objectnet"))
+    targets = np.array([folders.index(id.partition("/")[0]) for id in ids])
+    scores = np.random.default_rng(0).random((len(ids), 1000)).astype(np.float32)
+    scores[np.arange(len(ids)), [table.object_groups[folders[k]][0] for k in targets]] += 0.3
+    np.savez("o.npz", ids=np.array(ids), logits=scores)
+    owner = table.objects(shifts.PROTOCOLS["testbed"]).owner
+    best = owner[np.argsort(-np.where(owner >= 0, scores, -np.inf), axis=1, kind="stable")[:, :5]]
+    row = row_of("import", "o.npz", "--model", "m", "--shift", "objectnet", "--protocol", "testbed")
+    assert row["accuracy_top5"] == pytest.approx((best == targets[:, None]).any(axis=1).mean(), abs=1e-12)
+    assert row["accuracy_top5"] < row_of("import", "o.npz", "--model", "m", "--shift", "objectnet")["accuracy_top5"]
+
+
+CORRECT = {
+    "squeezenet1_0": 892,
+    "mobilenet_v1_0.25_128": 700,
+    "mobilenet_v1_0.5_160": 942,
+    "mobilenet_v1_0.75_192": 995,
+}
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_real_networks_answers_on_real_photographs(here: Path, real: Path, name: str) -> None:
+    row = row_of("import", real / "expected" / f"{name}.npz", "--model", name, "--shift", "imagenet", "--partial")
+    assert (row["n"], row["n_correct"], row["n_expected"], row["partial"]) == (1300, CORRECT[name], N, True)
+
+
+def test_real_answers_among_a_thousand_classes_are_refused_on_objectnet(here: Path, real: Path) -> None:
+    with np.load(real / "objectnet_predictions" / "ResNet.npz") as held:
+        folders = {
+            v: k
+            for k, v in json.loads(
+                (real / "objectnet_predictions" / "folder_to_objectnet_label.json").read_text()
+            ).items()
+        }
+        ids = np.array([f"{folders[c]}/{i}" for c, i in zip(held["objectnet_class"].tolist(), held["image"].tolist())])
+        np.savez("o.npz", ids=ids, classes=held["top5"][:, 0])
+    refused("are outside the 113 classes", "import", "o.npz", "--model", "resnet", "--shift", "objectnet")
