@@ -23,12 +23,12 @@ WHAT = ("classes", "logits")
 IDS = (
     "id",
     "ids",
-    "files",
     "image_id",
     "image_name",
     "filename",
     "file_name",
     "file",
+    "files",
     "path",
     "image",
     "key",
