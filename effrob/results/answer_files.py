@@ -20,20 +20,7 @@ from numpy.typing import NDArray
 from effrob.errors import UsageProblem, describe_error
 
 WHAT = ("classes", "logits")
-IDS = (
-    "id",
-    "ids",
-    "image_id",
-    "image_name",
-    "filename",
-    "file_name",
-    "file",
-    "files",
-    "path",
-    "image",
-    "key",
-    "__key__",
-)
+IDS = ("id", "ids", "image_id", "image_name", "filename", "file_name", "file", "files", "path", "image", "__key__")
 CLASSES = ("class", "classes", "prediction", "predictions", "predicted", "pred", "preds", "label_pred")
 LOGITS = ("logits", "scores", "probs", "probabilities")
 LABELS = ("label", "labels", "target", "targets", "image_class", "ground_truth", "y_true")
