@@ -73,7 +73,7 @@ def disputes_of(row: PublishedAccuracy) -> tuple[Dispute, ...]:
 
 @functools.cache
 def _disputes() -> dict[tuple[str, str], tuple[Dispute, ...]]:
-    found: dict[tuple[str, str], list[Dispute]] = defaultdict(list)
+    disputes: dict[tuple[str, str], list[Dispute]] = defaultdict(list)
     with (DATA / "published" / "disputed.csv").open(newline="", encoding="utf-8") as file:
         for cells in csv.DictReader(file):
             if cells["basis"] not in ("published", "predicted"):
@@ -87,8 +87,8 @@ def _disputes() -> dict[tuple[str, str], tuple[Dispute, ...]]:
                 cells["basis"],
                 cells["other_source"],
             )
-            found[one.source, one.model].append(one)
-    return {key: tuple(each) for key, each in found.items()}
+            disputes[one.source, one.model].append(one)
+    return {key: tuple(each) for key, each in disputes.items()}
 
 
 @functools.cache

@@ -75,7 +75,7 @@ def _word(value: Any) -> str:
 def _one(spec: str, prove: bool) -> dict[str, Any]:
     import model_zoo
     from effrob.evaluation.request import cache_folder
-    from effrob.evaluation.trials import kept_proof, prove_encoder
+    from effrob.evaluation.trials import cached_proof, prove_encoder
     from model_zoo.cards import card_of_spec
     from model_zoo.registration import saved
 
@@ -88,7 +88,7 @@ def _one(spec: str, prove: bool) -> dict[str, Any]:
         return {"model": spec, "published": reported, "conflicts": _conflicts({row["weights"] for row in reported})}
     name = str(identity.spec)
     published = _published(name, spec)
-    proof = prove_encoder(model_zoo.load(spec), cache_folder()) if prove else kept_proof(cache_folder(), identity)
+    proof = prove_encoder(model_zoo.load(spec), cache_folder()) if prove else cached_proof(cache_folder(), identity)
     return {
         "model": name,
         "asked": identity.asked,

@@ -39,21 +39,21 @@ def command(name: str, replace: bool, **given: Any) -> None:
     from effrob.evaluation.trials import prove_encoder
     from model_zoo import Encoder, Registration, save_registration
 
-    told: list[str] = []
+    lines: list[str] = []
 
     def tried(encoder: Encoder) -> None:
         proof = prove_encoder(encoder, cache_folder())
-        told.extend(_described(encoder, proof.sentence))
+        lines.extend(_described(encoder, proof.sentence))
         if proof.text_wrong is not None:
-            told.append(f"no zero-shot head: {proof.text_wrong}")
+            lines.append(f"no zero-shot head: {proof.text_wrong}")
 
     with redirect_stdout(sys.stderr):  # a user's loader may print
         identity = save_registration(Registration(name=name, **given), replace=replace, tried=tried)
     for note in identity.notes:
         click.echo(f"{name}: {note}", err=True)
-    for line in told:
+    for line in lines:
         click.echo(f"{name}: {line}")
-    worded = identity.has_text and not any(line.startswith("no zero-shot") for line in told)
+    worded = identity.has_text and not any(line.startswith("no zero-shot") for line in lines)
     head = "zero-shot" if worded else "native" if identity.n_classes else "linear-probe"
     click.echo(f"registered {name}; try: effrob eval --model {name} --head {head}")
 

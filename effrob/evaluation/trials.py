@@ -58,7 +58,7 @@ def proof_file(cache: Path, identity: Identity) -> Path:
     return cache / "proofs" / identity.digest[:2] / f"{name}.json"
 
 
-def kept_proof(cache: Path, identity: Identity) -> Proof | None:
+def cached_proof(cache: Path, identity: Identity) -> Proof | None:
     """The proof that is in the cache, or None."""
     try:
         return Proof.from_json(json.loads(proof_file(cache, identity).read_text(encoding="utf-8")))
@@ -105,9 +105,9 @@ class Trials:
         return {number: sentence for number, sentence in sentences.items() if sentence is not None}
 
     def _try(self, identity: Identity) -> None:
-        kept = kept_proof(self.request.cache, identity)
-        if kept is not None:
-            self._results[identity.asked] = kept
+        proof = cached_proof(self.request.cache, identity)
+        if proof is not None:
+            self._results[identity.asked] = proof
             return
         try:
             with contextlib.nullcontext() if self._fetch else without_fetching():

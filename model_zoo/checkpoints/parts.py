@@ -139,17 +139,17 @@ def _tensors(state: Mapping[str, Any]) -> list[torch.Tensor]:
 
 def _candidates(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Key -> state dict, for every one the file keeps; optimizer states and the like are none."""
-    kept: dict[str, Mapping[str, Any]] = {}
+    states: dict[str, Mapping[str, Any]] = {}
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Mapping) or _BESIDE.search(key):
             continue
         if is_mapping_of_tensors(value):
-            kept[key] = value
+            states[key] = value
         elif key in (*RAW, *AVERAGED):
             inner = [value[name] for name in RAW if is_mapping_of_tensors(value.get(name))]
             if inner:
-                kept[key] = inner[0]
-    return kept
+                states[key] = inner[0]
+    return states
 
 
 def _chosen(candidates: Mapping[str, Mapping[str, Any]], path: Path) -> tuple[str, tuple[str, ...]]:

@@ -25,9 +25,9 @@ def try_out(embed: Embed, pixels: PixelSpec, device: torch.device, what: str) ->
     except ModelError:
         raise
     except Exception as error:  # a user's module may raise anything
-        told = (str(error).splitlines() or [""])[0][:200]
+        message = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
-            f"{what} does not take pictures of {pixels.size[0]}x{pixels.size[1]} ({type(error).__name__}: {told}): "
+            f"{what} does not take pictures of {pixels.size[0]}x{pixels.size[1]} ({type(error).__name__}: {message}): "
             "register it with the --pixels it was trained for"
         ) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or output.is_complex():

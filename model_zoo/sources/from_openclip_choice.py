@@ -100,10 +100,10 @@ def _from_file(
         where = f"write openclip:{other}@{text}" if other in open_clip.list_models() else "name that architecture"
         how = "with" if record.quick else "without"
         raise ModelError(
-            f"by the {record.told_by} of its training run, {text} was trained {how} QuickGELU, "
+            f"by the {record.source} of its training run, {text} was trained {how} QuickGELU, "
             f"and openclip:{arch} computes {'GELU' if record.quick else 'QuickGELU'}: {where}"
         )
-    if record.told_by is None and other in open_clip.list_models():
+    if record.source is None and other in open_clip.list_models():
         has, lacks = ("QuickGELU", "GELU") if config.get("quick_gelu") else ("GELU", "QuickGELU")
         notes.append(
             f"{arch} computes {has}, and a file does not say what it was trained with: "

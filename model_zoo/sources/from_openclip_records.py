@@ -42,7 +42,7 @@ class RunRecord:
     preprocess: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     quick: bool | None = None
-    told_by: str | None = None
+    source: str | None = None
 
 
 def record_beside(file: WeightsFile, arch: str, config: Mapping[str, Any]) -> RunRecord:
@@ -105,23 +105,23 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
             f"{log} says {unknown[0]}: {params[unknown[0]]}, which is not known here: give a model config (.json)"
         )
     trained_as = str(params.get("model", arch)).replace("/", "-")
-    notes, told = [], []
+    notes, settings = [], []
     own = arch.endswith(".json")  # a configuration of the user's says all of the network itself
     if not own:
         _refuse_other_model(log, trained_as, arch, config)
     if not own and (size := params.get("force_image_size")) not in _EMPTY:
         sides = list(size) if isinstance(size, (list, tuple)) else [size]
         config["vision_cfg"]["image_size"] = sides[0] if len(set(sides)) == 1 else sides
-        told.append(f"force_image_size {size}")
+        settings.append(f"force_image_size {size}")
     if not own and (length := params.get("force_context_length")) not in _EMPTY:
         config["text_cfg"]["context_length"] = length
-        told.append(f"force_context_length {length}")
+        settings.append(f"force_context_length {length}")
     if not own and params.get("force_custom_text") not in _EMPTY:
         config["custom_text"] = True
     preprocess = {ours: params[theirs] for theirs, ours in _IMAGE.items() if params.get(theirs) not in _EMPTY}
-    told += [f"{key} {value}" for key, value in preprocess.items()]
-    if told:
-        notes.append(f"by {log.name} of its training run: pictures are prepared with {', '.join(told)}")
+    settings += [f"{key} {value}" for key, value in preprocess.items()]
+    if settings:
+        notes.append(f"by {log.name} of its training run: pictures are prepared with {', '.join(settings)}")
     trained = None if own else open_clip.get_model_config(trained_as)
     quick: bool | None = bool(trained.get("quick_gelu", False)) if trained else None
     if params.get("force_quick_gelu") not in _EMPTY:
@@ -166,8 +166,8 @@ def _of_hub(path: Path, file: WeightsFile, arch: str, config: dict[str, Any]) ->
     preprocess = {
         name: value for name, value in preprocess.items() if value is not None and name not in ("size", "mode")
     }
-    told = ", ".join(f"{name} {value}" for name, value in preprocess.items())
-    notes = (f"pictures are prepared as {HUB} beside the file says: {told}",) if preprocess else ()
+    settings = ", ".join(f"{name} {value}" for name, value in preprocess.items())
+    notes = (f"pictures are prepared as {HUB} beside the file says: {settings}",) if preprocess else ()
     return RunRecord(config, preprocess, notes, bool(described.get("quick_gelu", False)), HUB)
 
 

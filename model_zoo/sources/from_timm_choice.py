@@ -92,9 +92,9 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
         and data["img_size"] != config["input_size"][-1]
     ):
         extra["img_size"] = data["img_size"]
-    told = [f"{key} {value}" for key, value in data.items() if key != "img_size" or size is None]
-    if told:
-        notes.append(f"pictures are prepared by {kind} of the training run: {', '.join(told)}")
+    settings = [f"{key} {value}" for key, value in data.items() if key != "img_size" or size is None]
+    if settings:
+        notes.append(f"pictures are prepared by {kind} of the training run: {', '.join(settings)}")
     elif not said:
         notes.append(f"pictures are prepared as for timm's {full}; another preparation needs `effrob register`")
     width = _classes(config, shapes)
@@ -211,9 +211,9 @@ def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, A
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
-            told = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise ModelError(
-                f"{path} beside the weights cannot be read ({told}): mend it, or move the weights away"
+                f"{path} beside the weights cannot be read ({message}): mend it, or move the weights away"
             ) from error
         if isinstance(content, dict):
             return content, "args.yaml"

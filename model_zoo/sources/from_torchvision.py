@@ -69,8 +69,8 @@ class TorchvisionProvider:
         notes: tuple[str, ...] = ()
         pixels = pixels_of(chosen.entry.transforms())
         if chosen.file:
-            pixels, told = _of_run(chosen, about_file, pixels)
-            notes = (*about_file.notes, told)
+            pixels, note = _of_run(chosen, about_file, pixels)
+            notes = (*about_file.notes, note)
         elif spec.weights is None:
             notes = (f"no weights were named: torchvision's default for {chosen.name}, {weights}, is taken",)
         return Identity(

@@ -84,8 +84,8 @@ class TransformersProvider:
         notes = [LEVEL if prepare is None else f"pictures are prepared by the model's own {kind}, which is slower"]
         labels = None
         if model.role == "classifier":
-            labels, told = labels_of(model.config, str(spec))
-            notes += told
+            labels, label_notes = labels_of(model.config, str(spec))
+            notes += label_notes
         elif model.role == "backbone":
             where = "its default pooling" if model.pooling == "default" else model.pooling
             notes.append(f"it has no head of its own: features ({where}) are for heads that learn")

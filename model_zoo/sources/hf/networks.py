@@ -217,9 +217,9 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
     try:
         merged = peft.PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except (ValueError, RuntimeError, KeyError, OSError, AttributeError) as error:
-        told = (str(error).splitlines() or [""])[0][:200]
+        message = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
-            f"peft cannot merge the adapter of {what} ({told}): merge it yourself and save the model"
+            f"peft cannot merge the adapter of {what} ({message}): merge it yourself and save the model"
         ) from error
     return merged.eval()
 

@@ -93,9 +93,9 @@ def _shape(processor: Any, prepare: Prepare, what: str) -> tuple[int, int]:
     except ModelError:
         raise
     except Exception as error:  # a configuration can be anything
-        told = (str(error).splitlines() or [""])[0][:200]
+        message = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
-            f"{what}: its image processor ({name}) fails on a picture ({type(error).__name__}: {told}): "
+            f"{what}: its image processor ({name}) fails on a picture ({type(error).__name__}: {message}): "
             "mend its preprocessor_config.json"
         ) from error
     if len(shapes) > 1:
