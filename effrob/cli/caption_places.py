@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 def table_of(suite: str) -> ClassTable:
     """Class table of a suite; UsageProblem for an unknown one."""
+    import shifts
     from effrob.errors import UsageProblem, suggest
-    from shifts import classes
+    from shifts.classes import class_table
 
-    if suite not in ("imagenet", "pocket"):
-        raise UsageProblem(f"no suite is called {suite!r}{suggest(suite, ['imagenet', 'pocket'])}")
-    return classes.imagenet() if suite == "imagenet" else classes.pocket()
+    if suite not in shifts.suite_names():
+        raise UsageProblem(f"no suite is called {suite!r}{suggest(suite, list(shifts.suite_names()))}")
+    return class_table(str(shifts.suite(suite).classes))
 
 
 def pocket_root(data: Path | None, name: str) -> Path:
@@ -33,16 +34,19 @@ def pocket_root(data: Path | None, name: str) -> Path:
 
 def root_of(data: Path | None, suite: str) -> Path:
     """The data folder that holds the training set of a suite; pocket sets are drawn where they are missing."""
+    import shifts
     from shifts.layout import data_root
 
-    return pocket_root(data, "pocket-train") if suite == "pocket" else data_root(data)
+    of = shifts.suite(suite)
+    return pocket_root(data, str(of.train)) if of.generated else data_root(data)
 
 
 def tree_of(data: Path | None, suite: str) -> Tree:
     """The training images of a suite."""
+    import shifts
     from shifts.layout import open_set
 
-    return open_set(f"{suite}-train", root_of(data, suite))
+    return open_set(str(shifts.suite(suite).train), root_of(data, suite))
 
 
 def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
@@ -53,7 +57,7 @@ def captions_file(file: Path | None, data: Path | None, suite: str) -> Path:
     table_of(suite)
     if file is not None:
         return file
-    names = [CAPTIONS] if suite == "pocket" else ["imagenet_captions.json", "imagenet_captions.zip"]
+    names = [CAPTIONS] if shifts.suite(suite).generated else ["imagenet_captions.json", "imagenet_captions.zip"]
     root = root_of(data, suite)
     for name in names:
         if (root / name).is_file():

@@ -61,13 +61,13 @@ def stats(file: Path | None, data: Path | None, suite: str, wnid: Literal["recor
     from effrob.files import strict_json
     from shifts.captions.imagenet_captions import read_captions, statistics
 
-    found = captions_file(file, data, suite)
+    path = captions_file(file, data, suite)
     images, notice = None, None
     try:
         images = set(tree_of(data, suite).paths)
     except shifts.DataMissing as missing:
         notice = f"not joined to images: {missing}"
-    captions = read_captions(found, table_of(suite), images, wnid)
+    captions = read_captions(path, table_of(suite), images, wnid)
     if notice is not None:
         click.echo(notice, err=True)
     facts = statistics(captions)
@@ -112,14 +112,15 @@ def build(
 
     Every arm exported from the build has exactly these images.
     """
+    import shifts
     from effrob.files import strict_json
     from shifts.captions.export import build_variants, with_text, write_build
     from shifts.captions.imagenet_captions import read_captions, select, statistics
     from shifts.captions.variants import PAPER
 
     asked = build_variants(variants or PAPER)
-    found = captions_file(file, data, suite)
-    read = read_captions(found, table_of(suite), set(tree_of(data, suite).paths), wnid)
+    path = captions_file(file, data, suite)
+    read = read_captions(path, table_of(suite), set(tree_of(data, suite).paths), wnid)
     worded, lacking = with_text(read, asked)
     classes = classes_of(how["classes"], how["random_classes"], table_of(suite), how["seed"])
     chosen = select(worded, how["seed"], how["fraction"], how["per_class"], classes)
@@ -127,7 +128,7 @@ def build(
         "variants": [v.name for v in asked], "without_text": lacking, "seed": how["seed"], "fraction": how["fraction"],
         "per_class": how["per_class"], "classes": None if classes is None else sorted(classes), "wnid": wnid,
     }  # fmt: skip
-    manifest = write_build(chosen, out, f"{suite}-train", about)
+    manifest = write_build(chosen, out, str(shifts.suite(suite).train), about)
     if as_json:
         click.echo(strict_json(manifest), nl=False)
         return
@@ -165,6 +166,7 @@ def export(
     **how: Any,
 ) -> None:
     """Write the arms of an experiment, a folder for each variant and format, over identical images."""
+    import shifts
     from effrob.errors import UsageProblem
     from effrob.files import strict_json
     from shifts.captions.export import export_csv, export_labels, export_shards, read_build
@@ -173,7 +175,7 @@ def export(
         raise UsageProblem("name at least one caption variant: --variant title")
     captions, manifest = read_build(folder)
     arms = variants_of(variants, how["prompts"], how["seed"])
-    suite = str(manifest["set"]).removesuffix("-train")
+    suite = shifts.suite_of(str(manifest["set"])).name
     made: list[dict[str, Any]] = []
     for kind in dict.fromkeys(formats):
         if kind == "labels":
@@ -233,15 +235,15 @@ def match(source: str, out: Path | None, rule: str, several: str, data: Path | N
     root = pocket_root(data, "pocket-web") if source == "pocket-web" else None
     table = table_of(how["suite"] or ("pocket" if source == "pocket-web" else "imagenet"))
     images = captioned(source, root, (how["image_key"], how["caption_key"]), how["separator"])
-    found = matched_by(images, table, rule, several)
-    counts: dict[str, Any] = {"source": source, **found.counts()}
+    matched = matched_by(images, table, rule, several)
+    counts: dict[str, Any] = {"source": source, **matched.counts()}
     drawn = None
     if how["second_set"] is not None:
-        found, left = second_set(found, how["second_set"], how["seed"])
+        matched, left = second_set(matched, how["second_set"], how["seed"])
         drawn = {"per_class": how["second_set"], "seed": how["seed"], "classes_left_out": list(left)}
-        counts["second_set"] = {**drawn, "images": len(found.pairs)}
+        counts["second_set"] = {**drawn, "images": len(matched.pairs)}
     if out is not None:
-        manifest = write_list(found, images, out, "train" if drawn is None else "test", drawn, how["copy"])
+        manifest = write_list(matched, images, out, "train" if drawn is None else "test", drawn, how["copy"])
         counts |= {"out": str(out), "ids": manifest["ids"], "pairs": manifest["pairs"]}
     if as_json:
         click.echo(strict_json(counts), nl=False)
@@ -285,9 +287,8 @@ def _report(report: CaptionReport, facts: Mapping[str, Any], suite: str) -> list
     )
     for field, about in facts["texts"].items():
         words = about["words"]
-        lines.append(
-            f"{about['records']:>9,} have a {field}: {words['median']:.0f} words (median), {words['p95']:.0f} (95 %)"
-        )
+        length = f"{words['median']:.0f} words (median), {words['p95']:.0f} (95 %)"
+        lines.append(f"{about['records']:>9,} have a {field}: {length}")
     for odd in report.oddities:
         if odd["records"]:
             lines.append(f"{odd['records']:>9,} {odd['name']}: {odd['about']} ({odd['first'][0]})")

@@ -92,6 +92,7 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
     Size and checksum are verified before it is put in place; it is read there, without being unpacked. Pocket sets are drawn.
     """
     import shifts
+    from effrob.errors import UsageProblem
     from shifts.layout import locate, locate_set
 
     root = _folder(data)
@@ -102,10 +103,15 @@ def get(name: str, data: Path | None, mirror: str | None, accept_licence: bool) 
     for passed in located.passed if located is not None else ():
         click.echo(f"passed over: {passed}", err=True)
     if shifts.suite_of(name).generated:
-        from shifts.synthetic.draw import generate
+        from shifts.synthetic.draw import FOLDERS, generate
 
         generate(root, [name])
-        click.echo(f"{name} was drawn into {locate(name, root)}")
+        drawn = locate(name, root)
+        if drawn is None:
+            raise UsageProblem(
+                f"{FOLDERS[name]} in {root} holds something else than {name}; move it away and run this again"
+            )
+        click.echo(f"{name} was drawn into {drawn}")
     else:
         _fetch(name, root, mirror, accept_licence)
 

@@ -91,7 +91,7 @@ def open_place(path: Path, classes: ClassFolders, follow_links: bool = False) ->
     if name.endswith(".zip"):
         return OpenedPlace(_rooted(ZipTree(path), classes), "zip", path)
     if name.endswith((".tar", ".tar.gz", ".tgz")):
-        if name.endswith(".tar") and _is_shard(path):
+        if name.endswith(".tar") and _is_shard(path, classes):
             return OpenedPlace(ShardTree(path.parent, classes, shards=[path]), "shards", path)
         return OpenedPlace(_rooted(TarTree(path), classes), "tar", path)
     if _RECORDS.fullmatch(name):
@@ -101,15 +101,22 @@ def open_place(path: Path, classes: ClassFolders, follow_links: bool = False) ->
     )
 
 
-def _is_shard(path: Path) -> bool:
-    """Whether a tar holds samples: a label beside a picture of the same key. DataError for a damaged one."""
+def _is_shard(path: Path, classes: ClassFolders | None) -> bool:
+    """Whether a tar holds samples: a label beside a picture of the same key. DataError for a damaged one.
+
+    A .json beside pictures that lie in class folders is no label but a note on the picture.
+    """
     names = TarTree(path).names
-    labels = {name.partition(".")[0] for name in names if name.endswith((".cls", ".json"))}
-    return bool(labels) and any(is_image(name) and name.partition(".")[0] in labels for name in names)
+    pictures = [name for name in names if is_image(name)]
+    filed = classes is not None and any(
+        classes.is_class(part) for name in pictures[:100] for part in name.split("/")[:-1]
+    )
+    labels = {name.partition(".")[0] for name in names if name.endswith(".cls" if filed else (".cls", ".json"))}
+    return bool(labels) and any(name.partition(".")[0] in labels for name in pictures)
 
 
 def _open_folder(path: Path, classes: ClassFolders, follow_links: bool) -> OpenedPlace:
-    held = _files_of_form(path)
+    held = _files_of_form(path, classes)
     if held is not None:
         suffix, files = held
         return _open_files(path, suffix, _of_split(path, files, classes), classes)
@@ -136,7 +143,7 @@ def _open_files(path: Path, suffix: str, files: Sequence[Path], classes: ClassFo
     return OpenedPlace(RecordTree(path, files, classes), "tfrecord", path)
 
 
-def _files_of_form(path: Path) -> tuple[str, list[Path]] | None:
+def _files_of_form(path: Path, classes: ClassFolders | None = None) -> tuple[str, list[Path]] | None:
     """The shards, tables or record files of a folder, of its `data` or of its split folders; None where it has none."""
     splits = [folder for split in SPLITS for folder in (path / split, path / "data" / split)]
     for folders in ([path], [path / "data"], splits):
@@ -149,7 +156,7 @@ def _files_of_form(path: Path) -> tuple[str, list[Path]] | None:
                         files.setdefault(form, []).append(Path(entry.path))
         for form in (".parquet", ".arrow", ".tfrecord", ".tar"):
             held = files.get(form, [])
-            if held and (form != ".tar" or path.name.endswith(SUFFIX) or _is_shard(held[0])):
+            if held and (form != ".tar" or path.name.endswith(SUFFIX) or _is_shard(held[0], classes)):
                 return form, held
     return None
 

@@ -203,3 +203,23 @@ def test_a_slip_in_at_is_not_passed_over(tmp_path: Path) -> None:
         assert said.exit_code == 2 and "did you mean imagenet-r" in said.output
     said = effrob("list", "--at", "imagenet-r")
     assert said.exit_code == 2 and "--at names a set and its folder or file" in said.output
+
+
+def test_notes_beside_pictures_in_class_folders_are_no_labels(tmp_path: Path) -> None:
+    """A repacked set with a .json beside each picture is class folders; shards of the same ending are shards."""
+    files = {}
+    for path, label, content in SETS["imagenet-r"]:
+        stem = path.rpartition(".")[0]
+        files |= {f"imagenet-r/{path}": content, f"imagenet-r/{stem}.json": json.dumps({"label": label + 1}).encode()}
+    pack(tmp_path / "imagenet-r.tar", files)
+    assert right("imagenet-r", root=tmp_path) == 12
+
+
+def test_a_pocket_set_is_not_drawn_over_something_else(tmp_path: Path) -> None:
+    put(tmp_path / "pocket-r/notes/a.png", picture(0))
+    got = effrob("get", "pocket-r", "--data", tmp_path)
+    assert got.exit_code == 2 and "move it away and run this again" in got.output
+    (tmp_path / "pocket-r").rename(tmp_path / "away")
+    assert effrob("get", "pocket-r", "--data", tmp_path).exit_code == 0
+    checked = effrob("check", "pocket-r", "--data", tmp_path)
+    assert checked.exit_code == 0 and "600 images" in checked.output
