@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recipes.five_causes.prose import LIMITS, LINE, RULES, SETTING, TIME, TRAINING
+from recipes.five_causes.prose import BESIDE_THE_PAPER, LIMITS, LINE, PAPER, RULES, SETTING, TIME, TRAINING
 from recipes.five_causes.questions import CAUSES, QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS
 
@@ -24,6 +24,8 @@ def page(report: Entry) -> str:
               f"{c['at_most']:.2f}", _points(c)] for c in report["causes"]),
         ),
         _sentence(report["causes"]),
+        BESIDE_THE_PAPER,
+        _table(("cause", "the paper", "here"), ([CAUSES[c["cause"]], PAPER[c["cause"]], _beside(c)] for c in report["causes"])),
         _rules(report),
         "![Headlines and contrasts with their intervals](contrasts.png)\n",
         "## Every contrast\n",
@@ -81,6 +83,20 @@ def _sentence(causes: Sequence[Entry]) -> str:
     }
     said = "; ".join(f"{_and(by[verdict])} {words}" for verdict, words in told.items() if verdict in by)
     return said[0].upper() + said[1:] + ".\n"
+
+
+def _beside(cause: Entry) -> str:
+    """How a headline stands to what the paper found of its cause."""
+    expected = cause["cause"] == "distribution"
+    if cause["verdict"] == "equivalent":
+        return "little or nothing too" if not expected else "otherwise: nothing in this world"
+    if cause["verdict"] == "cannot tell":
+        return f"open: an effect of up to {cause['at_most']:.2f} logits either way is left"
+    if cause["value"] > 0:
+        return "as there: it lifts models above the line" if expected else "otherwise: it adds robustness in this world"
+    return (
+        "otherwise: it takes robustness away" if expected else "it adds none either: in this world it takes some away"
+    )
 
 
 def _rules(report: Entry) -> str:

@@ -46,7 +46,7 @@ SCHEMA = 2
 def write_report(grid: Grid, measured: Sequence[Measured], out: Path, folder: Path) -> dict[str, Any]:
     """Write report.md, report.json and the figures into `folder`; the report as JSON."""
     wide = board(grid, measured, wide_baseline(grid, measured))
-    report = content(grid, wide, processor_seconds(out))
+    report = content(grid, wide, processor_seconds(out, grid.seeds))
     folder.mkdir(parents=True, exist_ok=True)
     figures.draw_lines(wide, folder / "lines.png")
     figures.draw_contrasts(report, folder / "contrasts.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -43,8 +44,10 @@ def run_grid(
     return measured
 
 
-def processor_seconds(out: Path) -> dict[str, float]:
-    """Training by arm, the line, and evaluation: the dearest start of each step, as later starts only read what is there."""
+def processor_seconds(out: Path, seeds: int) -> dict[str, float]:
+    """Training by arm, the line, and evaluation, of the first seeds: the dearest start of each step, as later starts only read
+    what is there.
+    """
     file = out / TIMES
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     longest: dict[tuple[str, str], float] = {}
@@ -54,6 +57,9 @@ def processor_seconds(out: Path) -> dict[str, float]:
         except json.JSONDecodeError:  # cut short by a kill
             continue
         key = (str(found["name"]), str(found["step"]))
+        seed = re.search(r"(?:-s|^seed-)(\d+)$", key[0])
+        if seed is not None and int(seed[1]) >= seeds:
+            continue
         longest[key] = max(longest.get(key, 0.0), float(found["processor_s"]))
     arms: dict[str, float] = {}
     for (name, step), spent in longest.items():

@@ -142,9 +142,10 @@ def test_a_killed_grid_goes_on_where_it_was(
         m.row.n == m.row.n_expected and (m.row.clean_accuracy is None) == (m.row.shift == "pocket") for m in measured
     )
     assert len(said) == 4 and "pocket-object" in said[-1]
-    spent = processor_seconds(tmp_path)
+    spent = processor_seconds(tmp_path, 1)
     assert set(spent) == {"all", "clip-web", "labels-web", "layer-web", "evaluation"} and spent["clip-web"] > 0.05
     assert spent["all"] == pytest.approx(sum(spent.values()) - spent["all"])
+    assert processor_seconds(tmp_path, 0) == {"all": 0.0}  # no seed, no line
 
     def never(*_: object) -> None:
         raise AssertionError("a finished run was trained again")
