@@ -73,19 +73,19 @@ class FolderTree:
             raise DataError(
                 f"{self.where}/{path} is a link to {target}, which is not there; put it back or remove the link"
             )
-        if self.follow_links and (not entry.is_dir() or not any(target == each for each in (self.root, *above))):
-            if not target.is_relative_to(self.root) or not entry.is_dir():
-                return (*above, target) if entry.is_dir() else above
-        elif not target.is_relative_to(self.root):
+        outside = not target.is_relative_to(self.root)
+        if outside and not self.follow_links:
             raise DataError(
                 f"{self.where}/{path} is a link that leaves the folder, to {target}; give --follow-links to follow such links, "
                 f"put the file itself there, or link the whole folder"
             )
-        if entry.is_dir():
+        if not entry.is_dir():
+            return above
+        if not outside or target in above:
             raise DataError(
                 f"{self.where}/{path} is a link to a folder beside it, which would count images twice; remove it"
             )
-        return above
+        return (*above, target)
 
     def read(self, path: str) -> bytes:
         """The bytes of one file; KeyError where there is none."""

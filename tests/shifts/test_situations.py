@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -223,3 +224,26 @@ def test_a_pocket_set_is_not_drawn_over_something_else(tmp_path: Path) -> None:
     assert effrob("get", "pocket-r", "--data", tmp_path).exit_code == 0
     checked = effrob("check", "pocket-r", "--data", tmp_path)
     assert checked.exit_code == 0 and "600 images" in checked.output
+
+
+def test_links_that_turn_in_circles_are_refused_and_not_followed_for_ever(tmp_path: Path) -> None:
+    for path, _, content in SETS["imagenet-r"]:
+        put(tmp_path / "disk" / path, content)
+    (tmp_path / "imagenet-r").mkdir()
+    for folder in (tmp_path / "disk").iterdir():
+        (tmp_path / "imagenet-r" / folder.name).symlink_to(folder)
+    assert right("imagenet-r", root=tmp_path, follow_links=True) == 12
+    (tmp_path / f"disk/{R[0]}/again").symlink_to(tmp_path / f"disk/{R[0]}")
+    assert "count images twice; remove it" in refused("imagenet-r", root=tmp_path, follow_links=True)
+    (tmp_path / f"disk/{R[0]}/again").unlink()
+    assert right("imagenet-r", root=tmp_path, follow_links=True) == 12
+
+
+def test_a_table_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "imagenet-r/data/test-00000-of-00001.parquet", b"PAR1")
+    for path, _, content in SETS["imagenet-a"]:
+        put(tmp_path / "imagenet-a" / path, content)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'effrob[parquet]'" in refused("imagenet-r", root=tmp_path)
+    listed = {row["name"]: row for row in json.loads(effrob("list", "--data", tmp_path, "--json").output)}
+    assert "effrob[parquet]" in listed["imagenet-r"]["note"] and listed["imagenet-a"]["images"] == 12
