@@ -130,10 +130,13 @@ def _mean(values: list[float | None]) -> float | None:
 def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
     """A model's row. smaller: records of the same reading that were left out for a fuller one.
 
-    One axis a row: where a shift, not measured here, lacks its class-matched accuracy, the whole row is on the full axis.
+    One axis a row: where a ranked shift, not measured here, lacks its class-matched accuracy, the whole row is on the full
+    axis; a diagnostic set that lacks its own stands there alone.
     """
     of_suite = suite_of(next(iter({**result.records, **result.accuracies}), "imagenet"))
-    matched = result.origin == "measured" or all(shift in result.clean for shift in result.accuracies)
+    ranked = [shift for shift in result.accuracies if shift not in of_suite.diagnostic]
+    measured = result.origin == "measured"
+    matched = measured or (all(shift in result.clean for shift in ranked or result.accuracies))
     axis = lines.options.axis if matched else "full"
     shifts = sorted(result.accuracies) if result.records else result.accuracies
     return BoardRow(
@@ -146,7 +149,7 @@ def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
         suite=of_suite.name,
         axis=axis,
         clean_full=result.clean_full,
-        cells={shift: score(lines, result, shift, axis) for shift in shifts},
+        cells={s: score(lines, result, s, axis if measured or s in result.clean else "full") for s in shifts},
         of_mean=robustness_of_mean(lines, of_suite, result),
         details=_details(result, smaller),
     )

@@ -101,7 +101,7 @@ def _fold(title: str) -> list[str]:
 def _short(row: Row) -> tuple[str, ...]:
     facts = row.robustness
     name = row.shift + (f" ({row.n} of {row.n_expected})" if row.partial else "")
-    clean = percent(row.clean_accuracy_full if row.axis == "full" else row.clean_accuracy)
+    clean = percent(row.clean_accuracy_full) + " f" if row.axis == "full" else percent(row.clean_accuracy)
     return name, percent(row.accuracy), clean, _plus_minus(facts), _word(row)
 
 
@@ -137,7 +137,8 @@ def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     four = [
         by_shift[shift] for shift in ranked if shift in by_shift and by_shift[shift].effective_robustness is not None
     ]
-    if len(four) < 2 or len(four) < len(ranked):
+    axes = {row.axis for row in four if row.clean_accuracy != row.clean_accuracy_full}  # equal: both axes are one
+    if len(four) < 2 or len(four) < len(ranked) or len(axes) > 1:
         return []
     accuracy = sum(row.accuracy for row in four) / len(four)
     robust = sum(row.effective_robustness or 0.0 for row in four) / len(four)
@@ -164,7 +165,7 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
             "`above` and `below` leave it; of a mean, the mean of the four, the widest case. -v shows every interval"
         )
     if not verbose and any(row.axis == "full" and row.effective_robustness is not None for row in rows):
-        notes.append("clean: on the full axis, over all classes of the clean set")
+        notes.append("f: on the full axis, clean accuracy over all classes of the clean set")
     if not verbose and any(row.robustness["verdict"] == "cannot-tell" for row in rows):
         notes += sorted({f"{UNCERTAIN}: {row.robustness['why']}" for row in rows if row.robustness.get("why")}) or [
             f"{UNCERTAIN}: an effect as large as CLIP's could have been missed"

@@ -61,6 +61,14 @@ def test_a_row_without_class_matched_accuracy_is_on_the_full_axis(mine: Path) ->
     assert {cell["axis"] for cell in row["shifts"].values()} == {"full"}
 
 
+def test_a_diagnostic_set_without_its_own_clean_accuracy_does_not_move_the_others(mine: Path) -> None:
+    lines = MODELS.splitlines()
+    mine.write_text("\n".join([lines[0] + ",imagenet-a", lines[1] + ",0.3", lines[2] + ",31"]), encoding="utf-8")
+    for row in json.loads(run("leaderboard", "--published", "none", "--add", mine, "--format", "json").stdout):
+        axes = {shift: cell["axis"] for shift, cell in row["shifts"].items()}
+        assert axes.pop("imagenet-a") == "full" and set(axes.values()) == {"clean"}
+
+
 def test_figures_comparisons_and_the_multiverse_take_them(mine: Path) -> None:
     done = run("plot", "--published", "none", "--add", mine, "--shift", "imagenet-r", "--out", "f.png")
     assert "2 points drawn" in done.stderr and Path("f.png").stat().st_size > 10_000
