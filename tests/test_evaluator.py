@@ -343,8 +343,9 @@ def test_what_a_users_code_prints_stays_out_of_the_json(
 def test_what_is_asked_wrongly_is_a_sentence_and_exit_2(
     args: list[str], words: str, pocket_data: Path, tiny_clip: str, tmp_path: Path
 ) -> None:
-    asked = ["eval", "--suite", "pocket", "--data", str(pocket_data), "--results", str(tmp_path / "r"), "--limit", "5"]
-    asked += ["--cache", str(tmp_path / "c")] + (args if "--model" in args else ["--model", tiny_clip, *args])
+    asked = ["eval", "--data", str(pocket_data), "--results", str(tmp_path / "r"), "--cache", str(tmp_path / "c")]
+    asked += [word for pair in (("--suite", "pocket"), ("--limit", "5")) if pair[0] not in args for word in pair]
+    asked += args if "--model" in args else ["--model", tiny_clip, *args]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
     assert words in result.stderr and "Traceback" not in result.stderr
