@@ -190,7 +190,7 @@ def _harmless() -> list[Any]:
         datetime.date,
         datetime.timedelta,
         datetime.timezone,
-        *(list, dict, set, frozenset, tuple, int, float, bool, str, complex, bytes, slice, range),
+        *(list, dict, set, frozenset, tuple, int, float, bool, str, complex),
         torch.Size,
         torch.device,
     ]

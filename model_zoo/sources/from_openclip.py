@@ -25,6 +25,7 @@ from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import nn
 
+from model_zoo.checkpoints.files import file_digest
 from model_zoo.checkpoints.network import weights_from_network
 from model_zoo.checkpoints.parts import State, Weights, WeightsFile, outline, read_weights, weights_digest
 from model_zoo.checkpoints.state import fit_state, under_prefix
@@ -37,6 +38,7 @@ from model_zoo.sources.from_openclip_records import QUICK
 from model_zoo.sources.from_openclip_text import OpenClipText
 from model_zoo.spec import ModelSpec
 
+TOKENIZERS = ("tokenizer*", "vocab*", "merges*", "spiece*", "special_tokens_map.json", "added_tokens.json")
 _OPENAI = (
     "input_resolution",
     "context_length",
@@ -60,7 +62,11 @@ class OpenClipProvider:
         elif chosen.repository is not None:
             source = ["hf-hub", chosen.repository]
         siglip = "siglip" in chosen.known_as.lower()  # open_clip picks some tokenizers by the architecture's name
-        about = json.dumps(["open_clip", chosen.config, chosen.known_as if siglip else "", source], sort_keys=True)
+        described: list[object] = ["open_clip", chosen.config, chosen.known_as if siglip else "", source]
+        if chosen.described is not None and chosen.file is not None:  # a folder's own tokenizer
+            held = {file for pattern in TOKENIZERS for file in chosen.file.path.parent.glob(pattern) if file.is_file()}
+            described += [file_digest(file) for file in sorted(held)]
+        about = json.dumps(described, sort_keys=True)
         return Identity(
             spec=ModelSpec("openclip", chosen.arch, chosen.tag or spec.weights),
             asked=str(spec),

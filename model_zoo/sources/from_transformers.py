@@ -75,7 +75,7 @@ class TransformersProvider:
         model = self._describe(spec)
         pixels, prepare = pixels_of(model.processor, str(spec))
         about: list[object] = ["transformers", model.config.to_dict(), model.source]
-        if model.role != "classifier":
+        if model.role != "classifier" and model.local:  # the hub's commit covers them
             about += [
                 model.role,
                 *(file_digest(f) for p in _TOKENS for f in sorted(model.folder.glob(p)) if f.is_file()),

@@ -196,3 +196,14 @@ def test_a_proof_shows_both_numbers_where_they_differ(folders: Path) -> None:
     right = encoder.embed
     encoder.embed = lambda batch: right(batch) + 0.1 * torch.arange(16)
     assert any("effrob computes" in sentence for sentence in prove(encoder, pixels).wrong)
+
+
+def test_a_tokenizer_beside_the_weights_is_part_of_the_digest(folders: Path) -> None:
+    spec, *_ = towers(folders, "clip")
+    before = model_zoo.identify(spec).digest
+    file = Path(spec.partition(":")[2]) / "tokenizer_config.json"
+    text = file.read_text()
+    file.write_text(text + " ")
+    assert model_zoo.identify(spec).digest != before
+    file.write_text(text)
+    assert model_zoo.identify(spec).digest == before

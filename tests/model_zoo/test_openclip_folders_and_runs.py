@@ -46,6 +46,14 @@ def test_a_folder_is_read_as_open_clip_reads_it(tower: Any, tmp_path: Path) -> N
     assert model_zoo.parse(str(encoder.identity.spec)).name == f"local-dir:{folder}"
 
 
+def test_a_folders_tokenizer_is_part_of_its_digest(tower: Any, tmp_path: Path) -> None:
+    _, _, model = tower("clip")
+    folder = hub(tmp_path / "hub", model, small(), PREPARED)
+    before = model_zoo.identify(f"openclip:local-dir:{folder}").digest
+    (folder / "tokenizer.json").write_text("{}")
+    assert model_zoo.identify(f"openclip:local-dir:{folder}").digest != before
+
+
 @pytest.mark.parametrize("key", ["mean", "std", "interpolation", "resize_mode"])
 def test_the_proof_sees_each_key_of_the_record(tower: Any, tmp_path: Path, monkeypatch: Any, key: str) -> None:
     _, _, model = tower("clip")
