@@ -215,7 +215,7 @@ def check_table(page: Any, expected: list[dict[str, Any]]) -> None:
                 words = judged.split("|")[2]
                 assert words.startswith(cell["verdict"].replace("-", " ")), (name, shift)
                 assert ("extrapolated" in words) == cell["extrapolated"], (name, shift)
-                by_chance = cell["verdict"] in ("above", "below") and cell["q_value"] >= 0.05
+                by_chance = cell["verdict"] in ("above", "below") and (cell["q_value"] or 0.0) >= 0.05
                 assert ("alone, not among so many" in words) == by_chance, (name, shift)
 
 
