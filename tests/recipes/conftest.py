@@ -68,7 +68,8 @@ def written_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Predictions(
             index=np.arange(images), id=np.array([f"{i:05d}.jpg" for i in range(images)]), target=zeros, predicted=said,
             top5=np.full((images, 5), -1), predicted_1000=said, correct=right, correct_1000=right, correct_top5=right,
-            margin=np.ones(images, dtype=np.float32),
+            margin=np.ones(images, dtype=np.float32), confidence=np.ones(images, dtype=np.float32),
+            entropy=np.zeros(images, dtype=np.float32),
         )  # fmt: skip
 
     study, results, rng = read(STUDY), tmp_path_factory.mktemp("runs"), np.random.default_rng(3)
