@@ -231,13 +231,19 @@ class BaselineLine:
         """(2, 2) covariance of intercept and slope, where the models of a family miss the line together."""
         return self.components.covariance
 
+    @functools.cached_property
+    def _covariance_entries(self) -> tuple[float, float, float]:
+        """Variance of the intercept, covariance, variance of the slope."""
+        (a, c), (_, b) = self.family_covariance.tolist()
+        return a, c, b
+
     def spread_by_family(self, tx: float) -> float:
         """Standard deviation of the line's height at `tx`, families missing it together."""
         return self.combination_by_family(1.0, tx)
 
     def combination_by_family(self, intercept: float, slope: float) -> float:
         """Standard deviation of a weighted sum of intercept and slope, families missing the line together."""
-        (a, c), (_, b) = self.family_covariance.tolist()
+        a, c, b = self._covariance_entries
         variance = intercept * intercept * a + 2 * intercept * slope * c + slope * slope * b
         return math.sqrt(max(variance, 0.0))
 
