@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.gather import Gathered
+from effrob.leaderboard.intervals import keep_intervals
 from effrob.leaderboard.row import BoardRow
 from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.model_result import AXES
@@ -63,6 +64,7 @@ def _has_a_line(gathered: Gathered, baseline: str, of_suite: Suite) -> bool:
 
 def _analysis(gathered: Gathered, name: str, line: LineOptions) -> Analysis:
     rows = tuple(row for row in gathered.rows(line) if row.suite == name)
+    keep_intervals(cell.effective for row in rows for cell in row.cells.values() if cell.effective is not None)
     return Analysis(name, line, rows, board(rows))
 
 

@@ -94,6 +94,7 @@ class _Distances:
     def of(cls, many: Sequence[Effective]) -> _Distances:
         places = [one.place for one in many if one.place is not None]
         lines = [line for line, _, _ in places]
+        variances = [one.model_variances for one in many]
         return cls(
             many[0].fit.scale,
             _Counts.of([one.clean for one in many]),
@@ -101,9 +102,9 @@ class _Distances:
             np.array([line.slope for line in lines]),
             np.array([tx for _, tx, _ in places]),
             np.array([height for _, _, height in places]),
-            np.array([one.line_variance(line, tx, True) for one, (line, tx, _) in zip(many, places)]),
-            np.array([line.predictive_freedom(tx) for line, tx, _ in places]),
-            np.array([one.line_variance(line, tx, False) for one, (line, tx, _) in zip(many, places)]),
+            np.array([scattered for _, scattered, _ in variances]),
+            np.array([freedom for _, _, freedom in variances]),
+            np.array([alone for alone, _, _ in variances]),
             np.array([float(line.freedom) for line in lines]),
             np.array([(one.effective_robustness or 0.0) > 0 for one in many]),
         )

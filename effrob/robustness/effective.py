@@ -119,15 +119,26 @@ class Effective:
         between = max(line.predictive_std**2 - noise, 0.0) if scatter else 0.0
         return max(height - own * leverage, 0.0) + between
 
+    @functools.cached_property
+    def model_variances(self) -> tuple[float, float, float]:
+        """`line_variance` without and with scatter, families missing the line together; and the latter's degrees of freedom."""
+        assert self.place is not None
+        line, tx, _ = self.place
+        alone, scattered = (self.line_variance(line, tx, scatter) for scatter in (False, True))
+        return alone, scattered, line.predictive_freedom(tx)
+
     def _ends(self, tail: float, scatter: bool, by: str | None = None) -> tuple[float, float] | None:
         if self.place is None or self.clean is None or self.shift is None:
             return None
         line, tx, height = self.place
         z, t = _quantiles(tail, line.n - 2 if by == "model" else line.freedom)
-        model = t * t * self.line_variance(line, tx, False, by)
+        alone, scattered, freedom = self.model_variances
+        if by == "model":
+            alone, scattered = (self.line_variance(line, tx, each, by) for each in (False, True))
+        model = t * t * alone
         if scatter:  # never narrower than without
-            _, t = _quantiles(tail, line.predictive_freedom(tx))
-            model = max(model, t * t * self.line_variance(line, tx, True, by))
+            _, t = _quantiles(tail, freedom)
+            model = max(model, t * t * scattered)
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
         er = y - here

@@ -241,6 +241,11 @@ class BaselineLine:
         """Standard deviation of the line's height at `tx`, families missing it together."""
         return self.combination_by_family(1.0, tx)
 
+    def spreads_by_family(self, tx: Floats) -> Floats:
+        """`spread_by_family` at each of tx (n,)."""
+        a, c, b = self._covariance_entries
+        return np.asarray(np.sqrt(np.maximum(a + 2 * tx * c + tx * tx * b, 0.0)), dtype=np.float64)
+
     def combination_by_family(self, intercept: float, slope: float) -> float:
         """Standard deviation of a weighted sum of intercept and slope, families missing the line together."""
         a, c, b = self._covariance_entries
