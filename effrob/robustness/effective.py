@@ -11,14 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import ndtri, stdtrit
-
 from effrob.results.accuracy import Accuracy
 from effrob.results.model_result import MEANS
 from effrob.robustness.catalogue import PUBLISHED, WIDER
 from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
-from effrob.robustness.line import BaselineLine
+from effrob.robustness.line import BaselineLine, quantiles
 from effrob.robustness.per_image.pairing import Pairing
 from effrob.robustness.scale import LOGIT
 from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, reference_distance, two_one_sided
@@ -86,12 +84,8 @@ class Effective:
             return None
         line, tx, _ = self.place
         sampling = self.pairing.variance_scale if self.pairing else self._unpaired(line, tx)
-        return Spread(
-            sampling=math.sqrt(sampling),
-            line=line.residual_std * math.sqrt(line.leverage(tx)),
-            line_by_family=line.spread_by_family(tx),
-            scatter=line.scatter,
-        )
+        alone = line.residual_std * math.sqrt(line.leverage(tx))
+        return Spread(math.sqrt(sampling), alone, line.spread_by_family(tx), line.scatter)
 
     def _unpaired(self, line: BaselineLine, tx: float) -> float:
         assert self.clean is not None and self.shift is not None
@@ -121,23 +115,22 @@ class Effective:
 
     @functools.cached_property
     def model_variances(self) -> tuple[float, float, float]:
-        """`line_variance` without and with scatter, families missing the line together; and the latter's degrees of freedom."""
+        """`line_variance` without and with scatter, families missing the line together; the latter's degrees of freedom."""
         assert self.place is not None
         line, tx, _ = self.place
-        alone, scattered = (self.line_variance(line, tx, scatter) for scatter in (False, True))
-        return alone, scattered, line.predictive_freedom(tx)
+        return self.line_variance(line, tx, False), self.line_variance(line, tx, True), line.predictive_freedom(tx)
 
     def _ends(self, tail: float, scatter: bool, by: str | None = None) -> tuple[float, float] | None:
         if self.place is None or self.clean is None or self.shift is None:
             return None
         line, tx, height = self.place
-        z, t = _quantiles(tail, line.n - 2 if by == "model" else line.freedom)
+        z, t = quantiles(tail, line.n - 2 if by == "model" else line.freedom)
         alone, scattered, freedom = self.model_variances
         if by == "model":
             alone, scattered = (self.line_variance(line, tx, each, by) for each in (False, True))
         model = t * t * alone
         if scatter:  # never narrower than without
-            _, t = _quantiles(tail, freedom)
+            _, t = quantiles(tail, freedom)
             model = max(model, t * t * scattered)
         scale, y = self.fit.scale, self.shift.value
         here = scale.back(height)
@@ -283,11 +276,6 @@ class Effective:
             "left_out": list(self.fit.left_out),
             "wider": None if self.wider is None else self.wider.as_json(),
         }
-
-
-@functools.lru_cache(maxsize=4096)
-def _quantiles(tail: float, freedom: float) -> tuple[float, float]:
-    return -float(ndtri(tail)), -float(stdtrit(freedom, tail))
 
 
 def assess(

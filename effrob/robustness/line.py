@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from effrob.errors import UsageProblem
 from effrob.robustness.components import Components, components
@@ -251,6 +252,12 @@ class BaselineLine:
         a, c, b = self._covariance_entries
         variance = intercept * intercept * a + 2 * intercept * slope * c + slope * slope * b
         return math.sqrt(max(variance, 0.0))
+
+
+@functools.lru_cache(maxsize=4096)
+def quantiles(tail: float, freedom: float) -> tuple[float, float]:
+    """Of the normal and of Student's t distribution, both positive, at an upper tail."""
+    return -float(ndtri(tail)), -float(stdtrit(freedom, tail))
 
 
 def sampling_variance(scale: Scale, t: Floats, n: Floats) -> Floats:
