@@ -156,6 +156,9 @@ def class_table(name: str) -> ClassTable:
     return tables[name]()
 
 
+OUTSIDE = ""  # in place of a class folder: an image of ObjectNet that maps to no class
+
+
 @dataclass(frozen=True)
 class ClassFolders:
     """The classes of one set as its files are labelled with them.
@@ -195,6 +198,10 @@ class ClassFolders:
                 names |= {imagenet_lemmas()[index], *imagenet_lemmas()[index].split(", ")}
             for name in names:
                 spoken.setdefault(name.casefold().strip(), set()).add(folder)
+        if self.prefix:  # ObjectNet's folders that map to no class: known by name, and left out
+            for other in self.table.object_others:
+                for name in (other, other.replace("_", " ")):
+                    spoken.setdefault(name.casefold(), set()).add(OUTSIDE)
         return {name: frozenset(folders) for name, folders in spoken.items()}
 
     def by_id(self) -> ClassFolders:

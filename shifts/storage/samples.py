@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shifts.classes import ClassFolders
+from shifts.classes import OUTSIDE, ClassFolders
 from shifts.errors import DataError
 from shifts.storage.official_names import canonical, check_names
 from shifts.storage.tree import FileStat, checked_path
@@ -73,8 +73,10 @@ class SampleTree:
 
     @cached_property
     def _placed(self) -> dict[str, Sample]:
-        samples = list(self._samples())
-        folders = _folders_of(samples, self.classes, self._class_names(), self.where)
+        every = list(self._samples())
+        labelled = zip(every, _folders_of(every, self.classes, self._class_names(), self.where), strict=True)
+        inside = [(sample, folder) for sample, folder in labelled if folder != OUTSIDE]
+        samples, folders = [sample for sample, _ in inside], [folder for _, folder in inside]
         check_names(self.where, zip((sample.name for sample in samples), folders, strict=True), self.classes)
         placed: dict[str, Sample] = {}
         for sample, folder in zip(samples, folders, strict=True):
@@ -108,28 +110,30 @@ def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequenc
     meant: dict[int | str, frozenset[str]] = {}
     folders = []
     for sample in samples:
-        folder = ""
+        folder: str | None = None
         for label in sample.labels:
             if label not in meant:
                 number = _number(label)
                 meant[label] = (
-                    _called(str(label), classes) if number is None else frozenset(filter(None, [order.get(number)]))
+                    _called(str(label), classes)
+                    if number is None
+                    else frozenset({order[number]} if number in order else ())
                 )
             may_be = meant[label]
-            if (not folder and len(may_be) != 1) or (not may_be and isinstance(label, int)):
+            if (folder is None and len(may_be) != 1) or (not may_be and isinstance(label, int)):
                 unlabelled = "; a test split without labels cannot be scored" if str(label) == "-1" else ""
                 raise DataError(
                     f"{sample.file} says the sample {sample.name.partition('.')[0]!r} is of class {str(label)[:40]!r}; "
                     f"a number under {len(classes.folders)} or a class folder is wanted{unlabelled}"
                 )
-            if not folder:
+            if folder is None:
                 (folder,) = may_be
             elif may_be and folder not in may_be:
                 raise DataError(
                     f"{sample.file} says of {sample.name} both {sample.labels[0]!r} and {label!r}, which are two classes, "
                     f"{folder} and {min(may_be)}; make the copy again from its source"
                 )
-        if not folder:
+        if folder is None:
             raise DataError(f"{sample.file} holds {sample.name!r} without a label; {where} is not labelled")
         folders.append(folder)
     return folders

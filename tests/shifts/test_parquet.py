@@ -240,3 +240,13 @@ def test_files_that_name_their_labels_differently_are_refused(tmp_path: Path) ->
         folders(tmp_path)
     (tmp_path / "imagenet-r/data/test-1.parquet").unlink()
     assert folders(tmp_path) == [R.folders[0], R.folders[5]]
+
+
+def test_objectnets_other_folders_are_left_out_of_a_table(tmp_path: Path) -> None:
+    """A table of all 313 folders, its labels named: the 200 that map to no class are no images of the set."""
+    table = imagenet()
+    every = sorted([*table.object_groups, *table.object_others])
+    other, mapped = sorted(table.object_others)[0], "alarm_clock"
+    write(tmp_path / "objectnet/data/test.parquet", [every.index(mapped), every.index(other)], every)
+    shift = shifts.load("objectnet", root=tmp_path, partial=True)
+    assert shift.ids == ("images/alarm_clock/art_0.jpg",)
