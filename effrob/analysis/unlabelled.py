@@ -42,7 +42,7 @@ def _row(records: Sequence[Stored], shift: str) -> dict[str, Any]:
     kept = [rows for rows in on_clean if rows is not None]
     if len(kept) < len(records):
         raise UsageProblem(f"{shift} has no clean view beside it here, and agreement wants the clean images' labels")
-    clean, shifted = _matrix(names, kept), _matrix(names, [stored.predictions() for stored in records])
+    clean, shifted = matrix_of(names, kept), matrix_of(names, [stored.predictions() for stored in records])
     found = agreement_on_the_line(clean, shifted)
     true = shifted.correct.mean(axis=1)
     by_line, by_pairs = found.error(true)
@@ -65,7 +65,7 @@ def _row(records: Sequence[Stored], shift: str) -> dict[str, Any]:
     }
 
 
-def _matrix(models: Sequence[str], tables: Sequence[Predictions]) -> PredictionMatrix:
+def matrix_of(models: Sequence[str], tables: Sequence[Predictions]) -> PredictionMatrix:
     """Answers in the image order of the first."""
     first = tables[0]
     empty = np.zeros((0, len(first)))

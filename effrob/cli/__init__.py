@@ -39,6 +39,7 @@ VERBS = {
         "effrob.cli.analysis.agreement:command",
         "Predict accuracy under shift without labels, from agreement.",
     ),
+    "subsets": ("effrob.cli.analysis.subsets:command", "Look for images of a shift on which better models do worse."),
     "calibration": (
         "effrob.cli.analysis.calibration:command",
         "Ask whether confidence means anything under shift, from kept answers.",
