@@ -139,12 +139,19 @@ class Answer:
 
 
 def answer(questions: Sequence[Question], board: Board, grid: Grid) -> tuple[list[Answer], list[Answer]]:
-    """The causes' headlines, and every contrast of every question; Holm's correction runs over each of the two lists."""
+    """The causes' headlines, and every contrast of every question.
+
+    Holm's correction runs over the headlines, and over the contrasts that are no headline by themselves: one that is has its
+    headline's p-value and verdict.
+    """
     margin = MARGIN_SHARE * abs(board.reference)
     heads = list({question.cause: question for question in reversed(questions)}.values())[::-1]
     summaries = [_answer(question, question.contrasts, board, grid, margin) for question in heads]
     each = [_answer(question, (one,), board, grid, margin) for question in questions for one in question.contrasts]
-    return _corrected(summaries), _corrected(each)
+    corrected = _corrected(summaries)
+    alone = {one.question: one for one in corrected if len(one.contrasts) == 1}
+    others = iter(_corrected([one for one in each if one.question not in alone]))
+    return corrected, [alone[one.question] if one.question in alone else next(others) for one in each]
 
 
 def _corrected(answers: Sequence[Answer]) -> list[Answer]:

@@ -109,7 +109,7 @@ def _rules(report: Entry) -> str:
         alpha=report["alpha"],
         at=first["points_at"],
         seeds=first["seeds"],
-        singles=len(report["contrasts"]),
+        singles=len(report["contrasts"]) - sum(cause["parts"] == 1 for cause in report["causes"]),
         families=next(iter(report["baseline"]["lines"].values()))["families"],
     )
 
