@@ -49,11 +49,9 @@ class NewtonCGSettings:
     # the preconditioner is measured again after the gap has fallen by this, while it is `remeasure_above` x what is asked
     remeasure_after: float = 150.0
     remeasure_above: float = 3000.0
-    # the estimate of the gap
     min_gap_ratio: float = 0.7  # gap over ½ g'Mg, at least
     first_gap_ratio: float = 5.0  # and before any solve: 1 to 5 were measured
     min_estimate: float = 1e-9  # of `convexity_bound`: a solve goes no deeper, however little of it M sees
-    # the line search
     armijo: float = 1e-4  # part of the decrease promised by the directional derivative that a step must bring (N&W 3.4)
     max_end_slope: float = 0.5  # directional derivative at a step's end over minus that at its start, at most
     min_step: float = 1e-7  # of a full step: shorter ones are none
