@@ -231,7 +231,7 @@ def test_rows_are_a_list_and_a_table(options: dict[str, Any]) -> None:
     assert frame["accuracy"].tolist() == [row.accuracy for row in rows]
     assert frame["accuracy_ci95_low"].tolist() == [row.accuracy_ci95[0] for row in rows]
     lines = rows.to_markdown().splitlines()
-    assert len(lines) == 4 and {line.count("|") - line.count("\\|") for line in lines} == {10}
+    assert len(lines) == 4 and {line.count("|") - line.count("\\|") for line in lines} == {12}
     assert "<table>" in rows._repr_html_() and "pocket-sketch" in repr(rows)
     again = effrob.read(options["results"])
     one, other = ([json.dumps(row.as_json(), sort_keys=True) for row in each] for each in (rows, again))

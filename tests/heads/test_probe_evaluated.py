@@ -124,8 +124,10 @@ def test_a_path_is_a_row_a_strength_from_strong_to_weak(request_of) -> None:
 
 
 LOADER = """
+import torch
 from torch import nn
 def net():
+    torch.manual_seed(0)
     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 1000), nn.Softplus())
 """
 
