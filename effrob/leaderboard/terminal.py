@@ -195,6 +195,9 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
     )
     if verbose:
         notes += sorted({f"{row.shift}: cannot tell, {why}" for row in rows if (why := row.robustness.get("why"))})
-    if any(row.shift in suite_of(row.shift).diagnostic and row.effective_robustness is not None for row in rows):
-        notes.append("-A was filtered against one network: its effective robustness is a diagnostic and never ranked")
+    shown = {row.shift for row in rows if row.effective_robustness is not None}
+    if diagnostic := sorted(shift for shift in shown if shift in suite_of(shift).diagnostic):
+        notes.append(f"{', '.join(diagnostic)}: a diagnostic, its effective robustness is never ranked")
+    if "imagenet-a" in shown:
+        notes.append("ImageNet-A was filtered against one network, ResNet-50")
     return notes

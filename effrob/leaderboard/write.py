@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from effrob.errors import UsageProblem
@@ -39,7 +40,12 @@ def write_board(
 def _text(ranking: Board, form: str, top: int | None, ci: bool) -> str:
     from effrob.leaderboard import latex, render
 
-    writers = {"csv": render.csv_text, "json": render.json_text}
-    if form in writers:
-        return writers[form](ranking)
-    return latex.latex(ranking, top, ci) if form == "latex" else render.markdown(ranking, top)
+    writers: dict[str, Callable[[], str]] = {
+        "md": lambda: render.markdown(ranking, top),
+        "latex": lambda: latex.latex(ranking, top, ci),
+        "csv": lambda: render.csv_text(ranking),
+        "json": lambda: render.json_text(ranking),
+    }
+    if form not in writers:
+        raise UsageProblem(f"no board can be written as {form!r}: say html, {', '.join(writers)}")
+    return writers[form]()

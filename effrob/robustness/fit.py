@@ -20,6 +20,7 @@ from effrob.robustness.catalogue import baseline as find_baseline
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale
+from shifts import suite_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,8 @@ class RobustnessFit:
 
     @property
     def diagnostic(self) -> bool:
-        """True for ImageNet-A, whose effective robustness never enters a rank or a mean."""
-        return self.shift == "imagenet-a"
+        """True for a shift its suite shows without ranking it (ImageNet-A): it never enters a rank or a mean."""
+        return self.shift in suite_of(self.shift).diagnostic
 
     def segment_at(self, clean: float) -> BaselineLine:
         """The line that holds at this clean accuracy; at the split itself, the lower one."""
