@@ -42,7 +42,7 @@ class ResultRows(list[Row]):
         try:
             import pandas
         except ImportError as error:
-            raise UsageProblem("a frame needs the package pandas: pip install pandas") from error
+            raise UsageProblem("a frame needs the package pandas: pip install 'effrob[frame]'") from error
         return pandas.DataFrame([_flat(row.as_json()) for row in self])
 
     def to_markdown(self) -> str:
