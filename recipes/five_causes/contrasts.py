@@ -129,13 +129,23 @@ class Answer:
             return "an arm lies outside the line's range"
         if self.equivalent:
             return None
+        if self.effect.p < ALPHA and len({part.value > 0 for part in self.parts}) > 1:
+            return self._disagreement
         if self.effect.p >= ALPHA:
+            if max(map(abs, self.effect.ci90)) < self.margin:
+                return "the mean is within the margin, but not each of its contrasts"
             return "the interval holds both none and more than the margin"
         if self.p_adjusted >= ALPHA:
             return "not told from none once several questions are corrected for"
-        if len({part.value > 0 for part in self.parts}) > 1:
-            return "its contrasts disagree in sign"
         return None
+
+    @property
+    def _disagreement(self) -> str:
+        """The two contrasts that lie farthest apart, by name."""
+        ends = (
+            sorted(zip(self.contrasts, self.parts, strict=True), key=lambda pair: pair[1].value)[at] for at in (0, -1)
+        )
+        return "its contrasts disagree in sign: " + ", ".join(f"{one.text} {part.value:+.2f}" for one, part in ends)
 
 
 def answer(questions: Sequence[Question], board: Board, grid: Grid) -> tuple[list[Answer], list[Answer]]:

@@ -63,6 +63,11 @@ class Arm:
         """Whether it is read out by sentences: its last stage ended in a text tower."""
         return self.text in ("caption", "class-name") and self.finish == "none" and self.layer_on is None
 
+    @property
+    def passes(self) -> int:
+        """How often a picture of a batch goes through the image tower in a step: a view is told by another view of it."""
+        return 2 if self.text == "view" else 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -124,7 +129,12 @@ class Grid:
         if arm.layer_on is not None:
             return {**self.configuration(replace(read, arm=arm.layer_on)), "head": "a layer on matched labels"}
         kept = (field.name for field in fields(Arm) if field.name not in ("name", "layer_on"))
-        return {**{key: getattr(arm, key) for key in kept}, "head": HEADS[read.prompts]}
+        passes = self.settings.batch * arm.passes  # a step, of the first stage where there are two
+        return {
+            **{key: getattr(arm, key) for key in kept},
+            "image_passes_per_step": passes,
+            "head": HEADS[read.prompts],
+        }
 
 
 HEADS = {None: "a layer trained with the tower", BARE: "the class name as prompt", EIGHTY: "eighty prompts"}

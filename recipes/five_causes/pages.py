@@ -90,6 +90,8 @@ def _beside(cause: Entry) -> str:
     expected = cause["cause"] == "distribution"
     if cause["verdict"] == "equivalent":
         return "little or nothing too" if not expected else "otherwise: nothing in this world"
+    if cause["differs"]:
+        return "open: more than the factor differs"
     if cause["verdict"] == "cannot tell":
         return f"open: an effect of up to {cause['at_most']:.2f} logits either way is left"
     if cause["value"] > 0:

@@ -1,7 +1,8 @@
 """What the pocket grid is asked, cause by cause: the headline question first, then what stands beside it. Plain data.
 
-The questions were written down before the runs; the report answers all of them, whatever comes out. Contrasts of the last
-question of a cause may differ in more than the factor: they are published comparisons, shown without a verdict.
+The questions were written down before the runs, but for the layer against CLIP's eighty prompts, which joined them after; the
+report answers all of them, whatever comes out. What differs in more than the factor, as published comparisons do, is shown
+without a verdict.
 """
 
 from __future__ import annotations
@@ -71,8 +72,10 @@ QUESTIONS = (
         Contrast("CLIP on captions minus a classifier on labels, the same narrow pictures", NARROW, LABELS_NARROW, "text"),
     )),
     Question("test-language", "prompts instead of a layer learned from matched labels, on one and the same CLIP tower", (
-        Contrast("prompts minus layer, the web's CLIP", WEB, LAYER_WEB, "head"),
-        Contrast("prompts minus layer, the narrow CLIP", NARROW, LAYER_NARROW, "head"),
+        Contrast("the name as prompt minus layer, the web's CLIP", WEB, LAYER_WEB, "head"),
+        Contrast("the name as prompt minus layer, the narrow CLIP", NARROW, LAYER_NARROW, "head"),
+        Contrast("eighty prompts minus layer, the web's CLIP", _prompted("clip-web", EIGHTY), LAYER_WEB, "head"),
+        Contrast("eighty prompts minus layer, the narrow CLIP", _prompted("clip-narrow", EIGHTY), LAYER_NARROW, "head"),
     )),
     Question("test-language", "eighty prompts instead of the bare class name", (
         Contrast("eighty prompts minus the name, the web's CLIP", _prompted("clip-web", EIGHTY), WEB, "head"),

@@ -53,7 +53,7 @@ def train(arm: Arm, chosen: Examples, settings: Settings, seed: int) -> State:
         return _state(network)
     if arm.text == "view":
         views_model = Viewed()
-        _fit(views_model, views_model.loss, chosen, arm.views, settings, steps, generator, twice=True)
+        _fit(views_model, views_model.loss, chosen, arm.views, settings, steps, generator, arm.passes)
         tower: nn.Module = views_model.tower
     else:
         told = Told(arm, chosen)
@@ -143,7 +143,7 @@ def _labels_loss(network: nn.Module, labels: torch.Tensor) -> Loss:
 
 def _fit(
     network: nn.Module, loss: Loss, chosen: Examples, kind: str, settings: Settings, steps: int,
-    generator: torch.Generator, twice: bool = False,
+    generator: torch.Generator, passes: int = 1,
 ) -> None:  # fmt: skip
     """The one loop: AdamW on a warmed-up cosine rate, over crops of shuffled pictures."""
     if len(chosen) < settings.batch:
@@ -153,7 +153,7 @@ def _fit(
     schedule = cosine_lr(optimizer, settings.rate, min(settings.warmup, steps // 4), steps)
     for step, rows in enumerate(views.batches(len(chosen), settings.batch, steps, generator)):
         schedule(step)
-        sources = chosen.images[torch.cat([rows, rows]) if twice else rows]
+        sources = chosen.images[rows.repeat(passes)]
         images = views.crops(sources, settings.crop, generator)
         if kind == "recoloured":
             images = views.recoloured(images, generator)

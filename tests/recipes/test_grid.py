@@ -21,7 +21,7 @@ from recipes.five_causes.evaluation import REFERENCE, SETS, evaluate_reference
 from recipes.five_causes.grid import ARMS, BARE, POCKET, READ_TWICE, Arm, Grid, Read, Run, Settings
 from recipes.five_causes.loaders import run_loader
 from recipes.five_causes.pairs import Examples, chosen, examples, matched
-from recipes.five_causes.questions import CAUSES, QUESTIONS
+from recipes.five_causes.questions import CAUSES, QUESTIONS, VIEWS_FIRST
 from recipes.five_causes.tower import SIDE, clip_config
 from recipes.five_causes.work import TIMES, processor_seconds, run_grid
 from shifts.classes import pocket
@@ -68,6 +68,9 @@ def test_the_arms_of_a_contrast_differ_in_the_factor_alone(question: object) -> 
         if "as they are published" in question.text:  # type: ignore[attr-defined]
             assert contrast.factor in differing and len(differing) > 1
             assert set(contrast.differs(POCKET)) == differing - {contrast.factor}
+        elif VIEWS_FIRST in (contrast.high, contrast.low):  # a view is another pass of the same picture
+            assert differing == {contrast.factor, "image_passes_per_step"}
+            assert contrast.differs(POCKET) == {"image_passes_per_step": (64, 128)}
         else:
             assert differing == {contrast.factor}
             assert contrast.differs(POCKET) == {}
@@ -75,8 +78,8 @@ def test_the_arms_of_a_contrast_differ_in_the_factor_alone(question: object) -> 
 
 def test_a_configuration_names_every_factor_that_training_reads() -> None:
     """So that what is compared is what is trained: no other field, and no arm's name, reaches a training."""
-    named = set(POCKET.configuration(Read("clip-web", "zero-shot", BARE)))
-    assert named - {"head"} == {field.name for field in fields(Arm)} - {"name", "layer_on"}
+    named = set(POCKET.configuration(Read("clip-web", "zero-shot", BARE))) - {"head", "image_passes_per_step"}
+    assert named == {field.name for field in fields(Arm)} - {"name", "layer_on"}
     read: set[str] = set()
     for module in ("training", "pairs", "arms", "views"):
         for node in ast.walk(
@@ -84,7 +87,24 @@ def test_a_configuration_names_every_factor_that_training_reads() -> None:
         ):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("arm", "run.arm", "under.arm"):
                 read.add(node.attr)
-    assert read == named - {"head"} | {"layer_on"}
+    assert read == named | {"layer_on", "passes"}
+
+
+def test_image_passes_are_those_that_the_tower_makes(small_pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    forward = training.StrideTower.forward
+
+    def counted(tower: training.StrideTower, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return forward(tower, images)
+
+    monkeypatch.setattr(training.StrideTower, "forward", counted)
+    for text in ("caption", "view"):
+        arm = replace(CLIP, text=text, finish="matched")  # type: ignore[arg-type]
+        seen.clear()
+        training.train(arm, drawn(small_pool), TINY.settings, 0)
+        passes = Grid((arm,), 1, TINY.settings, ()).configuration(Read(arm.name, "native"))["image_passes_per_step"]
+        assert seen == [passes] * 4 + [16] * 4
 
 
 def test_every_arm_sees_as_many_pictures_but_the_dose_of_steps() -> None:
