@@ -1,7 +1,7 @@
 """Feature rows as the solvers read them: block by block, centred and scaled, from an array, a memory map or a tensor.
 
 The intercept is free, so centring moves no optimum; losses apply the scales to the weights, so the penalty is on coefficients
-of unscaled features. A memory map is streamed and never copied whole.
+of unscaled features. A memory map is streamed, and copied whole only if asked to or N <= D.
 """
 
 from __future__ import annotations

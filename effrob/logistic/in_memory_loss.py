@@ -153,9 +153,9 @@ class InMemoryLoss:
         return Iterate(theta, self.logits.clone() if theta is self.theta else self._logits(theta))
 
     def combine(self, iterates: Sequence[Iterate], coefficients: Sequence[float], penalty: float) -> Iterate:
-        """The combination, or where f is smaller, one Newton step from it in the coefficients, whose sum stays 1.
+        """The combination, or where f is smaller, one Newton step from it in all coefficients, whose sum is free.
 
-        Logits combine as the thetas do, so the rows are not multiplied.
+        In terms of the last iterate and the others' differences from it, which conditions the Hessian better.
         """
         known = [(one.theta, self._logits(one.theta) if one.logits is None else one.logits) for one in iterates]
         begin = torch.tensor(coefficients, dtype=torch.float64, device=self.y.device)

@@ -5,11 +5,11 @@ every pass moves it on, where Newton's method would spend passes on Hessian prod
 
 - The initial matrix H0 is softmax's preconditioner, times s'y / y'H0 y of the last pair, measured again while the gap is large.
 - From one strength to the next, the change of theta and of its gradient under the new penalty is a first curvature pair.
-- Where no step makes progress, it restarts without pairs and with the largest curvature softmax can have.
+- Where no step makes progress, it restarts without pairs and with Böhning's largest weight: a heuristic.
 
 Stopping. f - f* is estimated as the largest of four numbers: `decrement_ratio` x -½ g'd, d the full step; ½ g'Mg over
-`preconditioner_ratio`, M the preconditioner, which no old pair misleads; Aitken's extrapolation of the last decreases of
-f, which sees slow directions that no model does; and `convexity_bound`. It stops where that is tol x f.
+`preconditioner_ratio`, with the preconditioner M ~ the inverse Hessian, which no old pair misleads; Aitken's extrapolation of
+the last decreases of f, which sees slow directions that no model does; and `convexity_floor`. It stops where that is tol x f.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from effrob.logistic.losses import VALUE_NOISE, Iterate, convexity_bound, dot, remove_common
+from effrob.logistic.losses import VALUE_NOISE, Iterate, convexity_floor, dot, remove_common
 from effrob.logistic.preconditioner import Preconditioner
 from effrob.logistic.solution import Callback, Minimum, Reason
 from effrob.logistic.streamed_loss import StreamedLoss
@@ -29,7 +29,7 @@ from effrob.logistic.streamed_loss import StreamedLoss
 
 @dataclass(frozen=True)
 class LBFGSSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
+    """Dimensionless, but for counts. docs/decisions/007 has what halving or doubling costs, for those that matter."""
 
     pairs: int = 10  # curvature pairs (s, y)
     low_precision_tol: float = 1e-2  # relative gap from which passes are in bfloat16, which cannot tell smaller ones
@@ -39,7 +39,7 @@ class LBFGSSettings:
     window_part: int = 8  # and one in so many of all steps: a few of many tell little of the rate
     remeasure_at: tuple[int, ...] = (1, 6, 16, 40, 90)  # steps after which the preconditioner is measured again,
     remeasure_above: float = 1e3  # while the gap is this many times what is asked
-    first_step: float = 0.2  # of a full step: the steepest direction has more curvature than M has
+    first_step: float = 0.2  # of a full step: the steepest direction has more curvature than M assumes
     max_decrease: float = 0.5  # of f, that the first step may promise
     step_growth: float = 2.0  # x the accepted step: the next one tried, where a full step was too long
     restarts: int = 2  # of one solve, at most
@@ -93,7 +93,7 @@ class _State:
         """Estimated, relative to f."""
         g = self.gradient.to(self.preconditioner.mean.dtype)
         decrement = dot(g, self.preconditioner.apply(g)) / 2 / settings.preconditioner_ratio
-        gap = max(-settings.decrement_ratio * self.derivative / 2, convexity_bound(self.gradient, penalty), decrement)
+        gap = max(-settings.decrement_ratio * self.derivative / 2, convexity_floor(self.gradient, penalty), decrement)
         window = max(settings.window, (len(self.values) - 1) // settings.window_part)
         if len(self.values) > 2 * window:
             middle = self.values[-1 - window]

@@ -76,10 +76,10 @@ def remove_common(theta: Tensor) -> Tensor:
     return theta - theta.mean(0)
 
 
-def convexity_bound(gradient: Tensor, penalty: float) -> float:
-    """||gradient in W||² / (2 penalty CONVEXITY_SLACK): the least that a solver estimates f - f* as.
+def convexity_floor(gradient: Tensor, penalty: float) -> float:
+    """1/70 of strong convexity's bound on f - f*, ||gradient in W||² / (2 penalty): a floor under what solvers stop by.
 
-    f - f* is at most CONVEXITY_SLACK times this (Boyd and Vandenberghe 9.1.2), where the intercepts are at their optimum.
+    The bound (Boyd and Vandenberghe 9.1.2) holds where the intercepts are at their optimum; 70 is CONVEXITY_SLACK.
     """
     return squared_weights(gradient) / max(2 * penalty * CONVEXITY_SLACK, sys.float_info.min)
 

@@ -10,8 +10,8 @@ inexactly by preconditioned conjugate gradients (algorithm 5.3), then searches a
 - Conjugate gradients stop by the decrease still to come, relative to f, and not by the norm of the residual.
 
 Stopping. The decrease still to come in a solve follows from those of the last steps (Hestenes and Stiefel 1952; Strakos and
-Tichy 2002). At a new iterate f - f* is estimated as ½ g'Mg, M the preconditioner, times the factor (`gap_ratio`) by which
-½ g'Mg fell short in the last solve, and as `convexity_bound` where that is more. It stops where that is tol x f.
+Tichy 2002). At a new iterate f - f* is estimated as ½ g'Mg, with the preconditioner M ~ the inverse Hessian, times the factor
+`gap_ratio` by which that fell short in the last solve; as `convexity_floor` where that is more. It stops where that is tol x f.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor
 
 from effrob.logistic.in_memory_loss import InMemoryLoss
-from effrob.logistic.losses import VALUE_NOISE, Iterate, ValueAndGradient, convexity_bound, dot, remove_common
+from effrob.logistic.losses import VALUE_NOISE, Iterate, ValueAndGradient, convexity_floor, dot, remove_common
 from effrob.logistic.preconditioner import Preconditioner
 from effrob.logistic.solution import Callback, Minimum, Reason
 
 
 @dataclass(frozen=True)
 class NewtonCGSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
+    """Dimensionless, but for counts. docs/decisions/007 has what halving or doubling costs, for those that matter."""
 
     # when conjugate gradients stop; "relative" decreases are of f, and all decreases the quadratic model's
     solve_gap: float = 0.5  # of the gap asked: what the last solve may leave
@@ -42,16 +42,17 @@ class NewtonCGSettings:
     trusted_decrease: float = 0.03  # relative decrease above which no solve is the last
     untrusted_products: int = 5  # of such a solve, at most: later directions are flat in the model and not in f
     max_decrease: float = 0.5  # relative decrease at which a solve ends, as no loss falls under 0
-    final_products: int = 4  # of the last solve, at least: the first decreases do not show slow directions
+    # at least, or one more than the decimal digits by which the decrease so far exceeds what may be left, where that is fewer:
+    final_products: int = 4  # of the last solve, whose first decreases do not show slow directions
     window: int = 2  # conjugate gradient steps whose decreases are compared with those of as many before
     max_products: int = 200  # of a solve
-    max_float32_steps: int = 15  # Newton steps: a fit that takes more continues in float64
+    max_float32_steps: int = 15  # Newton steps, after which a fit ends for "rounding": the path may go on in float64
     # the preconditioner is measured again after the gap has fallen by this, while it is `remeasure_above` x what is asked
     remeasure_after: float = 150.0
     remeasure_above: float = 3000.0
     min_gap_ratio: float = 0.7  # gap over ½ g'Mg, at least
     first_gap_ratio: float = 5.0  # and before any solve: 1 to 5 were measured
-    min_estimate: float = 1e-9  # of `convexity_bound`: a solve goes no deeper, however little of it M sees
+    min_estimate: float = 1e-9  # of `convexity_floor`: a solve goes no deeper, however little of it M sees
     armijo: float = 1e-4  # part of the decrease promised by the directional derivative that a step must bring (N&W 3.4)
     max_end_slope: float = 0.5  # directional derivative at a step's end over minus that at its start, at most
     min_step: float = 1e-7  # of a full step: shorter ones are none
@@ -60,17 +61,17 @@ class NewtonCGSettings:
     gradient_loss: float = 1e-5  # of the gap, as a gap: what a step in low precision leaves wrong in the gradient
     max_gradient_error: float = 0.1  # of the gap asked, as a gap: what the gradient may be wrong by
     value_loss: float = 0.01  # of decreases since the last exact value: error of a value with low-precision logits
-    floor_ratio: float = 0.5  # a step that leaves more of a gap under `floor_gap` is the last in low precision
-    floor_gap: float = 1e-4
+    floor_ratio: float = 0.5  # a full step from a gap under `floor_gap` that leaves more than this part of it,
+    floor_gap: float = 1e-4  # or a stalled one, is the last in low precision;  relative gap
 
 
 class _Solve(NamedTuple):
-    """step (K, D + 1);  gap_ratio  the largest (decrease to come) / (½ r'Mr) on the way;  final  it seems within tol."""
+    """step (K, D + 1);  gap_ratio  the largest (decrease to come) / (½ r'Mr) on the way;  within_tol  its end seems so."""
 
     step: Tensor
     gap_ratio: float
     products: int
-    final: bool
+    within_tol: bool
 
 
 class _Trial(NamedTuple):
@@ -118,7 +119,8 @@ class NewtonCG:
             gradient_error += gap * opt.gradient_loss
             able = low_precision and loss.has_low_precision
             gradient_good = gradient_error < opt.max_gradient_error * tol
-            low_value = able and not solve.final and (gradient_good or opt.model_error * gap**2.25 > tol)
+            # 2.25 = 1.5²: about what a second step, of the order that `model_error` has, would leave
+            low_value = able and not solve.within_tol and (gradient_good or opt.model_error * gap**2.25 > tol)
             here = ValueAndGradient(value, gradient)
             low_gradient = low_value or (able and gradient_good)
             trial = self._search(
@@ -135,7 +137,7 @@ class NewtonCG:
             gap, depth = self._gap(preconditioner, gradient, value, gap_ratio, penalty)
             unsolved = solve.products == opt.max_products
             if dtype == torch.float32 and (steps >= opt.max_float32_steps or (unsolved and not low_precision)):
-                stalled = 2  # float32 would need many more steps: the path continues in float64
+                stalled = 2  # float32 would need many more steps: the path may go on in float64
             floor = (gap > opt.floor_ratio * before and before < opt.floor_gap) or stalled > 0
             low_precision = low_precision and not unsolved and not (gap > tol and trial.length == 1 and floor)
             if gap < measured / opt.remeasure_after and gap > opt.remeasure_above * tol:
@@ -186,7 +188,7 @@ class NewtonCG:
         return _Solve(remove_common(step.double()), gap_ratio, len(decreases), to_come <= opt.solve_gap * tol * size)
 
     def _decrease_to_come(self, decreases: list[float]) -> float:
-        """The rest of a geometric series through the last decreases; three times that while only two are known."""
+        """The rest of a geometric series of the last decreases; three times that while fewer than two windows are known."""
         if len(decreases) < 2:
             return math.inf
         width = self.settings.window if len(decreases) >= 2 * self.settings.window else 1
@@ -229,9 +231,9 @@ class NewtonCG:
     def _gap(
         self, preconditioner: Preconditioner, gradient: Tensor, value: float, gap_ratio: float, penalty: float
     ) -> tuple[float, float]:
-        """The relative gap, at least `convexity_bound`; and the estimate over that, by which the next solve goes deeper."""
+        """The relative gap, at least `convexity_floor`; and the estimate over that, by which the next solve goes deeper."""
         r = gradient.to(preconditioner.mean.dtype)
-        estimate, bound = gap_ratio * dot(r, preconditioner.apply(r)) / 2, convexity_bound(gradient, penalty)
+        estimate, bound = gap_ratio * dot(r, preconditioner.apply(r)) / 2, convexity_floor(gradient, penalty)
         gap = max(estimate, bound) / max(abs(value), sys.float_info.min)
         if not (gap >= 0 and estimate >= 0):
             return math.inf, 1.0  # rounding has made the preconditioner indefinite

@@ -1,15 +1,15 @@
 """Nonlinear conjugate gradients from zero weights, for one small problem in the eigenbasis of its rows' covariance.
 
-Nocedal and Wright, Numerical Optimization (2006; N&W below), section 5.2, with Hestenes and Stiefel's factor (5.46), never
-negative. What differs here:
+Nocedal and Wright, Numerical Optimization (2006; N&W), 5.2, with the factor (5.46) of Hestenes and Stiefel, or 0. What differs:
 
-- Preconditioned by a diagonal M, which in the eigenbasis is as good as the full matrix at any mean probabilities.
+- A diagonal M ~ the inverse Hessian preconditions: in the eigenbasis as good as the full matrix at any mean probabilities.
 - Logits are linear along a direction, so the line search makes no matrix product and can be nearly exact. That keeps directions
   conjugate far from the optimum, where Newton's quadratic model does not hold. A step costs two products.
 - Both products may be made in bfloat16, and then only *change* what is known. The error left is about 1e-5 of the decrease
-  so far, so f and its gradient are evaluated exactly whenever ½ g'Mg has fallen by `exact_after`, and at the end.
+  so far, so f and its gradient are evaluated exactly whenever ½ g'Mg has fallen by `exact_after`. At the end f is exact, and
+  the gradient is updated by its change, in low precision.
 
-For penalties of at least a millionth of rows x summed variance; for weaker ones Newton's method takes fewer products.
+For 1/C of at least a millionth of rows x summed variance; for weaker penalties Newton's method takes fewer products.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from effrob.logistic.losses import balance_right_class_, convexity_bound, dot, softmax_residuals_
+from effrob.logistic.losses import balance_right_class_, convexity_floor, dot, softmax_residuals_
 from effrob.logistic.solution import Minimum, Reason
 from effrob.logistic.warm_start import LEAD_IN_TOL
 
 
 @dataclass(frozen=True)
 class NonlinearCGSettings:
-    """Dimensionless, but for counts. docs/decisions/007 has the evaluations that halving or doubling each costs."""
+    """Dimensionless, but for counts. docs/decisions/007 has what halving or doubling costs, for those that matter."""
 
     remeasure_at: tuple[int, ...] = (2, 6, 14, 30)  # steps after which the diagonal is measured again
-    slope_tol: float = 0.07  # of the directional derivative: what a line search may leave (c2 in N&W 3.6)
+    slope_tol: float = 0.07  # part of the slope that a line search may leave (c2 in strong Wolfe, N&W 3.7b)
     max_line_search: int = 20  # evaluations of a line search, none of which makes a matrix product
     exact_after: float = 2e-3  # of ½ g'Mg at the last exact evaluation: under it the next step is evaluated exactly
     saturation_margin: float = 10.0  # logits between right and wrong class at an optimum, about
-    window: int = 6  # steps whose ½ g'Mg are compared with what f fell since; half as many suffice at first
+    window: int = 6  # steps whose ½ g'Mg are compared with the model's decreases since; half suffice at first
     max_rate: float = 0.9  # of half a window's decrease: the most that the next half is assumed to bring
     min_gap_ratio: float = 0.7  # gap over ½ g'Mg, at least,
     max_gap_ratio: float = 5.0  # and at most, and before half a window has passed
@@ -102,14 +102,14 @@ class NonlinearCG:
     def minimize(self, penalties: Sequence[float], tol: float, max_evaluations: int) -> Minimum:
         """From zero weights, through rough optima of all penalties but the last, to an estimated relative gap of `tol`.
 
-        The gap is estimated as ½ g'Mg times what that fell short of the decreases since and those that their rate promises,
-        and as `convexity_bound` where that is more.
+        The gap is estimated as ½ g'Mg times what that fell short of the model's decreases since and of those that follow,
+        and as `convexity_floor` where that is more.
         """
         opt = self.settings
         penalty, *weaker = penalties
         here, preconditioner = self._zero(penalty)
-        decrements: list[float] = []  # ½ g'Mg at every step of a window, and what f fell by
-        decreases: list[float] = []
+        decrements: list[float] = []  # ½ g'Mg at every step of a window, and the quadratic model's decreases
+        model_decreases: list[float] = []
         direction = change = None
         gap_ratio, last_exact, evaluations, steps, exact, failed = opt.max_gap_ratio, math.inf, 1, 0, True, False
         while True:
@@ -118,7 +118,7 @@ class NonlinearCG:
             gap = gap_ratio * decrement / here.value if decrement >= 0 else math.nan
             wanted = LEAD_IN_TOL if weaker else tol
             if gap <= wanted:
-                gap = max(gap, convexity_bound(here.gradient, penalty) / here.value)
+                gap = max(gap, convexity_floor(here.gradient, penalty) / here.value)
             failed = failed or not math.isfinite(gap)
             last_exact = decrement if exact else last_exact
             done = failed or evaluations >= max_evaluations or gap <= wanted
@@ -127,7 +127,7 @@ class NonlinearCG:
                 here.gradient[:, :-1].add_(here.theta[:, :-1], alpha=penalty - before)
                 here.value += (penalty - before) / 2 * here.squared
                 preconditioner, direction, change, steps = self._measured(here, penalty), None, None, 0
-                gap_ratio, decrements, decreases = opt.max_gap_ratio, [], []
+                gap_ratio, decrements, model_decreases = opt.max_gap_ratio, [], []
                 continue
             if done and not exact:
                 self._evaluate(here, penalty, by_change=True)
@@ -151,9 +151,9 @@ class NonlinearCG:
             change = self._move(here, length, direction, penalty, exact)
             evaluations, steps = evaluations + 1, steps + 1
             decrements = [*decrements[1 - opt.window :], decrement]
-            decreases = [*decreases[1 - opt.window :], -length * slope / 2]  # of the quadratic model
-            if len(decreases) >= opt.window // 2:
-                ratio = _gap_ratio(decrements, decreases, opt.max_rate)
+            model_decreases = [*model_decreases[1 - opt.window :], -length * slope / 2]
+            if len(model_decreases) >= opt.window // 2:
+                ratio = _gap_ratio(decrements, model_decreases, opt.max_rate)
                 gap_ratio = min(max(opt.min_gap_ratio, ratio), opt.max_gap_ratio)
             if steps in opt.remeasure_at:
                 preconditioner = self._measured(here, penalty)
@@ -175,7 +175,7 @@ class NonlinearCG:
     def _measured(self, here: _State, penalty: float) -> _Preconditioner:
         """Mean rows and pooled variances weighted by the curvature at `here`.
 
-        Saturated rows have next to none; assumed is the least that can hold the weights against the penalty at the margin.
+        At an optimum gradient · theta = 0, so the mean of wrong p x margin is penalty x ||W||²: a floor for saturated rows.
         """
         p = here.probability
         curvature = torch.addcmul(p, p, p, value=-1.0, out=self.buffer)
@@ -239,7 +239,7 @@ class NonlinearCG:
         return change
 
     def _evaluate(self, here: _State, penalty: float, by_change: bool) -> None:
-        """`here` in the rows' own arithmetic; its gradient by the change that brings, or whole."""
+        """`here` in the rows' own arithmetic; its gradient whole, or updated by its change, in low precision."""
         before = here.probability
         here.theta.sub_(here.theta.mean(0))  # rounded directions bring in a component common to all classes
         logits = torch.mm(self.rows, here.theta.T, out=here.logits)
@@ -262,13 +262,13 @@ class NonlinearCG:
         return torch.mm(change.to(self.rows_low.dtype).T, self.rows_low).to(change.dtype).div_(self.n)
 
 
-def _gap_ratio(decrements: list[float], decreases: list[float], max_rate: float) -> float:
-    """What f fell since a step, and will fall at the decreases' rate, over ½ g'Mg there: the largest in the window."""
-    middle = len(decreases) // 2
-    now, before = sum(decreases[middle:]), sum(decreases[:middle])
+def _gap_ratio(decrements: list[float], model_decreases: list[float], max_rate: float) -> float:
+    """The model's decreases since a step, and those to come at their rate, over ½ g'Mg there: the largest in the window."""
+    middle = len(model_decreases) // 2
+    now, before = sum(model_decreases[middle:]), sum(model_decreases[:middle])
     rate = min(now / before, max_rate) if before > 0 else max_rate
     to_come = now * rate / (1 - rate)
-    return max((sum(decreases[i:]) + to_come) / decrement for i, decrement in enumerate(decrements))
+    return max((sum(model_decreases[i:]) + to_come) / decrement for i, decrement in enumerate(decrements))
 
 
 def _weights_dot(a: Tensor, b: Tensor) -> float:

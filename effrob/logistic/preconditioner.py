@@ -5,8 +5,7 @@ weighted mean row the intercept decouples from the weights, and the blocks are n
 + penalty, and one Cholesky factorisation, stand for all. Measured: half the evaluations of the plain covariance; a factor
 and an eigenbasis for each class save none, for classes of one size or of sizes 1 to 28.
 
-The class means mix the component common to all classes into steps. It changes no probability, so `apply` removes it: left in,
-conjugate gradients took a third more products.
+The class means mix the component common to all classes into steps. `apply` removes it: it costs a third more products.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ TRACE_CONDITION = 5.0  # x that: the largest trace with which it does, as many m
 MATRIX_COST = 3.0  # x D² / (N x K): the matrix's cost in Hessian products; the limit grows where that is over 1
 POWER_ITERATIONS = 4  # for the largest eigenvalue, which only chooses between the two
 MIN_PIVOT = 0.002  # Cholesky pivot, of a matrix with diagonal 1, under which the inverse is made in float64
-MIN_CENTRED_PART = 1e-3  # of a second moment: a smaller variance about the mean is rounding or sampling error
+MIN_CENTRED_PART = 1e-3  # of a second moment: with less, the whole matrix (of a diagonal, that feature) stays uncentred
 MAX_CURVATURE = 0.5  # softmax's Hessian is at most half of Xᵀ X (Böhning 1992)
 
 TINY = torch.finfo(torch.float64).tiny
@@ -31,31 +30,31 @@ TINY = torch.finfo(torch.float64).tiny
 class Moments(NamedTuple):
     """Moments of rows weighted by the curvature p_k (1 - p_k).
 
-    weight (K,) mean curvature of a class;  mean (K, D) its weighted mean row;  covariance (D, D) about those means, pooled over
+    curvature (K,) mean of a class;  mean (K, D) its weighted mean row;  covariance (D, D) about those means, pooled over
     classes, or (D,) its diagonal.
     """
 
-    weight: Tensor
+    curvature: Tensor
     mean: Tensor
     covariance: Tensor
 
 
-def centred_moments(weight: Tensor, mean: Tensor, second: Tensor, total: float, scale: Tensor) -> Moments:
+def centred_moments(curvature: Tensor, mean: Tensor, second: Tensor, total: float, scale: Tensor) -> Moments:
     """Summed curvature (K,), mean rows (K, D) and pooled second moments (D, D) or (D,) of rows scaled by `scale` -> moments.
 
     total: summed weights of the rows. `second` is overwritten, and its dtype is the result's.
     """
-    mean, relative = mean.to(second.dtype), weight / weight.sum().clamp_min(TINY)
+    mean, relative = mean.to(second.dtype), curvature / curvature.sum().clamp_min(TINY)
     relative, scale = relative.to(second.dtype).unsqueeze(1), scale.to(second.dtype)
     if second.dim() == 1:
         variance = second - (relative * mean.square()).sum(0)
         variance = torch.where(variance < MIN_CENTRED_PART * second, second, variance) * scale.square()
-        return Moments(weight / total, mean * scale, variance)
+        return Moments(curvature / total, mean * scale, variance)
     covariance = torch.addmm(second, (mean * relative).T, mean, alpha=-1.0)
     if bool((covariance.diagonal() < MIN_CENTRED_PART * second.diagonal()).any()):
         covariance = second  # sampled second moments minus exact means: they disagree on what a single row contributes
     covariance.mul_(scale.unsqueeze(1)).mul_(scale)
-    return Moments(weight / total, mean * scale, covariance)
+    return Moments(curvature / total, mean * scale, covariance)
 
 
 def diagonal_suffices(
@@ -66,7 +65,7 @@ def diagonal_suffices(
     diagonal: moments with a diagonal covariance, of rows (n, D) with these weights (n,);  n_logits: N x K of the loss
     """
     d = rows.shape[1]
-    weight = max(float(diagonal.weight.mean()), TINY)
+    weight = max(float(diagonal.curvature.mean()), TINY)
     limit = DIAGONAL_CONDITION * max(1.0, MATRIX_COST * d * d / n_logits) * penalty / weight
     trace = float(diagonal.covariance.double().sum())
     if not trace <= TRACE_CONDITION * limit:
@@ -79,7 +78,7 @@ def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor, scale:
     seeded = torch.Generator(device=rows.device).manual_seed(0)
     vector = torch.randn(rows.shape[1], generator=seeded, device=rows.device, dtype=rows.dtype)
     scale = scale.to(rows.dtype)
-    relative = (diagonal.weight / diagonal.weight.sum()).to(rows.dtype)
+    relative = (diagonal.curvature / diagonal.curvature.sum()).to(rows.dtype)
     for _ in range(POWER_ITERATIONS):
         vector = vector / vector.norm().clamp_min(torch.finfo(rows.dtype).tiny)
         projected = (rows @ (scale * vector)) * weights
@@ -89,7 +88,7 @@ def _largest_eigenvalue(diagonal: Moments, rows: Tensor, weights: Tensor, scale:
 
 @dataclass(frozen=True)
 class Preconditioner:
-    """inverse (D, D) of weight x covariance + penalty, or of its diagonal (D,), about the class means (K, D)."""
+    """inverse (D, D) of weight (mean curvature) x covariance + penalty, or its diagonal (D,), about the class means (K, D)."""
 
     covariance: Tensor
     weight: float
@@ -99,7 +98,7 @@ class Preconditioner:
     @classmethod
     def of(cls, moments: Moments, penalty: float) -> Preconditioner:
         """In the moments' dtype."""
-        weight = float(moments.weight.mean().clamp_min(TINY))
+        weight = float(moments.curvature.mean().clamp_min(TINY))
         return cls(moments.covariance, weight, moments.covariance, moments.mean).with_penalty(penalty)
 
     def with_penalty(self, penalty: float) -> Preconditioner:
@@ -110,9 +109,8 @@ class Preconditioner:
         diagonal = self.covariance.diagonal().double() + ridge
         unit = diagonal.clamp_min(TINY).rsqrt()
         scale = unit.to(dtype)
-        correlation = (self.covariance * scale.unsqueeze(1)).mul_(
-            scale
-        )  # a unit diagonal, whatever the features' scales
+        # a unit diagonal, whatever the features' scales
+        correlation = (self.covariance * scale.unsqueeze(1)).mul_(scale)
         correlation.diagonal().fill_(1.0)
         factor, failed = torch.linalg.cholesky_ex(correlation)
         if bool(failed) or bool((factor.diagonal() < MIN_PIVOT).any()):
@@ -126,7 +124,7 @@ class Preconditioner:
         return replace(self, inverse=inverse.mul_(unit.unsqueeze(1)).mul_(unit).to(dtype))
 
     def with_maximal_curvature(self, penalty: float) -> Preconditioner:
-        """By Böhning's bound, so that a full step from where all rows are saturated cannot overshoot."""
+        """With Böhning's largest weight; a heuristic, as the covariance is that of curvature-weighted rows."""
         return replace(self, weight=max(self.weight, MAX_CURVATURE)).with_penalty(penalty)
 
     def apply(self, gradient: Tensor) -> Tensor:

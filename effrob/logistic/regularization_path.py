@@ -1,10 +1,11 @@
 """Multinomial logistic regression at several strengths C, fitted from the strongest penalty to the weakest.
 
 The objective is scikit-learn's: C x sum of weight x loss + ½ ||W||², the intercept free; for two classes the penalty is on the
-one difference of their rows. Compare scikit-learn's `_logistic_regression_path`. What differs: a strength starts from a
-combination of the last three optima (`warm_start`), so a path costs little more than its weakest member; the first one is led
-in to by stronger penalties, on a part of the rows where they are many; and a relative gap to the optimum stops a fit.
-`NewtonCG` solves where N x K probabilities are kept, `LBFGS` beyond (docs/decisions/007).
+one difference of their rows. Strength means C: a larger one is a weaker penalty. Compare scikit-learn's
+`_logistic_regression_path`. What differs: a strength starts from a combination of the last three optima (`warm_start`), so a
+path costs little more than its weakest member; the first one is led in to by stronger penalties, on a part of the rows where
+they are many; and a relative gap to the optimum stops a fit. `NewtonCG` solves where N x K probabilities are kept, `LBFGS`
+beyond (docs/decisions/007); for few shots heads/few_shot.py has `NonlinearCG`.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ LEAD_IN_ROWS = 4, 16  # likewise, that a lead-in is fitted on where there are tw
 MIN_LEAD_IN_ROWS = 1024  # and so many at least
 MIN_COMBINE_ROWS = 512  # rows in memory that combine the optima of streamed ones: of fewer, the combination is linear
 MAX_LOSS_RATIO = 5.0  # other rows' loss over the lead-in's rows', at its end: above, the lead-in is made again on all
-RESTART_GAP = 1e-2  # relative gap above which a fit that no longer moves is made again from zero weights, on all rows
+RESTART_GAP = 1e-2  # relative gap above which a fit stopped short of tol is made again from zero weights, on all rows
 MIN_RESTART_EVALUATIONS = 500  # max_evaluations under which that is not tried
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """tol  relative gap to stop at;  max_evaluations  passes a strength: where they are used up above DEFAULT_TOL, it warns;
-    progress  a bar;  seed  of the rows drawn for lead-ins."""
+    """tol  relative gap to stop at;  max_evaluations  passes a solve, lead-ins counted; a restart has as many again, and a
+    fit that ends above `tol` and DEFAULT_TOL warns;  progress  a bar;  seed  of the rows drawn."""
 
     tol: float = DEFAULT_TOL
     max_evaluations: int = 1000

@@ -1,6 +1,6 @@
 """The loss on rows that are read block by block in every pass: N x K numbers are never held.
 
-Products are in the rows' dtype, or in bfloat16 on request; sums over rows are float64.
+Products are in the rows' dtype, or in bfloat16 on request; losses, and sums over blocks, are float64.
 """
 
 from __future__ import annotations
