@@ -14,6 +14,7 @@ from effrob.studies.study import Contrast, Study
 
 ALPHA = 0.05
 MOVES, EQUIVALENT, UNKNOWN = "moves it", "equivalent", "cannot tell"
+LIFTS, LOWERS = "lifts it", "lowers it"  # `moves it` with its direction, as tables say it
 POINTS_AT = 0.75  # clean accuracy at which logits are translated into points: inside every baseline's range
 NOT_HELD = "other seeds, checkpoints and harnesses"  # what the interval of a pair of single models leaves out
 

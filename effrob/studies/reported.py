@@ -11,7 +11,7 @@ from typing import Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.formatting import joined, logit_interval, logits
-from effrob.studies.answer import EQUIVALENT, MOVES, UNKNOWN
+from effrob.studies.answer import EQUIVALENT, LIFTS, LOWERS, MOVES, UNKNOWN
 from effrob.studies.reader import shipped
 
 
@@ -20,7 +20,8 @@ class Reported:
     """One cause in a training run's report; `effect` and `ci95` in logits.
 
     extrapolated  whether an arm lies outside the range of the line's models
-    why           of a verdict `cannot tell`; both may be left out of the file
+    why           of a verdict `cannot tell`
+    note          what stands beside the effect in tables; these three may be left out of the file
     scale         the report's, which names its column: pocket, imagenet
     """
 
@@ -33,13 +34,23 @@ class Reported:
     scale_of_effect: str
     extrapolated: bool = False
     why: str | None = None
+    note: str | None = None
     scale: str = "pocket"
+
+    @property
+    def said(self) -> str:
+        """The verdict, with its direction where the interval has one."""
+        low, high = self.ci95
+        if self.verdict != MOVES or low <= 0 <= high:
+            return self.verdict
+        return LIFTS if low > 0 else LOWERS
 
     @property
     def text(self) -> str:
         """Effect, interval and verdict in a few words."""
         effect = joined(logits(self.effect, 2), logit_interval(self.ci95))
-        return f"{effect}: {self.verdict}{f', {self.why}' if self.why else ''}; {self.seeds} seeds"
+        why, note = (f", {self.why}" if self.why else ""), (f"; {self.note}" if self.note else "")
+        return f"{effect}: {self.said}{why}; {self.seeds} seeds{note}"
 
 
 def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
@@ -90,10 +101,11 @@ def _entry(entry: Any, where: str) -> Reported:
         if values[key] not in known:
             said = suggest(str(values[key]), known)
             raise UsageProblem(f"{where}: {key} is {', '.join(known)}; got {values[key]!r}{said}")
-    why = entry.get("why")
-    if why is not None and (not isinstance(why, str) or not why.isprintable()):
-        raise UsageProblem(f"{where}: why must be one line of text or null; got {why!r:.60}")
-    return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=beyond, why=why)
+    words = {key: entry.get(key) for key in ("why", "note")}
+    for key, text in words.items():
+        if text is not None and (not isinstance(text, str) or not text.isprintable()):
+            raise UsageProblem(f"{where}: {key} must be one line of text or null; got {text!r:.60}")
+    return Reported(**{**values, "ci95": tuple(ends)}, extrapolated=beyond, why=words["why"], note=words["note"])
 
 
 def _is_number(value: Any) -> bool:

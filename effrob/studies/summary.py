@@ -16,7 +16,7 @@ from typing import Any
 from effrob.errors import UsageProblem
 from effrob.files import whole_file
 from effrob.leaderboard.formatting import joined, logit_interval, logits, title
-from effrob.studies.answer import MOVES, UNKNOWN
+from effrob.studies.answer import EQUIVALENT, LIFTS, LOWERS, MOVES, UNKNOWN
 from effrob.studies.finding import Finding, Overall
 from effrob.studies.reader import CAUSES
 from effrob.studies.report import WIDTH
@@ -28,15 +28,23 @@ PAPER = (
     "nothing."
 )
 POCKET = (
-    "The pocket run changes one factor at a time over twenty drawn classes: it shows whether a factor can move effective "
-    "robustness and which way, not how much it moved CLIP."
+    "The pocket run changes one factor at a time over twenty drawn classes, and says where more differs: it shows whether a "
+    "factor can move effective robustness and which way, not how much it moved CLIP. Language at test time is another "
+    "question in each column: published models compare prompts with fine-tuning of the whole tower, the pocket run with a "
+    "layer on the tower held as it is."
 )
 RULE = (
-    "Effects are differences of effective robustness in logits, the mean over the shifts that all arms were measured on, "
-    "with their 95 % interval: the mean of the shifts' intervals, the widest case, without other seeds, checkpoints and "
-    "harnesses. `equivalent`: within a tenth of the effect of OpenAI's ViT-B/32. `cannot tell`: something else than the factor "
-    "differs too, or the interval is too wide. `effrob study run NAME` shows every arm, shift, contrast and caveat."
+    "Effects are differences of effective robustness in logits, with their 95 % interval. `cannot tell`: something else "
+    "than the factor differs too, contrasts disagree, or the interval is too wide. Published: the mean over the shifts that "
+    "all arms were measured on; the interval is the mean of the shifts' intervals, the widest case, without other seeds, "
+    "checkpoints and harnesses; `equivalent` is within a tenth of the effect of OpenAI's ViT-B/32; of contrasts, single "
+    "ones are counted, not means of them."
 )
+POCKET_RULE = (
+    "Pocket run: the mean over its four shifts; the interval is one Student's t over the seeds and the line's uncertainty; "
+    "`equivalent` is within a tenth of the effect of `pocket:clip`."
+)
+MORE = "`effrob study run NAME` shows every arm, shift, contrast and caveat."
 
 
 @dataclass(frozen=True)
@@ -99,16 +107,17 @@ def markdown(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ..
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     said = [PAPER, _decided(ranked)]
     if reported is not None:
-        said += [POCKET] * ("pocket" in scales) + _moved(ranked, reported)
+        said += [POCKET] * ("pocket" in scales) + _run(ranked, reported)
     lines += ["", *_wrap(" ".join(said))]
-    return "\n".join([*lines, "", *_wrap(RULE)]) + "\n"
+    rules = [RULE, *([POCKET_RULE] if reported is not None and "pocket" in scales else []), MORE]
+    return "\n".join([*lines, "", *_wrap(" ".join(rules))]) + "\n"
 
 
 def _decided(ranked: Sequence[Ranked]) -> str:
     """Which causes published models decide, and which they leave open, in a sentence."""
     decided = [each for each in ranked if each.finding.verdict != UNKNOWN]
     left = [each for each in ranked if each.finding.verdict == UNKNOWN]
-    verdicts = ", ".join(f"{_name(each)}: {each.finding.verdict}" for each in decided) or "none of the causes"
+    verdicts = ", ".join(f"{_name(each)}: {_said(each)}{_one_pair(each)}" for each in decided) or "none of the causes"
     said = f"Published models decide {verdicts}"
     if not left:
         return f"{said}."
@@ -118,13 +127,50 @@ def _decided(ranked: Sequence[Ranked]) -> str:
     )
 
 
-def _moved(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]]) -> list[str]:
-    """Which factors moved effective robustness in the run, and which way."""
-    moved = [
-        (each, one) for each in ranked for one in reported.get(each.finding.study.name, ()) if one.verdict == MOVES
-    ]
-    ways = " and ".join(f"{_name(each)} {'lifts' if one.effect > 0 else 'lowers'} it" for each, one in moved)
-    return [f"In the run, {ways}; the others are equivalent or cannot be told."] if moved else []
+def _said(each: Ranked) -> str:
+    """The published verdict, with its direction where all shifts that it moves agree."""
+    finding = each.finding
+    if finding.verdict != MOVES:
+        return finding.verdict
+    lifted = {(answer.size or 0) > 0 for answer in finding.of(finding.study.headline or "") if answer.verdict == MOVES}
+    return MOVES if len(lifted) != 1 else LIFTS if lifted.pop() else LOWERS
+
+
+def _one_pair(each: Ranked) -> str:
+    """Where a verdict rests on one pair of models, which, and what changes between them."""
+    study = each.finding.study
+    head = study.contrast(study.headline or "")
+    return f", by one pair ({head.name}), which changes {study.factor.partition(': ')[2] or study.factor}" * (
+        head.kind == "pair"
+    )
+
+
+def _run(ranked: Sequence[Ranked], reported: Mapping[str, tuple[Reported, ...]]) -> list[str]:
+    """What the run says of each cause, by verdict."""
+    groups: dict[str, list[str]] = {LIFTS: [], LOWERS: [], MOVES: [], EQUIVALENT: [], UNKNOWN: []}
+    for each in ranked:
+        for said in dict.fromkeys(one.said for one in reported.get(each.finding.study.name, ())):
+            groups[said].append(_name(each))
+    few = {
+        LIFTS: "lifts it",
+        LOWERS: "lowers it",
+        MOVES: "moves it",
+        EQUIVALENT: "is equivalent",
+        UNKNOWN: "cannot be told",
+    }
+    many = {
+        LIFTS: "lift it",
+        LOWERS: "lower it",
+        MOVES: "move it",
+        EQUIVALENT: "are equivalent",
+        UNKNOWN: "cannot be told",
+    }
+    parts = [f"{_and(names)} {(few if len(names) == 1 else many)[said]}" for said, names in groups.items() if names]
+    return [f"In the run, {'; '.join(parts)}."] if parts else []
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _name(each: Ranked) -> str:
@@ -140,14 +186,15 @@ def _title(each: Ranked) -> str:
 
 def _published(each: Ranked) -> str:
     finding, effect = each.finding, each.effect
-    alone = sum(contrast.confounded is None for contrast in finding.study.contrasts)
-    count = f"{alone} of {len(finding.study.contrasts)} contrasts differ in the factor alone"
+    single = [contrast for contrast in finding.study.contrasts if contrast.kind != "mean"]
+    alone = sum(contrast.confounded is None for contrast in single)
+    count = f"{alone} of {len(single)} contrasts differ in the factor alone"
     if effect is None:
         return f"**{finding.verdict}**: {each.why_not}"
     why = f", {each.why_not or finding.why}" if finding.verdict == UNKNOWN else ""
     shifts = "" if effect.whole else f" (mean of {', '.join(map(title, effect.shifts))})"
     wide = "" if effect.wide is None else f", on the wider line {_effect(effect.wide)}"
-    return f"{_effect(effect)}{shifts}{wide}: **{finding.verdict}**{why}; {count}"
+    return f"{_effect(effect)}{shifts}{wide}: **{_said(each)}**{why}; {count}"
 
 
 def _effect(effect: Overall) -> str:

@@ -24,6 +24,7 @@ def page(report: Entry) -> str:
               f"{c['at_most']:.2f}", _points(c)] for c in report["causes"]),
         ),
         _sentence(report["causes"]),
+        *(f"Of {CAUSES[c['cause']]}: {c['note']}.\n" for c in report["causes"] if c["note"]),
         BESIDE_THE_PAPER,
         _table(("cause", "the paper", "here"), ([CAUSES[c["cause"]], PAPER[c["cause"]], _beside(c)] for c in report["causes"])),
         _rules(report),
@@ -219,7 +220,10 @@ def _p(value: float) -> str:
 
 
 def _judged(found: Entry, mark: str = "") -> str:
-    return f"{mark}{found['verdict']}{mark}" + ("" if found["why"] is None else f" ({found['why']})")
+    verdict = found["verdict"]
+    if verdict == "moves it":
+        verdict = "lifts it" if found["value"] > 0 else "lowers it"
+    return f"{mark}{verdict}{mark}" + ("" if found["why"] is None else f" ({found['why']})")
 
 
 def _mean(values: Sequence[float]) -> str:

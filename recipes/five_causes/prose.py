@@ -37,13 +37,13 @@ resampled. They do not hold other test pictures, other networks than this tower 
 
 The rules were fixed before the runs. *Equivalent*: the 90 % interval lies within ±{margin:.2f} logits, a tenth of what the
 shipped contrastive model `{model}` has on the same line ({reference:+.2f}), and so do those of the contrasts it is made of.
-*Moves it*: p under {alpha} after Holm's correction, over the five headlines or over the {singles} contrasts that are no
-headline by themselves, and all parts of one sign. *Cannot tell*: neither, or an arm lies outside the line's range, or anything
-but the factor differs. *At most* is the smallest margin, in logits and either way, within which the effect and its contrasts
-would be equivalent. Three things were settled after the runs: a contrast that is a headline by itself is judged once, as the
-headline, and not a second time among the single contrasts; how often pictures go through the tower in a step counts as a
-difference; and language at test time is asked with CLIP's eighty prompts as with the bare name. Points are a translation:
-what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
+*Lifts it*, *lowers it*: p under {alpha} after Holm's correction, over the five headlines or over the {singles} contrasts that
+are no headline by themselves, and all parts of one sign. *Cannot tell*: neither, or an arm lies outside the line's range, or
+anything but the factor differs. *At most* is the smallest margin, in logits and either way, within which the effect and its
+contrasts would be equivalent. Three things were settled after the runs: a contrast that is a headline by itself is judged
+once, as the headline, and not a second time among the single contrasts; how often pictures go through the tower in a step
+counts as a difference; and language at test time is asked with CLIP's eighty prompts as with the bare name. Points are a
+translation: what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
 """
 
 LINE = """\

@@ -11,6 +11,7 @@ report.json, schema 2. `causes` holds one object a cause, its headline question;
     value_points, ci95_points   value and ci95 as a difference of accuracy for a model of clean accuracy `points_at`
     seeds, seeds_ci95           how many, and the interval without the line's uncertainty
     spread, parts               smallest and largest effect of the contrasts it is the mean of, and how many they are
+    note                        of a headline: its contrasts that cannot be told alone, and arms whose accuracy is near chance
     effect, scale_of_effect     value and unit by the names of schema 1
 """
 
@@ -39,8 +40,10 @@ from recipes.five_causes.pages import page
 from recipes.five_causes.questions import QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS, Board, board, wide_baseline
 from recipes.five_causes.work import processor_seconds
+from shifts.classes import pocket
 
 SCHEMA = 2
+NEAR_CHANCE = 2.0  # times chance: below it an accuracy says little of what was learned
 
 
 def write_report(grid: Grid, measured: Sequence[Measured], out: Path, folder: Path) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def content(grid: Grid, wide: Board, seconds: Mapping[str, float]) -> dict[str, 
         "schema": SCHEMA,
         "scale": "pocket",
         "unit": "logit",
-        "causes": [_headline(one, wide) for one in heads],
+        "causes": [_headline(one, wide, each) for one in heads],
         "contrasts": [_contrast(one, wide, grid) for one in each],
         "margin": MARGIN_SHARE * abs(wide.reference),
         "reference": {"model": REFERENCE, "value": wide.reference, "margin_share": MARGIN_SHARE},
@@ -112,9 +115,27 @@ def _estimate(found: Estimate) -> dict[str, Any]:
     return {"value": found.value, "ci95": list(found.ci95), "p_value": found.p}
 
 
-def _headline(found: Answer, wide: Board) -> dict[str, Any]:
+def _headline(found: Answer, wide: Board, each: Sequence[Answer]) -> dict[str, Any]:
     question = found.question
-    return {"cause": question.cause, "question": question.text, "contrast": question.text, **_shared(found, wide)}
+    told = {"cause": question.cause, "question": question.text, "contrast": question.text}
+    return {**told, **_shared(found, wide), "note": _note(found, wide, each)}
+
+
+def _note(found: Answer, wide: Board, each: Sequence[Answer]) -> str | None:
+    """What a headline does not show: contrasts of it that cannot be told alone, and arms whose accuracy is near chance."""
+    said = []
+    if found.verdict == "moves it":
+        for one in each:
+            if one.question == found.question and one.verdict == "cannot tell":
+                size = "{:+.2f} [{:+.2f}, {:+.2f}]".format(one.effect.value, *one.effect.ci95)
+                said.append(f"{one.contrasts[0].text} is {size} alone, cannot tell")
+    chance = 1 / len(pocket().names)
+    for read in dict.fromkeys(read for one in found.contrasts for read in (one.high, one.low)):
+        for shift in SHIFTS:
+            accuracy = sum(wide.of(read, seed, shift).accuracy for seed in range(wide.seeds)) / wide.seeds
+            if accuracy < NEAR_CHANCE * chance:
+                said.append(f"{read.arm} has {accuracy:.1%} on {shift}, near chance ({chance:.0%}), where logits bend")
+    return "; ".join(said) or None
 
 
 def _contrast(found: Answer, wide: Board, grid: Grid) -> dict[str, Any]:

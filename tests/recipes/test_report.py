@@ -117,7 +117,7 @@ def test_a_planted_truth_is_found_again(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "docs" / "report.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(report)) and written["scale"] == "pocket" and written["schema"] == 2
     text = (tmp_path / "docs" / "report.md").read_text(encoding="utf-8")
-    assert "What twenty drawn classes can and cannot say" in text and text.count("**moves it**") == 1
+    assert "What twenty drawn classes can and cannot say" in text and text.count("**lifts it**") == 1
     figures = list((tmp_path / "docs").glob("*.png"))
     assert len(figures) == 3 and sum(file.stat().st_size for file in figures) < 400_000
 
@@ -178,6 +178,25 @@ def test_verdicts_follow_the_rules_laid_down() -> None:
     assert (found, why) == ("cannot tell", "the mean is within the margin, but not each of its contrasts")
     for shift in (0.0, 1.0):
         assert verdict(shift, outside=True) == ("cannot tell", "an arm lies outside the line's range")
+
+
+def test_a_headline_is_noted_where_a_contrast_of_it_cannot_be_told_or_an_arm_is_near_chance(tmp_path: Path) -> None:
+    web = dict.fromkeys(("names-web", "classes-web", "labels-web"), 0.6) | {"clip-web-few": -2.0, "clip-web": 0.2}
+    made = rows(GRID, web, noise=0.05)
+    for at, one in enumerate(made):
+        if one.name.rpartition("-s")[0] == "clip-web":  # told apart by no ten seeds
+            moved = float(expit(logit(one.row.accuracy) + (1.0 if int(one.name[-1]) % 2 else -1.0)))
+            made[at] = replace(one, row=replace(one.row, accuracy=moved))
+    found = {entry["cause"]: entry for entry in write_report(GRID, made, tmp_path, tmp_path / "docs")["causes"]}
+    assert found["distribution"]["verdict"] == "moves it"
+    assert found["distribution"]["note"].startswith("CLIP on web captions minus CLIP on narrow captions is +0.")
+    assert found["distribution"]["note"].endswith("] alone, cannot tell")
+    assert (
+        "clip-web-few has " in found["size"]["note"] and "on pocket-sketch, near chance (5%)" in found["size"]["note"]
+    )
+    assert found["contrastive-loss"]["note"] is None
+    page_of = (tmp_path / "docs" / "report.md").read_text(encoding="utf-8")
+    assert f"Of training distribution: {found['distribution']['note']}.\n" in page_of
 
 
 def test_whatever_differs_beside_the_factor_takes_the_verdict_away_and_is_named() -> None:

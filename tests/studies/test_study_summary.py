@@ -118,6 +118,44 @@ def test_a_runs_report_stands_beside_the_published_verdicts(tmp_path: Path) -> N
     assert "pocket run" not in plain and plain.count("\n| ") == 2
 
 
+def test_a_runs_verdicts_are_told_with_their_direction_and_each_in_its_group(tmp_path: Path) -> None:
+    def entry(cause: str, effect: float, verdict: str, **more: str) -> dict[str, Any]:
+        return {
+            **ENTRY,
+            "cause": cause,
+            "effect": effect,
+            "ci95": [effect - 0.1, effect + 0.1],
+            "verdict": verdict,
+            **more,
+        }
+
+    entries = (entry("size", -0.5, "moves it"), entry("distribution", 0.5, "moves it", note="one is +0.01 alone"),
+               entry("training-language", 0.0, "equivalent"), entry("test-language", 0.0, "cannot tell"),
+               entry("contrastive-loss", 0.0, "cannot tell"))  # fmt: skip
+    out = summary("--trained", str(report_of(tmp_path / "report.json", *entries))).stdout
+    assert "| -0.50 [-0.60, -0.40]: lowers it; 5 seeds |" in out
+    assert "| +0.50 [+0.40, +0.60]: lifts it; 5 seeds; one is +0.01 alone |" in out
+    assert (
+        "In the run, training distribution (ii) lifts it; training-set size (i) lowers it; language supervision at training "
+        "time (iii) is equivalent; language supervision at test time (iv) and contrastive loss (v) cannot be told."
+    ) in " ".join(out.split())
+    assert "within a tenth of the effect of `pocket:clip`" in " ".join(out.split())
+    assert "pocket:clip" not in summary().stdout
+
+
+def test_the_published_column_says_the_direction_and_counts_single_contrasts(findings: dict[str, Finding]) -> None:
+    said = " ".join(markdown(summarise(findings.values())).split())
+    assert ": **lifts it**; 1 of 10 contrasts" in said and "moves it" not in said
+    assert (
+        "by one pair (CC12M instead of YFCC-15M, ResNet-50), which changes the source of images and captions together"
+        in said
+    )
+    for name, found in findings.items():
+        single = [one for one in found.study.contrasts if one.kind != "mean"]
+        alone = sum(one.confounded is None for one in single)
+        assert f"{alone} of {len(single)} contrasts differ in the factor alone" in said, name
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "no object": ("x", "entry 2 is not an object"),
     "a key missing": ({k: v for k, v in ENTRY.items() if k != "seeds"}, "entry 2 lacks 'seeds'"),
@@ -129,6 +167,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "an endless number": ({**ENTRY, "effect": 10**400}, "entry 2: effect must be a finite number"),
     "a number that is none": ({**ENTRY, "effect": float("nan")}, "entry 2: effect must be a finite number"),
     "an interval turned round": ({**ENTRY, "ci95": [0.2, 0.1]}, "the lower first"),
+    "a note of two lines": ({**ENTRY, "note": "a\nb"}, "entry 2: note must be one line of text or null"),
     "half a seed": ({**ENTRY, "seeds": 4.5}, "entry 2: seeds must be a whole number"),
     "one seed": ({**ENTRY, "seeds": 1}, "entry 2: seeds must be a whole number"),
     "a word for true or false": ({**ENTRY, "extrapolated": "no"}, "entry 2: extrapolated must be true or false"),
