@@ -48,7 +48,12 @@ def real_labels() -> tuple[tuple[int, ...], ...]:
 
 def load_imagenet(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The 50,000 validation images, 50 a class: flat, in wnid folders, or in others under their official names."""
-    return validation_set(SetRequest("imagenet", open_set("imagenet", root), imagenet(), protocol, partial, TERMS))
+    return _clean_set("imagenet", root, protocol, partial)
+
+
+def _clean_set(place_of: str, root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
+    """The validation images in the place of `imagenet` or of `imagenet-real`."""
+    return validation_set(SetRequest("imagenet", open_set(place_of, root), imagenet(), protocol, partial, TERMS))
 
 
 def validation_set(request: SetRequest) -> Shift:
@@ -70,9 +75,9 @@ def load_imagenet_train(root: Path | Places, protocol: Protocol, partial: bool) 
 def load_imagenet_real(root: Path | Places, protocol: Protocol, partial: bool) -> Shift:
     """The validation images under ReaL labels: any of several answers is right, images without one are left out.
 
-    The source is that of `imagenet`, so one pass over the images serves both.
+    The images are those of `imagenet`, so one pass over them serves both, unless imagenet-real has a place of its own.
     """
-    return with_real_labels(load_imagenet(root, protocol, partial))
+    return with_real_labels(_clean_set("imagenet-real", root, protocol, partial))
 
 
 def with_real_labels(clean: Shift) -> Shift:

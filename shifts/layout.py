@@ -181,7 +181,7 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
         if why is not None:
             raise DataError(
                 f"{named}, named as the place of {name}, {why}; name its folder or file with --at {name}=PATH, or, where "
-                f"`effrob data where` shows it, forget it with `effrob data where --forget {held}`"
+                f"`effrob data where` shows it, forget it with `effrob data where --forget {name if name in where.at else held}`"
             )
         return LocatedSet(name, there)
     passed: list[str] = []

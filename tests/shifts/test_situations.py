@@ -247,3 +247,23 @@ def test_a_table_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
     assert "pip install 'effrob[parquet]'" in refused("imagenet-r", root=tmp_path)
     listed = {row["name"]: row for row in json.loads(effrob("list", "--data", tmp_path, "--json").output)}
     assert "effrob[parquet]" in listed["imagenet-r"]["note"] and listed["imagenet-a"]["images"] == 12
+
+
+def test_the_place_named_for_imagenet_real_is_the_one_that_is_read(tmp_path: Path) -> None:
+    """A place of its own goes before imagenet's; without one, imagenet's serves both."""
+    for number in range(1, 6):
+        name, content = val(number)
+        put(tmp_path / "data/imagenet/val" / name, content)
+        if number < 3:
+            put(tmp_path / "mine" / name, content)
+    at, both = {"imagenet-real": tmp_path / "mine"}, {"imagenet": tmp_path / "mine"}
+    for places, count in ((at, 2), (both, 2), ({}, 5)):
+        shift = shifts.load("imagenet-real", tmp_path / "data", partial=True, places=places)
+        assert len(shift.source.ids) == count
+    (tmp_path / "empty").mkdir()
+    assert "--at imagenet-real" in refused(
+        "imagenet-real", root=tmp_path / "data", at=tmp_path / "empty"
+    )
+    assert effrob("where", f"imagenet-real={tmp_path / 'mine'}").exit_code == 0
+    assert len(shifts.load("imagenet-real", tmp_path / "data", partial=True).source.ids) == 2
+    assert len(shifts.load("imagenet", tmp_path / "data", partial=True).source.ids) == 5
