@@ -179,9 +179,10 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
         there = open_place(named, classes, where.follow_links)
         why = _unusable(there, classes)
         if why is not None:
+            owner = name if name in where.at else held
             raise DataError(
                 f"{named}, named as the place of {name}, {why}; name its folder or file with --at {name}=PATH, or, where "
-                f"`effrob data where` shows it, forget it with `effrob data where --forget {name if name in where.at else held}`"
+                f"`effrob data where` shows it, forget it with `effrob data where --forget {owner}`"
             )
         return LocatedSet(name, there)
     passed: list[str] = []
