@@ -261,9 +261,7 @@ def test_the_place_named_for_imagenet_real_is_the_one_that_is_read(tmp_path: Pat
         shift = shifts.load("imagenet-real", tmp_path / "data", partial=True, places=places)
         assert len(shift.source.ids) == count
     (tmp_path / "empty").mkdir()
-    assert "--at imagenet-real" in refused(
-        "imagenet-real", root=tmp_path / "data", at=tmp_path / "empty"
-    )
+    assert "--at imagenet-real" in refused("imagenet-real", root=tmp_path / "data", at=tmp_path / "empty")
     assert effrob("where", f"imagenet-real={tmp_path / 'mine'}").exit_code == 0
     assert len(shifts.load("imagenet-real", tmp_path / "data", partial=True).source.ids) == 2
     assert len(shifts.load("imagenet", tmp_path / "data", partial=True).source.ids) == 5
