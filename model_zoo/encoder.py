@@ -1,7 +1,7 @@
 """What a loaded model is to the rest: pixels in, features out, and the two ways features become class scores.
 
 A supervised network and CLIP take the same road: `embed_images`, then a linear readout, which is either the network's
-own classifier or a text tower's embeddings of prompts. Knows no data sets and no files of results.
+own classifier or a text tower's embeddings of prompts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A proof that an encoder is the model its library means: pixels, features, scores and texts against the library's own.
 
 Three pictures go through both: a photograph, a tall one and a wide one (scikit-learn's samples). Beyond a tolerance the
-proof says which numbers differ, and shows both. Knows no data sets; how pictures become pixels is given by the caller.
+proof says which numbers differ, and shows both. How pictures become pixels is given by the caller.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """PublishedAccuracy: what others published of a model, one row a (source, model, image size), loaded and validated.
 
 Each table under `data/published` declares its unit and columns in `sources.toml`; every accuracy leaves here as a fraction.
-Knows no line and no fit. A baseline's members and their families, in table order, are data too (`data/baselines`).
+A baseline's members and their families, in table order, are data too (`data/baselines`).
 """
 
 from __future__ import annotations

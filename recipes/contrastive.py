@@ -1,6 +1,6 @@
 """Contrastive training by open_clip's own trainer, from a captioned CSV to a checkpoint in its format.
 
-Runs `open_clip_train.main` in this process, so that a model configuration of ours can be named. Knows no data set.
+Runs `open_clip_train.main` in this process, so that a model configuration of ours can be named.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cross-entropy on labelled pictures in memory: a plain seeded loop that fits on two cores. Knows no model's name."""
+"""Cross-entropy on labelled pictures in memory: a plain seeded loop that fits on two cores."""
 
 from __future__ import annotations
 

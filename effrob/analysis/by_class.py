@@ -123,15 +123,15 @@ def _robustness(
             f"no effective robustness a class: the baseline {line.baseline.name} keeps no answers an image on {line.shift}; "
             "build one with `effrob baseline build`"
         )
-    found = per_class(
+    result = per_class(
         line.segment_at(float(clean.correct.mean())),
         tables[0],
         tables[1],
         rows.correct[_order(rows, tables[0].ids)],
         clean.correct[_order(clean, tables[1].ids)],
     )
-    values = dict(zip(found.classes.tolist(), found.effective_robustness.tolist(), strict=True))
-    return (values, found.overall, found.top_share), None
+    values = dict(zip(result.classes.tolist(), result.effective_robustness.tolist(), strict=True))
+    return (values, result.overall, result.top_share), None
 
 
 def _order(rows: Predictions, ids: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -191,17 +191,17 @@ def class_gain(first: Stored, second: Stored) -> GainReport:
     right, other = one.correct, two.correct[order]
     whole = compare_correct(right, other)
     names = class_names(first, int(one.target.max()) + 1).names
-    found = []
+    result = []
     for index in np.unique(one.target):
         of = one.target == index
         b, c = int((right & ~other & of).sum()), int((other & ~right & of).sum())
-        found.append(
+        result.append(
             (int(index), int(of.sum()), float(right[of].mean()), float(other[of].mean()), b - c, mcnemar(b, c))
         )
-    adjusted = adjust([each[-1] for each in found], "fdr")
+    adjusted = adjust([each[-1] for each in result], "fdr")
     gains = [
         ClassGain(index, names[index], n, x, y, x - y, net / len(one), p, 1.0 if q is None else q)
-        for (index, n, x, y, net, p), q in zip(found, adjusted, strict=True)
+        for (index, n, x, y, net, p), q in zip(result, adjusted, strict=True)
     ]
     sign = 1.0 if whole.difference >= 0 else -1.0
     gains.sort(key=lambda each: (-sign * each.contribution, each.index))

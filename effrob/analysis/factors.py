@@ -74,7 +74,7 @@ def load_annotations(path: Path | None = None) -> dict[str, frozenset[str]]:
 
 
 def _annotations(rows: Any, where: str) -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
+    result: dict[str, frozenset[str]] = {}
     for number, row in rows:
         name = row.get("file_name") if isinstance(row, Mapping) else None
         known = [factor for factor in FACTORS if isinstance(row, Mapping) and factor in row]
@@ -83,10 +83,10 @@ def _annotations(rows: Any, where: str) -> dict[str, frozenset[str]]:
                 f"{where} line {number}: a row of ImageNet-X was wanted, with file_name ILSVRC2012_val_00000001.JPEG and 0 "
                 "or 1 for each factor"
             )
-        found[name.upper()] = frozenset(factor for factor in known if int(row[factor]) == 1)
-    if not found:
+        result[name.upper()] = frozenset(factor for factor in known if int(row[factor]) == 1)
+    if not result:
         raise UsageProblem(f"{where} holds no annotation")
-    return found
+    return result
 
 
 def factor_errors(
@@ -108,9 +108,9 @@ def factor_errors(
     counts = np.random.default_rng(BOOTSTRAP_SEED).multinomial(len(kept), np.full(len(kept), 1 / len(kept)), size=draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = ((counts * wrong) @ has) / (counts @ has) / ((counts @ wrong) / len(kept))[:, None]
-    found = [_factor(name, has[:, j] > 0, correct, drawn[:, j]) for j, name in enumerate(FACTORS) if has[:, j].any()]
-    found.sort(key=lambda each: -(each.error_ratio or 0.0))
-    return Accuracy(int(correct.sum()), len(correct)), found
+    result = [_factor(name, has[:, j] > 0, correct, drawn[:, j]) for j, name in enumerate(FACTORS) if has[:, j].any()]
+    result.sort(key=lambda each: -(each.error_ratio or 0.0))
+    return Accuracy(int(correct.sum()), len(correct)), result
 
 
 def _factor(name: str, has: Bools, correct: Bools, drawn: NDArray[np.float64]) -> FactorError:
@@ -124,12 +124,12 @@ def _factor(name: str, has: Bools, correct: Bools, drawn: NDArray[np.float64]) -
     return FactorError(name, int(right.n), right.value, right.clopper_pearson(), ratio, (float(low), float(high)))
 
 
-def factor_row(model: str, head: str, whole: Accuracy, found: Sequence[FactorError]) -> dict[str, Any]:
+def factor_row(model: str, head: str, whole: Accuracy, result: Sequence[FactorError]) -> dict[str, Any]:
     """One strict-JSON object a model."""
     return {
         "model": model,
         "head": head,
         "n": int(whole.n),
         "accuracy": whole.value,
-        "factors": [each.as_json() for each in found],
+        "factors": [each.as_json() for each in result],
     }

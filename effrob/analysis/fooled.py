@@ -28,6 +28,6 @@ def fooled_row(models: Sequence[str], shift: str, results: Path, share: float) -
     if shifted is None:
         raise UsageProblem(f"no record on {shift} lies below {results}: run `effrob eval` for at least eight models")
     clean = matrix_of(names, kept).correct.mean(axis=1)
-    found = fooling_subset(clean, shifted.correct, share)
-    ids = [str(shifted.ids[place]) for place in found.images]
-    return {"shift": shift, "n": len(shifted.ids), "n_models": len(names), **found.as_json(), "ids": ids}
+    subset = fooling_subset(clean, shifted.correct, share)
+    ids = [str(shifted.ids[place]) for place in subset.images]
+    return {"shift": shift, "n": len(shifted.ids), "n_models": len(names), **subset.as_json(), "ids": ids}

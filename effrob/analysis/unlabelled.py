@@ -43,22 +43,22 @@ def _row(records: Sequence[Stored], shift: str) -> dict[str, Any]:
     if len(kept) < len(records):
         raise UsageProblem(f"{shift} has no clean view beside it here, and agreement wants the clean images' labels")
     clean, shifted = matrix_of(names, kept), matrix_of(names, [stored.predictions() for stored in records])
-    found = agreement_on_the_line(clean, shifted)
+    estimate = agreement_on_the_line(clean, shifted)
     true = shifted.correct.mean(axis=1)
-    by_line, by_pairs = found.error(true)
+    by_line, by_pairs = estimate.error(true)
     return {
         "shift": shift,
-        "slope": found.slope,
-        "intercept": found.intercept,
-        "r2": found.r2,
-        "pairs": found.pairs,
-        "holds": found.holds,
+        "slope": estimate.slope,
+        "intercept": estimate.intercept,
+        "r2": estimate.r2,
+        "pairs": estimate.pairs,
+        "holds": estimate.holds,
         "error_aline_s": by_line,
         "error_aline_d": by_pairs,
         "models": [
             {"model": name, "clean_accuracy": float(x), "aline_s": float(s), "aline_d": float(d), "accuracy": float(y)}
             for name, x, s, d, y in zip(
-                names, clean.correct.mean(axis=1), found.aline_s, found.aline_d, true, strict=True
+                names, clean.correct.mean(axis=1), estimate.aline_s, estimate.aline_d, true, strict=True
             )
         ],
         "warnings": _warnings(records),

@@ -53,12 +53,12 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
                     f"`effrob eval --model {request.models[0]} --shift {shift.name}`, or say --pixels-too to compute them"
                 )
             continue
-        found = [
+        result = [
             dataclasses.replace(each, setting=_named(each.setting, variant, ways[0], shift))
             for each in _outcomes(request, shift, head, variant, features)
         ]
-        outcomes += found
-        base = base or found[0]
+        outcomes += result
+        base = base or result[0]
     return explain(str(identity.spec), shift.name, target, outcomes, base, _notes(shift, pixels_too))
 
 
@@ -111,15 +111,15 @@ def _outcomes(
 
 def _siblings(request: Request, clean: Shift) -> Mapping[str, LabelSpace]:
     """The label spaces of the other sets of the clean set's suite that are at hand."""
-    found = {}
+    result = {}
     for name in shifts.suite_of(clean.name).tests:
         try:
             other = load_set(request, name)
         except shifts.DataMissing:
             continue
         if other.clean == clean.name:
-            found[name] = other.labels
-    return found
+            result[name] = other.labels
+    return result
 
 
 def _zero_shot(

@@ -20,10 +20,10 @@ class PublishedExplanation(Explanation):
     account: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        found = super().as_json()
-        for row in found["settings"]:
+        result = super().as_json()
+        for row in result["settings"]:
             row["account"] = list(self.account[row["source"]])
-        return found
+        return result
 
 
 def published_of(model: str) -> list[PublishedAccuracy]:
@@ -44,12 +44,12 @@ def explain_published(model: str, shift: str, target: ExpectedAccuracy) -> Publi
     scored = [
         ScoredSetting(_setting(row, shift), _accuracy(row, shift) or 0.0, _images(row, shift)) for row in rows.values()
     ]
-    found = explain(
+    result = explain(
         model, shift, target, scored, None, ["from published tables alone; evaluate the model to try settings"]
     )
-    nearest = rows[str(found.outcomes[0].setting.source)]
+    nearest = rows[str(result.outcomes[0].setting.source)]
     account = {source: _account(row, nearest, shift) for source, row in rows.items()}
-    return PublishedExplanation(**vars(found), account=account)
+    return PublishedExplanation(**vars(result), account=account)
 
 
 def _source(row: PublishedAccuracy) -> str:

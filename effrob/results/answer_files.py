@@ -1,7 +1,7 @@
 """Files of answers that another program wrote: an answer, or a score a class, for each image of a set.
 
 npy, npz, csv, parquet and feather; UniBench's feather files are read by their own column names. Nothing is unpickled.
-Knows no set: which image a row is of, and what is right, is `imported`'s business.
+Which image a row is of, and what is right, is decided in `imported`.
 """
 
 from __future__ import annotations
@@ -287,11 +287,11 @@ def _ids(where: str, name: str, values: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _checked(found: AnswerFile) -> AnswerFile:
-    n = len(found)
-    for what, column in (("ids", found.ids), ("labels", found.labels)):
+def _checked(content: AnswerFile) -> AnswerFile:
+    n = len(content)
+    for what, column in (("ids", content.ids), ("labels", content.labels)):
         if column is not None and len(column) != n:
-            raise UsageProblem(f"{found.where} has {n} answers and {len(column)} {what}: give one of each an image")
+            raise UsageProblem(f"{content.where} has {n} answers and {len(column)} {what}: give one of each an image")
     if not n:
-        raise UsageProblem(f"{found.where} holds no answer: give one an image")
-    return found
+        raise UsageProblem(f"{content.where} holds no answer: give one an image")
+    return content

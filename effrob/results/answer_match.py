@@ -56,13 +56,13 @@ def answered_set(
         if own.declares_places:
             shifts.declare(own)
         return AnsweredSet(full, own, data, cache, protocol, partial)
-    found = shifts.known_suite(name)
-    if found is None and name not in shifts.names():
+    result = shifts.known_suite(name)
+    if result is None and name not in shifts.names():
         hint = suggest(name, [each for each in shifts.names() if not shifts.teaches(each)])
         raise UsageProblem(
             f"no test set is named {name!r}{hint}; a set of your own is SUITE/SET, or SET with --suite FILE.toml"
         )
-    return AnsweredSet(name, found if found and found.declares_places else None, data, cache, protocol, partial)
+    return AnsweredSet(name, result if result and result.declares_places else None, data, cache, protocol, partial)
 
 
 def match_answers(
@@ -93,8 +93,8 @@ def match_answers(
         return _in_order(file, of, order)
     if file.labels is not None and has_key(of.name) and (names is None or all(map(KEY.fullmatch, names))):
         keys = names or tuple(f"{i:06d}" for i in range(len(file)))
-        found = by_labels(of.name, file.labels.tolist(), keys, file.where, named_protocol(of.protocol), of.partial)
-        return MatchedAnswers(file, *found)
+        result = by_labels(of.name, file.labels.tolist(), keys, file.where, named_protocol(of.protocol), of.partial)
+        return MatchedAnswers(file, *result)
     if names is None:
         raise UsageProblem(
             f"{path} does not say which image a row is of: give --ids FILE with one id a line, or --order official"
@@ -109,8 +109,8 @@ def _in_order(file: AnswerFile, of: AnsweredSet, order: str) -> MatchedAnswers:
     if has_key(of.name) and not (of.data is not None and of.name not in ("imagenet", "imagenet-real")):
         names = official_ids(of.name, order)
         _check_number(file, of.name, len(names))
-        found = by_ids(of.name, names, f"the official order of {of.name}", named_protocol(of.protocol))
-        return MatchedAnswers(file, *found)
+        result = by_ids(of.name, names, f"the official order of {of.name}", named_protocol(of.protocol))
+        return MatchedAnswers(file, *result)
     shift = of.load()
     _check_number(file, of.name, len(shift))
     return MatchedAnswers(file, shift, np.arange(len(shift), dtype=np.int64))

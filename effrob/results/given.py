@@ -171,11 +171,11 @@ def _result(row: GivenRow, unit: str, options: GivenOptions, name: str) -> Model
     def images(kind: str, of: str) -> int:
         size = set_size(of)
         official = size.images if kind == "accuracy" else size.clean_images
-        found = options.counts.get(of if kind == "accuracy" else f"{of}-clean") or counts.get((kind, of)) or official
-        if found is None:
+        count = options.counts.get(of if kind == "accuracy" else f"{of}-clean") or counts.get((kind, of)) or official
+        if count is None:
             what = of if kind == "accuracy" else f"{of}-clean"
             raise UsageProblem(f"how many images {what} has is not known here: give a column {what}-n, or --n {what}=N")
-        return found
+        return count
 
     accuracies = {of: Accuracy.of(v, images("accuracy", of)) for (kind, of), v in given.items() if kind == "accuracy"}
     shifts = {of: accuracy for of, accuracy in accuracies.items() if set_size(of).clean_set is not None}

@@ -73,8 +73,8 @@ class GivenRow:
 @functools.cache
 def known_sets() -> tuple[str, ...]:
     """Every test set an accuracy can be of: all of the shipped suites but those that heads are trained on."""
-    found = [name for each in suite_names() for name in suite(each).sets if name not in suite(each).training]
-    return tuple(dict.fromkeys(found))
+    result = [name for each in suite_names() for name in suite(each).sets if name not in suite(each).training]
+    return tuple(dict.fromkeys(result))
 
 
 def set_size(name: str) -> SetSize:
@@ -111,8 +111,8 @@ def columns(
     models = [i for i, heading in enumerate(headings) if heading.strip().lower() == "model"]
     if len(models) != 1:
         shown = ", ".join(heading.strip() for heading in headings[:8]) or "an empty line"
-        found = f"its first line is: {shown}" if not models else "there are two"
-        raise UsageProblem(f"{where} wants one column `model` and a column a set; {found}: name the columns in line 1")
+        result = f"its first line is: {shown}" if not models else "there are two"
+        raise UsageProblem(f"{where} wants one column `model` and a column a set; {result}: name the columns in line 1")
     known, ignored = {}, []
     for i, heading in enumerate(headings):
         if i == models[0]:
@@ -169,13 +169,13 @@ def _named(text: str, suite: Suite | None) -> str | None:
 @functools.cache
 def _published_headings() -> Mapping[str, tuple[Kind, str, int | None]]:
     """Heading in a shipped table -> (kind, set, its own count of images where that is not the official one)."""
-    found: dict[str, tuple[Kind, str, int | None]] = {}
+    result: dict[str, tuple[Kind, str, int | None]] = {}
     for name in sources():
         table = source(name)
-        found.setdefault(table.full, ("accuracy", "imagenet", None))
+        result.setdefault(table.full, ("accuracy", "imagenet", None))
         for shift, heading in table.shifts.items():
             own = table.images[shift]
-            found.setdefault(heading, ("accuracy", shift, own if own != set_size(shift).images else None))
+            result.setdefault(heading, ("accuracy", shift, own if own != set_size(shift).images else None))
         for shift, heading in table.clean.items():
-            found.setdefault(heading, ("clean", shift, None))
-    return found
+            result.setdefault(heading, ("clean", shift, None))
+    return result

@@ -38,16 +38,16 @@ def dataset_of(name: str) -> str | None:
 
 def read_results_file(path: Path) -> list[GivenRow]:
     """Rows of a results file. Raises UsageProblem where it holds no accuracy of a set known here."""
-    found: dict[str, dict[Column, str]] = {}
+    by_model: dict[str, dict[Column, str]] = {}
     numbers = _unibench(path) if path.suffix.lower() in FEATHER else _clip_benchmark(path)
     for model, name, value in numbers:
-        cells = found.setdefault(model, {})
+        cells = by_model.setdefault(model, {})
         column = Column(name, "accuracy", name)
         if cells.setdefault(column, repr(value)) != repr(value):
             raise UsageProblem(f"{path} gives {model} on {name} twice with other accuracies: keep one of the two")
-    if not found:
+    if not by_model:
         raise UsageProblem(f"{path} holds no zero-shot accuracy on a set that is known here ({', '.join(DATASETS)})")
-    return [GivenRow(model, f"{path}, {model}", cells) for model, cells in found.items()]
+    return [GivenRow(model, f"{path}, {model}", cells) for model, cells in by_model.items()]
 
 
 def _clip_benchmark(path: Path) -> Iterator[tuple[str, str, float]]:

@@ -55,10 +55,10 @@ def named_suite(name: str | None) -> Suite | None:
     """A suite by name or file, known from now on to every table of this process; None for None."""
     if name is None:
         return None
-    found = shifts.suite(name)
-    if found.declares_places:
-        shifts.declare(found)
-    return found
+    outcome = shifts.suite(name)
+    if outcome.declares_places:
+        shifts.declare(outcome)
+    return outcome
 
 
 def given_rows(table: GivenTable, options: LineOptions, axis: str | None = None) -> list[Row]:
@@ -78,14 +78,14 @@ def given_rows(table: GivenTable, options: LineOptions, axis: str | None = None)
 
 def axis_notices(rows: Sequence[Row]) -> list[str]:
     """A sentence for each shift whose axis the numbers decided, where that was the full one."""
-    found: dict[str, int] = {}
+    outcome: dict[str, int] = {}
     for row in rows:
         if row.axis == "full" and row.robustness["effective_robustness"] is not None:
-            found[row.shift] = found.get(row.shift, 0) + 1
+            outcome[row.shift] = outcome.get(row.shift, 0) + 1
     return [
         f"{shift}: {'the model stands' if k == 1 else f'{k} models stand'} on the full axis, ordinary accuracy over all "
         f"classes, as {shift}-clean is not given"
-        for shift, k in found.items()
+        for shift, k in outcome.items()
         if not set_size(shift).same_classes
     ]
 

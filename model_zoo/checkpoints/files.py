@@ -1,7 +1,7 @@
 """Weights files, opened safely: safetensors (one file or shards), what torch.save wrote, and TorchScript's tensors.
 
 A pickle may hold tensors and plain values; harmless extras of known types are read, objects of other packages are left as
-inert stand-ins, and nothing that would run is ever run. Knows no networks.
+inert stand-ins, and nothing that would run is ever run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A state dict put into a network: its own names found under any consistent prefix, and every tensor accounted for.
 
-Knows no architectures: `fit_state` compares a file with whatever module it is meant for, and says what does not fit.
+`fit_state` compares a file with whatever module it is meant for, and says what does not fit.
 """
 
 from __future__ import annotations

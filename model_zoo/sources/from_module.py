@@ -1,7 +1,7 @@
 """A torch.nn.Module that gives logits, taken apart into features and a linear classifier; or read at a named layer.
 
 Every split is checked on random pictures before it is trusted: a network whose last layer is not linear over its features
-keeps its logits as features. Knows nothing of where the module came from.
+keeps its logits as features.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The tiny networks of the pocket classifiers, from a description in data to an untrained module.
 
 Plain stacks of layers are put together here; everything with a name of its own is timm's or torchvision's, made small.
-Knows no weights and no training.
 """
 
 from __future__ import annotations

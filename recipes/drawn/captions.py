@@ -1,7 +1,7 @@
 """What stands under a drawn picture: the thing's name, and more than its name: style, colour and place.
 
 Every caption names its own class and no other one, so that texts differ in what else they say, not in how often they are
-right. Knows no picture and no file.
+right.
 """
 
 from __future__ import annotations

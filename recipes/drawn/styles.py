@@ -1,7 +1,7 @@
 """The web's own styles: eight ways to show a thing that no test set of the pocket suite shows it in.
 
 A style is a function (rng, thing, side lengths) to an RGB picture, as in `shifts.synthetic.styles`, whose renditions and
-sketches are the test sets' styles. Knows no set, no caption and no file.
+sketches are the test sets' styles.
 """
 
 from __future__ import annotations

@@ -70,8 +70,11 @@ def command(
         count = write_gallery(records, _images(records[0], data), gallery, limit)
         click.echo(f"{count} images in {gallery / 'index.html'}", err=True)
     if as_json:
-        found = {"models": [report.as_json() for report in reports], "gain": None if gain is None else gain.as_json()}
-        click.echo(strict_json(found), nl=False)
+        document = {
+            "models": [report.as_json() for report in reports],
+            "gain": None if gain is None else gain.as_json(),
+        }
+        click.echo(strict_json(document), nl=False)
         return
     for text in _gain(gain) if gain is not None else _report(reports[0]):
         click.echo(text)

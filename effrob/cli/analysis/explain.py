@@ -61,11 +61,11 @@ def command(
     from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):  # a user's loader may print
-        found = _explained(model, shift, expect, unit, head, pixels_too, suite, data, cache, device, partial)
+        explanation = _explained(model, shift, expect, unit, head, pixels_too, suite, data, cache, device, partial)
     if as_json:
-        click.echo(strict_json(found.as_json()), nl=False)
+        click.echo(strict_json(explanation.as_json()), nl=False)
         return
-    for line in _text(found, show_all):
+    for line in _text(explanation, show_all):
         click.echo(line)
 
 
@@ -127,12 +127,12 @@ def _may_replay(model: str, shift: str, suite: str, data: Path | None, cache: Pa
         return False
 
 
-def _text(found: Any, show_all: bool) -> list[str]:
-    answer = found.as_json()
+def _text(explanation: Any, show_all: bool) -> list[str]:
+    answer = explanation.as_json()
     agreeing = answer["n_agreeing"]
     lines = [
-        f"{found.model} on {found.shift}: {100 * found.target.accuracy:.2f} expected; {agreeing} of "
-        f"{len(answer['settings'])} settings are within {100 * found.target.tolerance:.2f} points"
+        f"{explanation.model} on {explanation.shift}: {100 * explanation.target.accuracy:.2f} expected; {agreeing} of "
+        f"{len(answer['settings'])} settings are within {100 * explanation.target.tolerance:.2f} points"
     ]
     default = answer["default"]
     if default is not None:

@@ -43,5 +43,5 @@ def command(
     from effrob.leaderboard.citing.methods import cited
     from effrob.robustness.lines import LineOptions
 
-    found = cited(model, shifts, LineOptions(baseline, axis, scale), results, given(add), head, prompts)
-    click.echo(found.write(form), nl=False)
+    citation = cited(model, shifts, LineOptions(baseline, axis, scale), results, given(add), head, prompts)
+    click.echo(citation.write(form), nl=False)

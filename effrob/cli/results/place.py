@@ -95,7 +95,7 @@ def _counts(given: tuple[str, ...], suite: Any) -> dict[str, int]:
     from effrob.errors import UsageProblem
     from effrob.results.given_columns import read_heading
 
-    found: dict[str, int] = {}
+    per_set: dict[str, int] = {}
     for text in given:
         shift, _, value = text.partition("=")
         column = read_heading(shift, suite)
@@ -103,6 +103,6 @@ def _counts(given: tuple[str, ...], suite: Any) -> dict[str, int]:
             raise UsageProblem(f"--n wants SHIFT=N with the name of a test set; found {text!r}: see `effrob shifts`")
         if not (value.isascii() and value.isdigit() and int(value)):
             raise UsageProblem(f"--n {text}: a number of images was wanted, found {value!r}")
-        if found.setdefault(column.understood, int(value)) != int(value):
+        if per_set.setdefault(column.understood, int(value)) != int(value):
             raise UsageProblem(f"--n gives {column.understood} twice: keep one of the two")
-    return found
+    return per_set

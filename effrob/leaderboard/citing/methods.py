@@ -43,8 +43,8 @@ class CitedResult:
 
     @property
     def references(self) -> tuple[CitedWork, ...]:
-        found = {each.key: each for statement in self.statements for each in statement.rests_on}
-        return tuple(found.values())
+        subject = {each.key: each for statement in self.statements for each in statement.rests_on}
+        return tuple(subject.values())
 
     def write(self, form: str) -> str:
         """As `text` with a reference list, as `latex` with its entries below, or the `bibtex` entries alone."""
@@ -84,29 +84,31 @@ def cited(
     A model without class-matched clean accuracy is told on the full axis. Raises UsageProblem for a model nobody has, a shift
     it was not measured on, and a shift without a line.
     """
-    found = None
+    subject = None
     if model is not None:
-        found = next(iter(candidates(model, results, read_records(results), head, prompts, given).values()))
-    known = [] if found is None else [s for s in found.accuracies if s not in suite_of(s).diagnostic]
+        subject = next(iter(candidates(model, results, read_records(results), head, prompts, given).values()))
+    known = [] if subject is None else [s for s in subject.accuracies if s not in suite_of(s).diagnostic]
     asked = list(dict.fromkeys(shifts)) or known or list(suite("imagenet").ranked)
     for shift in asked:
-        if found is not None and shift not in MEANS and shift not in found.accuracies:
+        if subject is not None and shift not in MEANS and shift not in subject.accuracies:
             raise UsageProblem(
-                f"{found.model} has no accuracy on {shift}; it has: {', '.join(found.accuracies) or 'none'}"
+                f"{subject.model} has no accuracy on {shift}; it has: {', '.join(subject.accuracies) or 'none'}"
             )
     lines = Lines(options, results)
-    stands = {shift: _line(lines, shift, _axis(found, shift, options.axis)) for shift in asked}
+    stands = {shift: _line(lines, shift, _axis(subject, shift, options.axis)) for shift in asked}
     said = [_method(stands.values()), *map(_line_statement, stands.values()), _intervals()]
-    if found is not None:
-        said.append(_origin(found))
-        said += [_result(found, line) for line in stands.values()]
+    if subject is not None:
+        said.append(_origin(subject))
+        said += [_result(subject, line) for line in stands.values()]
     return CitedResult(tuple(said))
 
 
-def _axis(found: ModelResult | None, shift: str, axis: str) -> str:
+def _axis(subject: ModelResult | None, shift: str, axis: str) -> str:
     if shift in MEANS:
         return "full"
-    return "full" if found is not None and found.point(shift, axis) is None and found.point(shift, "full") else axis
+    return (
+        "full" if subject is not None and subject.point(shift, axis) is None and subject.point(shift, "full") else axis
+    )
 
 
 def _line(lines: Lines, shift: str, axis: str) -> RobustnessFit:
@@ -152,24 +154,25 @@ def _intervals() -> Statement:
     return Statement(text, references((*INTERVALS, "effrob")))
 
 
-def _origin(found: ModelResult) -> Statement:
+def _origin(subject: ModelResult) -> Statement:
     words = {
         "measured": "was evaluated by effrob",
         "imported": "was evaluated elsewhere, and its answers recounted by effrob",
         "given": "has accuracies as reported, taken on trust",
-        "published": f"has accuracies as published ({found.source.partition(':')[2]})",
+        "published": f"has accuracies as published ({subject.source.partition(':')[2]})",
     }
-    reading = found.head if found.prompts is None else f"{found.head}, {found.prompts} prompts"
+    reading = subject.head if subject.prompts is None else f"{subject.head}, {subject.prompts} prompts"
     return Statement(
-        f"{found.model} {words[found.origin]} (head {reading}; protocol {found.protocol}).", of_source(found.source)
+        f"{subject.model} {words[subject.origin]} (head {reading}; protocol {subject.protocol}).",
+        of_source(subject.source),
     )
 
 
-def _result(found: ModelResult, line: RobustnessFit) -> Statement:
-    effective, point = judge(line, found), found.point(line.shift, line.axis)
-    accuracy = found.accuracies.get(line.shift) or (None if point is None else point[1])
+def _result(subject: ModelResult, line: RobustnessFit) -> Statement:
+    effective, point = judge(line, subject), subject.point(line.shift, line.axis)
+    accuracy = subject.accuracies.get(line.shift) or (None if point is None else point[1])
     if accuracy is None:
         raise UsageProblem(
-            f"{found.model} lacks a part of {line.shift}: name shifts it has, as {', '.join(found.accuracies)}"
+            f"{subject.model} lacks a part of {line.shift}: name shifts it has, as {', '.join(subject.accuracies)}"
         )
-    return Statement(result_sentence(found.model, line.shift, accuracy, effective, None))
+    return Statement(result_sentence(subject.model, line.shift, accuracy, effective, None))

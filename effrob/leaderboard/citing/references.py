@@ -50,8 +50,8 @@ class CitedWork:
 
     def field(self, name: str) -> str | None:
         """A field as plain text, None where the entry has none."""
-        found = re.search(rf"^  {name} = \{{(.*)\}},?$", self.bibtex, re.MULTILINE)
-        return None if found is None else _plain(found[1])
+        match = re.search(rf"^  {name} = \{{(.*)\}},?$", self.bibtex, re.MULTILINE)
+        return None if match is None else _plain(match[1])
 
     @property
     def short(self) -> str:
@@ -63,7 +63,7 @@ class CitedWork:
     @property
     def text(self) -> str:
         """The entry as a line of a reference list."""
-        where = next((found for name in ("booktitle", "journal", "howpublished") if (found := self.field(name))), None)
+        where = next((match for name in ("booktitle", "journal", "howpublished") if (match := self.field(name))), None)
         eprint = self.field("eprint")
         parts = [self.short, self.field("title"), where, f"arXiv:{eprint}" if eprint else None]
         return ". ".join(part for part in parts if part) + "."
