@@ -13,9 +13,10 @@ from shifts.captions.labelled_lists import find_list, load_list
 from shifts.declared.sets import DeclaredSuite
 from shifts.declared.suite import Suite
 from shifts.errors import DataError, DataMissing
-from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, kept_places, locate_set
+from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, locate_set
 from shifts.protocol import protocol as named_protocol
 from shifts.shift import Shift
+from shifts.storage.kept_places import expanded, kept_places
 from shifts.suites import known_suite
 from shifts.suites import suite as named_suite
 from shifts.synthetic import pocket
@@ -143,7 +144,7 @@ def check_names(names: Iterable[str], suite: Suite | None = None) -> None:
 
 def _named_places(at: Mapping[str, str | Path] | None) -> dict[str, Path]:
     """Set -> place: what was named now goes before what the user's configuration keeps."""
-    return {**kept_places(), **{name: Path(place).expanduser() for name, place in (at or {}).items()}}
+    return {**kept_places(), **{name: expanded(place) for name, place in (at or {}).items()}}
 
 
 def _optional_root(root: str | Path | None) -> Path | None:

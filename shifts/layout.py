@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
-
 from shifts.classes import ClassFolders, class_folders
 from shifts.errors import DataError, DataMissing
 from shifts.storage.folder import FolderTree
 from shifts.storage.forms import OpenedPlace, open_place
+from shifts.storage.kept_places import config_file, expanded, kept_places
 from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX
 from shifts.storage.tree import Tree, skipped_in
@@ -156,7 +155,7 @@ def data_root(root: str | Path | None, name: str | None = None) -> Path:
     hint = f"; `{get_command(name)} --data DIR` gets {name}" if known and name else ""
     if not given:
         raise DataMissing(f"no data folder was named; give --data DIR or set {VARIABLE}{hint}")
-    path = Path(given).expanduser()
+    path = expanded(given)
     if not path.is_dir():
         there = f"the data folder {path} does not exist; give --data DIR or set {VARIABLE} to one that does"
         raise DataMissing(there + hint)
@@ -176,8 +175,13 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
     classes = class_folders(held)
     named = where.at.get(name, where.at.get(held))
     if named is not None:
-        there = open_place(named, classes, where.follow_links)
-        why = _unusable(there, classes)
+        if not named.exists() and kept_places().get(name, kept_places().get(held)) == named:
+            kept = name if name in kept_places() else held
+            raise DataMissing(
+                f"{named}, kept as the place of {kept} in {config_file()}, is not there; bring it back, name another with "
+                f"`effrob data where {kept}=PATH`, or forget it with `effrob data where --forget {kept}`"
+            )
+        there, why = _opened(named, classes, where.follow_links)
         if why is not None:
             owner = name if name in where.at else held
             raise DataError(
@@ -194,8 +198,7 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
             continue
         opened = None
         try:
-            opened = open_place(path, classes, where.follow_links)
-            why = _unusable(opened, classes)
+            opened, why = _opened(path, classes, where.follow_links)
         except DataError as problem:
             why = str(problem)
             error = error or (None if place == SHARED else problem)
@@ -205,6 +208,16 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
             unusable = unusable or opened
             passed.append(why if opened is None else f"{path} {why}")
     return LocatedSet(name, None, tuple(passed), error, unusable)
+
+
+def _opened(path: Path, classes: ClassFolders, follow_links: bool) -> tuple[OpenedPlace, str | None]:
+    """What lies at a place, and why it cannot be the set. DataError where the system refuses to read it."""
+    try:
+        opened = open_place(path, classes, follow_links)
+        return opened, _unusable(opened, classes)
+    except OSError as error:
+        why = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        raise DataError(f"{path} cannot be read ({why}); make that file readable or remove it") from None
 
 
 def _unusable(opened: OpenedPlace, classes: ClassFolders) -> str | None:
@@ -257,25 +270,6 @@ def open_set(name: str, places: Path | Places) -> Tree:
             f"--at {name}=PATH names another place"
         )
     return opened.tree
-
-
-def config_file() -> Path:
-    """Where places of sets are kept: `places.json` in the folder $EFFROB_CONFIG, else in the user's configuration folder."""
-    chosen = os.environ.get("EFFROB_CONFIG")
-    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_config_dir("effrob"))
-    return (folder.parent if folder.suffix == ".json" else folder) / "places.json"
-
-
-def kept_places() -> dict[str, Path]:
-    """Set -> place, as `effrob data where` kept them."""
-    file = config_file()
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {str(name): Path(place) for name, place in content["places"].items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"the places in {file} cannot be read ({error}); remove the file and name them again") from None
 
 
 def keep_place(name: str, place: Path | None) -> Path:

@@ -63,7 +63,8 @@ def list_sets(data: Path | None, at: tuple[tuple[str, Path], ...], follow_links:
 def where(place: str | None, forget: str | None) -> None:
     """Keep where a set lies, SET=PATH, in your configuration: as --at for every command. Without it: show what is kept."""
     from effrob.errors import UsageProblem
-    from shifts.layout import config_file, keep_place, kept_places
+    from shifts.layout import keep_place
+    from shifts.storage.kept_places import config_file, expanded, kept_places
 
     if forget is not None:
         click.echo(f"{forget} is looked for in the data folder again, says {keep_place(forget, None)}")
@@ -71,9 +72,7 @@ def where(place: str | None, forget: str | None) -> None:
         name, _, path = place.partition("=")
         if not name or not path:
             raise UsageProblem(f"name a set and its place, as imagenet-r=/disk/imagenet-r; got {place!r}")
-        click.echo(
-            f"{name} is read from {Path(path).expanduser()} from now on, says {keep_place(name, Path(path).expanduser())}"
-        )
+        click.echo(f"{name} is read from {expanded(path)} from now on, says {keep_place(name, expanded(path))}")
     if place is None and forget is None:
         for name, kept in kept_places().items():
             click.echo(f"{name:<28} {kept}")
@@ -127,9 +126,10 @@ def _known(name: str) -> bool:
 def _folder(data: Path | None) -> Path:
     """The data folder, made where it was named on the command line and is not there yet."""
     from shifts.layout import data_root
+    from shifts.storage.kept_places import expanded
 
     if data is not None:
-        data.expanduser().mkdir(parents=True, exist_ok=True)
+        expanded(data).mkdir(parents=True, exist_ok=True)
     return data_root(data)
 
 
@@ -200,12 +200,13 @@ class _Bar:
 def index(name: str, data: Path | None, at: tuple[tuple[str, Path], ...], follow_links: bool) -> None:
     """Read where each image lies in a set's archive or shards, once; later runs open them at once."""
     from shifts.catalogue import check_names
-    from shifts.layout import Places, data_root, kept_places, open_set
+    from shifts.layout import Places, data_root, open_set
+    from shifts.storage.kept_places import expanded, kept_places
 
     check_names(dict(at))
     _known(name)
     begun = time.monotonic()
-    named = {**kept_places(), **dict(at)}
+    named = {**kept_places(), **{each: expanded(place) for each, place in at}}
     tree = open_set(name, Places(None if name in named else data_root(data), named, follow_links))
     images = len(tree.paths)
     click.echo(f"{name}: {images:,} images in {tree.where}, listed in {time.monotonic() - begun:.1f} s")

@@ -12,6 +12,7 @@ import platformdirs
 import shifts
 from effrob.errors import UsageProblem, suggest
 from shifts.catalogue import check_names
+from shifts.storage.kept_places import expanded
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 PIXEL_PATHS = ("exact", "fast")
@@ -74,16 +75,16 @@ class Request:
                 raise UsageProblem(f"the {what} must be at least 1, got {number}")
         object.__setattr__(self, "suite", str(self.suite))
         if self.suite.endswith(".toml"):
-            object.__setattr__(self, "suite", str(Path(self.suite).expanduser().resolve()))
+            object.__setattr__(self, "suite", str(expanded(self.suite).resolve()))
         check_names(
             dict(self.at), shifts.suite(self.suite)
         )  # raises for one that is not there, before anything is loaded
         if not self.models:
             raise UsageProblem("name at least one model: --model openclip:ViT-B-32")
         for name in ("results", "cache"):
-            object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())
-        places = tuple((name, Path(place).expanduser().resolve()) for name, place in dict(self.at).items())
+            object.__setattr__(self, name, expanded(getattr(self, name)).resolve())
+        places = tuple((name, expanded(place).resolve()) for name, place in dict(self.at).items())
         object.__setattr__(self, "at", places)
         for name in ("data", "pixel_cache"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)).expanduser().resolve())
+                object.__setattr__(self, name, expanded(getattr(self, name)).resolve())

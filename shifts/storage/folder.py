@@ -57,7 +57,7 @@ class FolderTree:
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
                 inside = above
-                if entry.is_symlink() and (entry.is_dir() or is_image(path)):
+                if entry.is_symlink() and (self._leads_to_folder(entry, path) or is_image(path)):
                     inside = self._checked_link(entry, path, above)
                 if entry.is_dir():
                     yield from self._walk(Path(entry.path), path + "/", skipped, inside)
@@ -65,6 +65,14 @@ class FolderTree:
                     skipped.update([suffix] if (suffix := counted_suffix(path)) else [])
                 elif entry.is_file():
                     yield checked_path(path, self.where)
+
+    def _leads_to_folder(self, entry: os.DirEntry[str], path: str) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError as error:  # a link to itself, or into a folder that may not be entered
+            raise DataError(
+                f"{self.where}/{path} is a link that leads nowhere ({error.strerror}); remove it or link the file itself"
+            ) from None
 
     def _checked_link(self, entry: os.DirEntry[str], path: str, above: tuple[Path, ...]) -> tuple[Path, ...]:
         """The folders that links led into above this one and by it. DataError for a link that may not be followed."""

@@ -152,13 +152,20 @@ def _files_of_form(path: Path, classes: ClassFolders | None = None) -> tuple[str
             with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     form = _form_of(entry.name)
-                    if form is not None and entry.is_file():
+                    if form is not None and _is_file(entry):
                         files.setdefault(form, []).append(Path(entry.path))
         for form in (".parquet", ".arrow", ".tfrecord", ".tar"):
             held = files.get(form, [])
             if held and (form != ".tar" or path.name.endswith(SUFFIX) or _is_shard(held[0], classes)):
                 return form, held
     return None
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file or a link to one. DataError for a link to nothing: its images would be missing unsaid."""
+    if entry.is_symlink() and not Path(entry.path).exists():
+        raise DataError(f"{entry.path} is a link that leads nowhere; put back what it names or remove the link")
+    return entry.is_file()
 
 
 def files_in(path: Path, form: str) -> list[Path]:

@@ -16,6 +16,8 @@ from shifts.errors import DataError
 from shifts.storage.official_names import canonical, check_names
 from shifts.storage.tree import FileStat, checked_path
 
+MAX_DIGITS = 18  # of a label that is a number: int() refuses thousands of them
+
 
 class Sample(NamedTuple):
     """One image: its name, what is said of its class (numbers or texts, the binding one first), and where it lies."""
@@ -142,7 +144,7 @@ def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequenc
 def _number(label: int | str) -> int | None:
     if isinstance(label, int):
         return label
-    return int(label) if label.isascii() and label.isdigit() else None
+    return int(label) if label.isascii() and label.isdigit() and len(label) <= MAX_DIGITS else None
 
 
 def _called(label: str, classes: ClassFolders) -> frozenset[str]:

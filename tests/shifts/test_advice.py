@@ -18,7 +18,8 @@ from form_writers import FORMS, SETS, TABLE, pack, picture, put
 import shifts
 from shifts.classes import class_folders
 from shifts.imagenet import val_labels
-from shifts.layout import config_file, keep_place
+from shifts.layout import keep_place
+from shifts.storage.kept_places import config_file
 
 R = class_folders("imagenet-r").folders
 V2 = "imagenetv2-matched-frequency-format-val"

@@ -1,0 +1,41 @@
+"""Places of sets as users write them and as `effrob data where` keeps them in the user's configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import platformdirs
+
+from shifts.errors import DataError, DataMissing
+
+
+def expanded(place: str | Path) -> Path:
+    """The place with `~` written out. DataMissing for the home folder of a user who is not known here."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise DataMissing(
+            f"{place} starts with the home folder of {Path(place).parts[0]}, a user who is not known on this machine; "
+            f"write the whole path"
+        ) from None
+
+
+def config_file() -> Path:
+    """Where places of sets are kept: `places.json` in the folder $EFFROB_CONFIG, else in the user's configuration folder."""
+    chosen = os.environ.get("EFFROB_CONFIG")
+    folder = expanded(chosen) if chosen else Path(platformdirs.user_config_dir("effrob"))
+    return (folder.parent if folder.suffix == ".json" else folder) / "places.json"
+
+
+def kept_places() -> dict[str, Path]:
+    """Set -> place, as `effrob data where` kept them."""
+    file = config_file()
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {str(name): Path(place) for name, place in content["places"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the places in {file} cannot be read ({error}); remove the file and name them again") from None
