@@ -9,7 +9,7 @@ from typing import Any
 
 from shifts.errors import DataError
 from shifts.storage.samples import Sample
-from shifts.storage.tables import TableTree, names_in
+from shifts.storage.tables import TableTree, names_in, split_column
 
 
 class ArrowTree(TableTree):
@@ -31,8 +31,10 @@ class ArrowTree(TableTree):
 
                 bare = bare.append_column("path of image", pc.struct_field(table.column(image), "path"))
             rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
-            for row, (stored, said) in enumerate(rows):
-                yield Sample(self._name(stored, number), said, file, row)
+            split = split_column(table.schema)
+            splits = table.column(split).to_pylist() if split else [None] * len(table)
+            for row, (of, (stored, said)) in enumerate(zip(splits, rows, strict=True)):
+                yield Sample(self._name(stored, number), said, file, row, split=of)
                 number += 1
 
     @cached_property

@@ -20,18 +20,13 @@ from shifts.storage.arrow import ArrowTree
 from shifts.storage.folder import FolderTree
 from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX, ShardTree
+from shifts.storage.splits import SPLITS, files_of_split, split_folder, split_in, split_of
 from shifts.storage.tables import ParquetTree
 from shifts.storage.tar import TarTree
 from shifts.storage.tfrecords import RecordTree
 from shifts.storage.tree import FileStat, Tree, is_image, is_sidecar, skipped_in
 from shifts.storage.zip import ZipTree
 
-SPLITS: Mapping[str, str] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    "test": "test",
-}
-_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLITS)})(?=$|[-_.0-9])")
 _RECORDS = re.compile(r".*\.tfrecord(-\d+-of-\d+)?$")
 
 
@@ -119,7 +114,7 @@ def _open_folder(path: Path, classes: ClassFolders, follow_links: bool) -> Opene
     held = _files_of_form(path, classes)
     if held is not None:
         suffix, files = held
-        return _open_files(path, suffix, _of_split(path, files, classes), classes)
+        return _open_files(path, suffix, files_of_split(path, files, classes), classes)
     inner = _split_folder(path, classes)
     if inner is not None:
         return _open_folder(inner, classes, follow_links)
@@ -145,7 +140,8 @@ def _open_files(path: Path, suffix: str, files: Sequence[Path], classes: ClassFo
 
 def _files_of_form(path: Path, classes: ClassFolders | None = None) -> tuple[str, list[Path]] | None:
     """The shards, tables or record files of a folder, of its `data` or of its split folders; None where it has none."""
-    splits = [folder for split in SPLITS for folder in (path / split, path / "data" / split)]
+    below = [folder for folder in (path, path / "data") if folder.is_dir()]
+    splits = sorted(inner for folder in below for inner in folder.iterdir() if inner.is_dir() and split_in(inner.name))
     for folders in ([path], [path / "data"], splits):
         files: dict[str, list[Path]] = {}
         for folder in folders:
@@ -173,7 +169,7 @@ def files_in(path: Path, form: str) -> list[Path]:
     held = _files_of_form(path)
     if held is None or held[0] != form:
         raise DataError(f"{path} holds no {form} files of a set; put them there")
-    splits = {_split_of(file, path) for file in held[1]}
+    splits = {split_of(file, path) for file in held[1]}
     if len(splits) > 1:
         raise DataError(
             f"{path} holds the splits {' and '.join(sorted(map(str, splits)))}; move each into its own folder and name one"
@@ -197,61 +193,13 @@ def _form_of(name: str) -> str | None:
     return next((suffix for suffix in (".parquet", ".arrow", ".tar") if name.endswith(suffix)), None)
 
 
-def _split_of(file: Path, below: Path) -> str | None:
-    """The split that a file's name, or a folder between it and `below`, speaks of."""
-    for part in reversed(file.relative_to(below).parts):
-        match = _SPLIT.search(part.lower())
-        if match:
-            return SPLITS[match[1]]
-    return None
-
-
-def _of_split(path: Path, files: Sequence[Path], classes: ClassFolders) -> list[Path]:
-    """The files of the split that the set is: all of them where no name speaks of splits."""
-    by_split: dict[str | None, list[Path]] = {}
-    for file in files:
-        by_split.setdefault(_split_of(file, path), []).append(file)
-    if set(by_split) == {None}:
-        return _one_folder(path, by_split[None])
-    return by_split[_chosen([split for split in by_split if split is not None], classes, str(path))]
-
-
-def _chosen(splits: Iterable[str], classes: ClassFolders, where: str) -> str:
-    """The split that the set is. DataError where it is not among those that are there."""
-    held = sorted(splits)
-    chosen = next((split for split in _wanted(classes) if split in held), None)
-    if chosen is None:
-        raise DataError(
-            f"{where} holds the split {' and '.join(held)} and not the one {classes.name} is, {' or '.join(_wanted(classes))}; "
-            f"get that one too, or name its folder with --at {classes.name}=PATH"
-        )
-    return chosen
-
-
-def _one_folder(path: Path, files: list[Path]) -> list[Path]:
-    if len({file.parent for file in files}) > 1:
-        raise DataError(f"{path} holds files of the set in several folders; name one of them with --at")
-    return files
-
-
-def _wanted(classes: ClassFolders) -> tuple[str, ...]:
-    """Splits a set may be kept in, the likeliest first. A set that has training images beside it is never in `train`."""
-    if classes.teaches:
-        return ("train",)
-    return ("validation", "test") if classes.held_out else ("test", "validation", "train")
-
-
 def _split_folder(path: Path, classes: ClassFolders) -> Path | None:
     """The folder of the set's split where `path` holds split folders and no class folders."""
-    folders = {
-        entry.name.lower(): entry
-        for entry in sorted(path.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    if any(classes.is_class(entry.name) for entry in folders.values()):
+    folders = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    if any(map(classes.is_class, folders)):
         return None
-    splits = {SPLITS[name]: entry for name, entry in folders.items() if name in SPLITS}
-    return splits[_chosen(splits, classes, str(path))] if splits else None
+    top = split_folder(folders, classes, str(path))
+    return None if top is None else path / top
 
 
 def _rooted(tree: Tree, classes: ClassFolders) -> Tree:
@@ -272,16 +220,16 @@ def class_root(paths: Iterable[str], classes: ClassFolders, where: str = "it") -
         whole = all("/" in path[len(prefix) :] for path in every)
         if not whole or any(classes.is_class(top) for top in tops) or f"{min(tops)}/" == classes.prefix:
             return prefix
-        splits = {SPLITS[top.lower()]: top for top in sorted(tops) if top.lower() in SPLITS}
-        if len(splits) == len(tops):
-            top = splits[_chosen(splits, classes, where)]
+        if len(tops) > 1 or min(tops).lower() in SPLITS:
+            split = split_folder(tops, classes, where)
+            if split is None:
+                return prefix
+            top = split
             every = [path for path in every if path.startswith(f"{prefix}{top}/")]
-        elif len(tops) == 1:
+        else:
             (top,) = tops
             if _is_last(every, prefix + top):
                 return prefix
-        else:
-            return prefix
         prefix += f"{top}/"
     return prefix
 

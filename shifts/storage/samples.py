@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from shifts.classes import OUTSIDE, ClassFolders
 from shifts.errors import DataError
 from shifts.storage.official_names import canonical, check_names
+from shifts.storage.splits import SPLITS, check_samples, split_in
 from shifts.storage.tree import FileStat, checked_path
 
 MAX_DIGITS = 18  # of a label that is a number: int() refuses thousands of them
@@ -27,6 +28,7 @@ class Sample(NamedTuple):
     file: Path
     place: Any
     size: int | None = None
+    split: str | None = None  # what a column says of the split
 
 
 class SampleTree:
@@ -75,7 +77,7 @@ class SampleTree:
 
     @cached_property
     def _placed(self) -> dict[str, Sample]:
-        every = list(self._samples())
+        every = self._of_split(list(self._samples()))
         labelled = zip(every, _folders_of(every, self.classes, self._class_names(), self.where), strict=True)
         inside = [(sample, folder) for sample, folder in labelled if folder != OUTSIDE]
         samples, folders = [sample for sample, _ in inside], [folder for _, folder in inside]
@@ -88,6 +90,15 @@ class SampleTree:
                 path = self._another(path, sample, placed)
             placed[path] = sample
         return placed
+
+    def _of_split(self, every: list[Sample]) -> list[Sample]:
+        """The samples of the set's split, where a column or the folders in their names say of which they are."""
+        told = [_said_split(sample, self.classes) for sample in every]
+        if not any(told):
+            return every
+        named = ((sample.name, split) for sample, split in zip(every, told, strict=True))
+        chosen = check_samples(self.where, named, self.classes)
+        return [sample for sample, split in zip(every, told, strict=True) if split == chosen]
 
     def _another(self, path: str, sample: Sample, placed: Mapping[str, Sample]) -> str:
         """A path for a second sample of one name: with its shard's name before it. DataError where it is the same image."""
@@ -103,6 +114,15 @@ class SampleTree:
             suffix += 1
             other = f"{folder}/{stem}-{suffix}-{file}"
         return other
+
+
+def _said_split(sample: Sample, classes: ClassFolders) -> str | None:
+    if sample.split is not None:
+        return split_in(sample.split)
+    for folder in sample.name.split("/")[:-1]:
+        if folder.lower() in SPLITS and not classes.is_class(folder):
+            return SPLITS[folder.lower()]
+    return None
 
 
 def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequence[str] | None, where: str) -> list[str]:

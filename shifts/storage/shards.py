@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, index_folder, indexed, read_span
+from shifts.storage.splits import check_samples, split_of
 from shifts.storage.tar import members
 from shifts.storage.tree import is_image, is_sidecar
 
@@ -53,7 +55,7 @@ class ShardTree(SampleTree):
         if self._path.is_dir():
             shards = tuple(sorted(path for path in self._path.glob("*.tar") if not is_sidecar(path.name)))
         else:
-            shards = tuple(self._at_hand(line) for line in self._lines())
+            shards = tuple(map(self._at_hand, self._shards_of_split(list(self._lines()))))
         if not shards:
             raise DataError(f"{self.where} names no shard; put the set's .tar shards there")
         return shards
@@ -66,6 +68,16 @@ class ShardTree(SampleTree):
         for line in map(str.strip, text.splitlines()):
             if line and not line.startswith("#"):
                 yield from _expanded(line)
+
+    def _shards_of_split(self, lines: Sequence[str]) -> Sequence[str]:
+        """The shards of the set's split, where their names, or the folders in which they differ, name splits."""
+        if not lines:
+            return lines
+        files = [PurePosixPath(f"/{urlsplit(line).path}") for line in lines]
+        above = Path(os.path.commonpath([file.parent for file in files]))
+        told = [(line, split_of(file, above)) for line, file in zip(lines, files, strict=True)]
+        chosen = check_samples(self.where, told, self.classes)
+        return [line for line, split in told if split == chosen]
 
     def _at_hand(self, shard: str) -> Path:
         if urlsplit(shard).scheme in ("http", "https"):

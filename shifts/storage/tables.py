@@ -20,6 +20,7 @@ from shifts.storage.tree import is_image
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "pixels")
 LABEL_COLUMNS = ("label", "labels", "cls", "wnid", "synset", "class_id", "class", "class_name", "target")
+SPLIT_COLUMNS = ("split", "subset", "partition")
 PATH_COLUMNS = ("path", "file_name", "filename", "image_path", "file", "image_id", "id", "__key__")
 
 
@@ -118,11 +119,18 @@ class ParquetTree(TableTree):
             try:
                 opened = pq.ParquetFile(file, memory_map=False)
                 image, struct, labels, path = self._columns(opened.schema_arrow)
-                wanted = [*labels, *([f"{image}.path" if path == image else path] if path else [])]
+                split = split_column(opened.schema_arrow)
+                wanted = [
+                    *([split] if split else []),
+                    *labels,
+                    *([f"{image}.path" if path == image else path] if path else []),
+                ]
                 for group in range(opened.num_row_groups):
                     table = opened.read_row_group(group, columns=wanted)
-                    for row, (stored, said) in enumerate(self._rows(table, image, struct, labels, path)):
-                        yield Sample(self._name(stored, number), said, file, (group, row))
+                    splits = table.column(split).to_pylist() if split else [None] * len(table)
+                    rows = zip(splits, self._rows(table, image, struct, labels, path), strict=True)
+                    for row, (of, (stored, said)) in enumerate(rows):
+                        yield Sample(self._name(stored, number), said, file, (group, row), split=of)
                         number += 1
             except (pa.ArrowException, OSError) as error:
                 first = str(error).partition("\n")[0]
@@ -234,6 +242,17 @@ def names_in(metadata: bytes | None, column: str) -> Sequence[str] | None:
     except (ValueError, AttributeError, KeyError, TypeError):
         return None
     return [str(name) for name in names] if isinstance(names, list) and names else None
+
+
+def split_column(schema: Any) -> str | None:
+    """The column of texts that says of which split a row is, or None."""
+    import pyarrow as pa
+
+    for name in schema.names:
+        kind = schema.field(name).type
+        if name.lower() in SPLIT_COLUMNS and _labels(kind, pa) and not pa.types.is_integer(kind):
+            return str(name)
+    return None
 
 
 def _holds_bytes(kind: Any, pa: Any) -> bool:
