@@ -167,9 +167,13 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
     if not verbose and any(row.axis == "full" and row.effective_robustness is not None for row in rows):
         notes.append("f: on the full axis, clean accuracy over all classes of the clean set")
     if not verbose and any(row.robustness["verdict"] == "cannot-tell" for row in rows):
-        notes += sorted({f"{UNCERTAIN}: {row.robustness['why']}" for row in rows if row.robustness.get("why")}) or [
-            f"{UNCERTAIN}: an effect as large as CLIP's could have been missed"
-        ]
+        reasons = sorted({str(row.robustness["why"]) for row in rows if row.robustness.get("why")})
+        wide = [why for why in reasons if why.startswith(f"{UNCERTAIN}: ±")]
+        if wide or not reasons:
+            notes.append(
+                f"{UNCERTAIN}: an effect as large as that of the line's reference model could have been missed"
+            )
+        notes += [f"{UNCERTAIN}: {why}" for why in reasons if why not in wide]
     asked = sum(row.robustness["p_adjusted"] is not None for row in rows)
     if asked and verbose:
         notes.append(
