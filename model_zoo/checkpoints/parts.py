@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from model_zoo.checkpoints.averages import averaged, averages_in, without_averages
 from model_zoo.checkpoints.files import contents, existing, file_digest, is_mapping_of_tensors, shapes
 from model_zoo.errors import ModelError, listed
 from model_zoo.spec import PART, weights_path
@@ -98,11 +99,15 @@ def read_weights(file: WeightsFile) -> Weights:
         if not is_mapping_of_tensors(content):
             held = ", ".join(repr(str(key)) for key in list(content)[:5]) or "nothing in it"
             raise _no_weights(file.path, f"a dictionary with {held}")
-        return Weights(_cleaned(_under(content, file.part, file) if file.part else content))
+        if file.part:
+            return Weights(_cleaned(_under(content, file.part, file)))
+        return _averaged_first(Weights(_cleaned(content)), file)
     about = _about(content)
     if file.part is not None:
         key, state = _named(candidates, file)
-        return Weights(_cleaned(state), key, about)
+        state = _cleaned(state)
+        inside = averages_in(state)
+        return Weights(without_averages(state, inside) if inside else state, key, about)
     key, notes = _chosen(candidates, file.path)
     unread = [name for name in AVERAGED if content.get(name) and name not in candidates]
     if unread and key not in AVERAGED:
@@ -115,16 +120,36 @@ def read_weights(file: WeightsFile) -> Weights:
             f"{file.path} is one rank's part of a DeepSpeed checkpoint: consolidate it with the zero_to_fp32.py beside it, "
             "and give the file that writes"
         )
-    return Weights(_cleaned(state), key, about, notes)
+    return _averaged_first(Weights(_cleaned(state), key, about, notes), file)
 
 
 def outline(file: WeightsFile) -> tuple[dict[str, tuple[int, ...]], Weights]:
     """Name -> shape of what `read_weights` would give, and those weights without their numbers where they need not be read."""
     known = shapes(file.path)
-    if known is not None and file.part is None:
+    if known is not None and file.part is None and averages_in(known) is None:
         return _renamed(known), Weights({})
     weights = read_weights(file)
     return {name: tuple(tensor.shape) for name, tensor in weights.state.items()}, weights
+
+
+def _averaged_first(weights: Weights, file: WeightsFile) -> Weights:
+    """The averages in place of the raw weights where a state dict holds both under its names, with a note that says so."""
+    part = averages_in(weights.state)
+    if part is None:
+        return weights
+    heads = [head for head in _heads(weights.state) if head != part.partition(".")[0]]
+    raw = weights.part or (heads[0] if len(heads) == 1 else None)
+    how = f"{file.path.name}{PART}{raw} means the raw ones" if raw else f"for the raw ones save a file without {part}"
+    note = (
+        f"{file.path.name} holds raw weights and their averages ({part}): the averaged ones are taken, as "
+        f"{file.path.name}{PART}{part} says too; {how}"
+    )
+    return Weights(
+        averaged(weights.state, part, file.path),
+        f"{weights.part or ''}{PART}{part}",
+        weights.about,
+        (*weights.notes, note),
+    )
 
 
 def _no_weights(path: Path, held: str) -> ModelError:
@@ -193,6 +218,8 @@ def _named(candidates: Mapping[str, Mapping[str, Any]], file: WeightsFile) -> tu
 def _under(state: Mapping[str, Any], part: str, file: WeightsFile) -> Mapping[str, Any]:
     prefix = f"{part}."
     cleaned = _cleaned(state)
+    if averages_in(cleaned) == part:
+        return averaged(cleaned, part, file.path)
     chosen = {name.removeprefix(prefix): value for name, value in cleaned.items() if name.startswith(prefix)}
     if not chosen:
         raise ModelError(f"{file.path} has no names under {prefix!r}: it has {listed(_heads(cleaned))}")

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import model_zoo
@@ -206,3 +207,35 @@ def test_a_misfit_of_names_says_prefix_and_part() -> None:
     module = nn.Sequential(nn.Linear(2, 3))
     with pytest.raises(ModelError, match=r"prefix of decoder, head stripped or renamed.*#"):
         fit_state(module, {"decoder.x": torch.ones(1), "head.y": torch.ones(1)}, "w.pt", "my net")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "prefix", "raw"),
+    [("ckpt", "model.", "model"), ("ckpt", "", "state_dict"), ("safetensors", "model.", "model")],
+)
+def test_averages_under_names_without_dots(
+    network: nn.Module, tmp_path: Path, suffix: str, prefix: str, raw: str
+) -> None:
+    own = network.state_dict()
+    ema = {name.replace(".", ""): value + 1 for name, value in own.items() if not name.endswith("bias")}
+    counters = {"decay": torch.tensor(0.99), "num_updates": torch.tensor(7)}
+    state = {**under(own, prefix), **under({**ema, **counters}, "model_ema.")}
+    file = tmp_path / f"last.{suffix}"
+    if suffix == "ckpt":
+        torch.save({"state_dict": state, "epoch": 1}, file)
+    else:
+        save_file({name: value.contiguous() for name, value in state.items()}, file)
+    wanted = {name: value if name.endswith("bias") else value + 1 for name, value in own.items()}
+    encoder = model_zoo.load(f"timm:{NAME}@{file}")
+    assert any("averages (model_ema)" in note and f"{file.name}#" in note for note in encoder.identity.notes)
+    named = model_zoo.identify(f"timm:{NAME}@{file}#model_ema")
+    plain = model_zoo.identify(f"timm:{NAME}@{file}#{raw}")
+    assert encoder.identity.digest == named.digest != plain.digest
+    for part, right in (("", wanted), ("#model_ema", wanted), (f"#{raw}", own)):
+        filled = timm.create_model(NAME, num_classes=1000)
+        fit_state(filled, read_weights(weights_file(f"{file}{part}", "test")).state, file, NAME)
+        assert all(torch.equal(value, right[name]) for name, value in filled.state_dict().items())
+    state["model_ema.stranger"] = torch.ones(2)
+    torch.save({"state_dict": state}, tmp_path / "strange.pt")
+    with pytest.raises(ModelError, match="do not each belong to one raw weight"):
+        read_weights(weights_file(str(tmp_path / "strange.pt"), "test"))
