@@ -9,17 +9,20 @@ import ast
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import open_clip
+from open_clip.pretrained import get_pretrained_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from model_zoo.checkpoints.parts import WeightsFile, outline
 from model_zoo.errors import ModelError
 
 HUB = "open_clip_config.json"
 RUN = "params.txt"
+CHECKPOINTS = "checkpoints"  # open_clip writes logs/NAME/params.txt and logs/NAME/checkpoints/epoch_N.pt
 _IMAGE = {
     "image_mean": "mean",
     "image_std": "std",
@@ -49,9 +52,14 @@ def record_beside(file: WeightsFile, arch: str, config: Mapping[str, Any]) -> Ru
     """Read what lies beside `file`, for weights that were named as `arch` with `config`. Raises ModelError for a conflict."""
     changed = deepcopy(dict(config))
     folder = file.path.resolve().parent
-    for log in (folder.parent / RUN, folder / RUN):
-        if log.is_file():
-            return _of_run(log, arch, changed)
+    above = [folder.parent / RUN] if folder.name == CHECKPOINTS else []
+    logs = [log for log in (folder / RUN, *above) if log.is_file()]
+    if logs:
+        record = _of_run(logs[0], arch, changed)
+        if len(logs) == 2 and logs[0].read_bytes() != logs[1].read_bytes():
+            note = f"{logs[0]} is taken as the record of the training run, and not {logs[1]}, which says otherwise"
+            record = replace(record, notes=(note, *record.notes))
+        return record
     if (folder / HUB).is_file():
         return _of_hub(folder / HUB, file, arch, changed)
     return RunRecord(changed)
@@ -107,8 +115,8 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
     trained_as = str(params.get("model", arch)).replace("/", "-")
     notes, settings = [], []
     own = arch.endswith(".json")  # a configuration of the user's says all of the network itself
-    if not own:
-        _refuse_other_model(log, trained_as, arch, config)
+    if "model" in params:
+        notes += _refuse_other_model(log, str(params["model"]), arch, config)
     if not own and (size := params.get("force_image_size")) not in _EMPTY:
         sides = list(size) if isinstance(size, (list, tuple)) else [size]
         config["vision_cfg"]["image_size"] = sides[0] if len(set(sides)) == 1 else sides
@@ -118,11 +126,18 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
         settings.append(f"force_context_length {length}")
     if not own and params.get("force_custom_text") not in _EMPTY:
         config["custom_text"] = True
-    preprocess = {ours: params[theirs] for theirs, ours in _IMAGE.items() if params.get(theirs) not in _EMPTY}
-    settings += [f"{key} {value}" for key, value in preprocess.items()]
+    forced = {ours: params[theirs] for theirs, ours in _IMAGE.items() if params.get(theirs) not in _EMPTY}
+    tag, tags = str(params.get("pretrained", "")), dict[str, Any]()
+    if entry := get_pretrained_cfg(
+        trained_as, tag
+    ):  # open_clip starts from the tag's, and forces single keys over them
+        whole = merge_preprocess_dict(asdict(PreprocessCfg()), entry)
+        tags = {ours: whole[ours] for ours in _IMAGE.values()}
+    preprocess = {**tags, **forced}
+    settings += [f"{key} {value}{'' if key in forced else f' (of {tag})'}" for key, value in preprocess.items()]
     if settings:
-        notes.append(f"by {log.name} of its training run: pictures are prepared with {', '.join(settings)}")
-    trained = None if own else open_clip.get_model_config(trained_as)
+        notes.append(f"by {log} of its training run: pictures are prepared with {', '.join(settings)}")
+    trained = None if own else _built_in(trained_as)
     quick: bool | None = bool(trained.get("quick_gelu", False)) if trained else None
     if params.get("force_quick_gelu") not in _EMPTY:
         quick = True
@@ -131,22 +146,37 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
         which = "QuickGELU" if config.get("quick_gelu") else "GELU"
         other = arch.removesuffix(QUICK) if arch.endswith(QUICK) else arch + QUICK
         notes.append(
-            f"by {log.name} it was fine-tuned from OpenAI's weights (pretrained: openai), for which open_clip before 2.29 "
+            f"by {log} it was fine-tuned from OpenAI's weights (pretrained: openai), for which open_clip before 2.29 "
             f"computed QuickGELU and newer ones do not; openclip:{arch} computes {which}, and openclip:{other} the other"
         )
     return RunRecord(config, preprocess, tuple(notes), quick, log.name)
 
 
-def _refuse_other_model(log: Path, trained_as: str, arch: str, config: Mapping[str, Any]) -> None:
-    trained = open_clip.get_model_config(trained_as)
-    if trained is None or trained_as.removesuffix(QUICK) == arch.removesuffix(QUICK):
-        return
-    key = _first_difference(trained, config, ignored=("quick_gelu",))
-    if key is not None:
+def _built_in(name: str) -> dict[str, Any] | None:
+    """open_clip's own configuration of that name; names with a schema (hf-hub:) would be fetched, and are none."""
+    return None if ":" in name else open_clip.get_model_config(name.replace("/", "-"))
+
+
+def _refuse_other_model(log: Path, model: str, arch: str, config: Mapping[str, Any]) -> list[str]:
+    """Notes on the model that a record names. Raises ModelError where that is another than the one asked for."""
+    trained_as, asked = model.replace("/", "-"), Path(arch).stem if arch.endswith(".json") else arch
+    if trained_as.removesuffix(QUICK) == asked.removesuffix(QUICK):
+        return []
+    if ":" in model:
+        return [f"by {log} the run started from {model}, whose own configuration and preparation are not read"]
+    trained = _built_in(trained_as)
+    key = _first_difference(trained, config, ignored=("quick_gelu",)) if trained else None
+    if trained and key is None:
+        return []
+    if trained:
         raise ModelError(
             f"by {log} these weights are of the model {trained_as}, whose {key} is not openclip:{arch}'s: "
-            f"write openclip:{trained_as}@FILE"
+            f"write openclip:{trained_as}@FILE, or move {log.name} away where it is of another run"
         )
+    raise ModelError(
+        f"by {log} these weights are of the model {model}, not of openclip:{arch}: name its configuration "
+        f"{trained_as}.json and write openclip:{trained_as}.json@FILE, or move {log.name} away where it is of another run"
+    )
 
 
 def _of_hub(path: Path, file: WeightsFile, arch: str, config: dict[str, Any]) -> RunRecord:

@@ -189,3 +189,49 @@ def test_siglips_bias_beside_an_ordinary_architecture(tower: Any, tmp_path: Path
     with torch.inference_mode():
         ours = model_zoo.load(f"openclip:{config}@{tmp_path / 'siglip.pt'}").embed(batch)
         assert torch.allclose(ours, model.encode_image(batch), atol=1e-6)
+
+
+def test_the_record_beside_a_file_goes_before_the_one_above(run: tuple[Path, Any], tmp_path: Path) -> None:
+    own, above = f"model: {ARCH}\nimage_mean: [0.1, 0.1, 0.1]\n", "model: other\nimage_mean: [0.0, 0.0, 0.0]\n"
+    for name in ("ft", "checkpoints"):
+        folder = tmp_path / name / "logs" / name
+        folder.mkdir(parents=True)
+        (folder / "epoch_1.pt").write_bytes(run[0].read_bytes())
+        (folder.parent / "params.txt").write_text(above)
+        (folder / "params.txt").write_text(own)
+        identity = model_zoo.identify(f"openclip:{ARCH}@{folder / 'epoch_1.pt'}")
+        assert identity.pixels.mean == (0.1,) * 3
+        assert any(f"by {folder / 'params.txt'}" in note for note in identity.notes)
+        assert any(f"not {folder.parent / 'params.txt'}" in n for n in identity.notes) == (name == "checkpoints")
+        (folder / "params.txt").unlink()
+        if name == "checkpoints":
+            with pytest.raises(ModelError, match=r"of the model other, not of .*move params\.txt away"):
+                model_zoo.identify(f"openclip:{ARCH}@{folder / 'epoch_1.pt'}")
+        else:
+            assert model_zoo.identify(f"openclip:{ARCH}@{folder / 'epoch_1.pt'}").pixels.mean != (0.0,) * 3
+
+
+def test_a_record_of_another_model_is_refused_for_a_config_too(tower: Any, tmp_path: Path) -> None:
+    config, _, model = tower("clip")
+    file = tmp_path / "epoch_1.pt"
+    torch.save({"state_dict": model.state_dict()}, file)
+    for other in ("other", "RN50"):
+        (tmp_path / "params.txt").write_text(f"model: {other}\nimage_mean: [0.0, 0.0, 0.0]\n")
+        with pytest.raises(ModelError, match=f"params.txt these weights are of the model {other}"):
+            model_zoo.identify(f"openclip:{config}@{file}")
+    (tmp_path / "params.txt").write_text(f"model: {Path(config).stem}\nimage_mean: [0.0, 0.0, 0.0]\n")
+    assert model_zoo.identify(f"openclip:{config}@{file}").pixels.mean == (0.0,) * 3
+
+
+@pytest.mark.parametrize("forced", ["", "image_mean: [0.1, 0.2, 0.3]\n"])
+def test_the_runs_pretrained_tag_prepares_what_no_key_forces(tmp_path: Path, forced: str) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"logit_scale": torch.ones(())}, file)
+    arch, tag = "ViT-B-16-SigLIP", "webli"
+    (tmp_path / "params.txt").write_text(f"model: {arch}\npretrained: {tag}\n{forced}")
+    theirs = model_zoo.identify(f"openclip:{arch}@{tag}").pixels
+    identity = model_zoo.identify(f"openclip:{arch}@{file}")
+    ours = identity.pixels
+    assert ours.mean == ((0.1, 0.2, 0.3) if forced else theirs.mean)
+    assert (ours.std, ours.mode, ours.interpolation) == (theirs.std, theirs.mode, theirs.interpolation)
+    assert any(f"resize_mode squash (of {tag})" in note and str(tmp_path) in note for note in identity.notes)
