@@ -16,7 +16,7 @@ FORMATS = ["md", "latex", "csv", "json", "html"]
     "--results",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folder of records, proved from their predictions; may be given again. [default: effrob-results]",
+    help="Folder of records, recounted from their predictions; may be given again. [default: effrob-results]",
 )
 @click.option(
     "--published", default="all", show_default=True, metavar="NAME,...", help="Published tables to show, all, or none."

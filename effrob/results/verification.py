@@ -17,7 +17,7 @@ from effrob.results.store import Stored, read
 
 
 def verified(folders: Sequence[Path]) -> list[Stored]:
-    """Every record below the folders, each proved from its predictions, once a key.
+    """Every record below the folders, each recounted from its predictions, once a key.
 
     Raises UsageProblem for a folder that is not there (the default one may be absent), and EffrobError naming every
     record and predictions file that is torn, edited, or says something other than its predictions do.

@@ -11,7 +11,7 @@ effrob.table = (() => {
     ", not ranked for want of a ranked shift",
   ];
   const SAID = {
-    measured: "measured, and proved from predictions",
+    measured: "measured, and recounted from predictions",
     imported: "answers of others, recounted here from predictions",
     given: "an accuracy given, taken on trust",
     published: "published by others",
