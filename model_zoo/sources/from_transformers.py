@@ -26,15 +26,13 @@ from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.sources.forward_pass import try_out
 from model_zoo.sources.from_layer import POOLINGS, at_layer
 from model_zoo.sources.from_module import supervised
+from model_zoo.sources.hf.adapters import ADAPTER, base_of, check_head_is_labelled, head_of
 from model_zoo.sources.hf.labels import labels_of
 from model_zoo.sources.hf.networks import (
-    ADAPTER,
     Backbone,
     Logits,
     Role,
-    base_of,
     embeds_of,
-    head_of,
     network_of,
     positions,
     role_of,
@@ -46,6 +44,13 @@ from model_zoo.spec import ModelSpec
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENS = ("tokenizer*", "vocab*", "merges*", "spiece*", "*.model", "special_tokens_map.json", "added_tokens.json")
+_NO_WEIGHTS = (
+    "adapter_",
+    "training_args",
+    "optimizer",
+    "scheduler",
+    "random_states",
+)  # beside weights, by their trainers
 POOLING = "#"
 LEVEL = "pictures are prepared as Pillow and torchvision do it; transformers' own may differ by a level or two"
 
@@ -82,6 +87,8 @@ class TransformersProvider:
             ]
         kind = type(model.processor).__name__
         notes = [LEVEL if prepare is None else f"pictures are prepared by the model's own {kind}, which is slower"]
+        if model.local:
+            notes += _beside(model.folder)
         labels = None
         if model.role == "classifier":
             labels, label_notes = labels_of(model.config, str(spec))
@@ -164,6 +171,8 @@ class TransformersProvider:
         head = head_of(folder) if local and role == "classifier" else None
         if head not in (None, config.num_labels):
             config.num_labels = head  # an adapter brings its own head
+        if local and role == "classifier":
+            check_head_is_labelled(folder, config, str(spec))
         if pooling != "default" and role != "backbone":
             raise ModelError(
                 f"{spec} has a head of its own, and takes no {POOLING}{pooling}: leave it out, or register it with --features"
@@ -194,6 +203,22 @@ def _folder(spec: ModelSpec) -> tuple[Path, str, bool]:
     ):
         path = hf_hub_download(str(local), "config.json", revision=spec.weights)
         return Path(path).parent, pooling, False
+
+
+def _beside(folder: Path) -> list[str]:
+    """A note where a folder holds other weights beside those that from_pretrained takes."""
+    order = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+    taken = next((name for name in order if (folder / name).is_file()), None)
+    if taken is None:
+        return []
+    shards: set[str] = set()
+    if taken.endswith(".json"):
+        shards = set(json.loads((folder / taken).read_text(encoding="utf-8")).get("weight_map", {}).values())
+    found = {file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern)}
+    others = sorted(name for name in found - shards - {taken} if not name.startswith(_NO_WEIGHTS))
+    if not others:
+        return []
+    return [f"its folder also holds {', '.join(others[:3])}: the weights taken are those of {taken}"]
 
 
 def _processor(place: str, revision: str | None, folder: Path, base: str | None, local: bool, spec: ModelSpec) -> Any:

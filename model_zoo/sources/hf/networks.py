@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,17 @@ import torch
 import transformers
 from torch import nn
 
-from model_zoo.checkpoints.files import shapes
 from model_zoo.checkpoints.network import weights_from_network
-from model_zoo.errors import ModelError, UnknownModel
+from model_zoo.errors import ModelError
+from model_zoo.sources.hf.adapters import ADAPTER, head_of, without_adapter
 from model_zoo.sources.hf.texts import pooled
 
 Role = Literal["classifier", "towers", "backbone"]
-ADAPTER = "adapter_config.json"
 POOLER = "pooler."  # a layer that pretraining may have left untrained: its absence is no fault, and it is not used
+_UNUSED = re.compile(  # buffers that older releases saved and newer ones compute, and layers no forward pass of a picture uses
+    r"(^|\.)(position_ids|relative_position_index|relative_coords_table|attn_mask|mask_token|num_batches_tracked|pooler\..*)$"
+)
+_WRAPPED = re.compile(r"(?:(?:module|_orig_mod)\.)+")  # names under torch.compile and DistributedDataParallel
 _GENERATES = ("ForConditionalGeneration", "ForCausalLM", "ForVision2Seq", "ForImageTextToText")
 
 
@@ -35,6 +39,11 @@ def role_of(config: Any, what: str) -> Role:
     )
 
     named = (getattr(config, "architectures", None) or [""])[0]
+    if named and not hasattr(transformers, named):
+        raise ModelError(
+            f"{what} names the architecture {named}, which transformers {transformers.__version__} does not have: its code is "
+            "not run here, so register the model as a Python function, or install the release of transformers that has it"
+        )
     towers = MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES.get(config.model_type)
     if "ForImageClassification" in named:
         return "classifier"
@@ -162,6 +171,12 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
             )
     missing = sorted(key for key in info["missing_keys"] if new_head is None or "classifier" not in key)
     unexpected = sorted(map(str, info.get("unexpected_keys") or ()))
+    wrapped = {found.group() if (found := _WRAPPED.match(key)) else "" for key in unexpected}
+    if info["missing_keys"] and len(wrapped) == 1 and "" not in wrapped:
+        raise ModelError(
+            f"the weights of {what} were saved inside a wrapper: their names begin with {wrapped.pop()} (torch.compile, "
+            "DistributedDataParallel); save the model inside it (model._orig_mod or model.module) with save_pretrained"
+        )
     lora = next((key for key in unexpected if "lora_" in key), None)
     if lora is not None:
         raise ModelError(
@@ -172,6 +187,12 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
     if missing:
         part = "is no trained classifier" if role == "classifier" else "is not whole"
         raise ModelError(f"{what} {part}: its weights lack {', '.join(missing[:3])}; name one that is fine-tuned")
+    extra = [key for key in unexpected if not _UNUSED.search(key)]
+    if role != "backbone" and new_head is None and extra:
+        raise ModelError(
+            f"the weights of {what} hold {', '.join(extra[:3])}, which {type(model).__name__} has no place for, "
+            "so it would not be the model that was trained: register it as a Python function, or save it without them"
+        )
     if role == "backbone" and getattr(model, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelError(f"{what} is a {type(model).__name__}, which reads {model.main_input_name} and no pictures")
     return model.eval()
@@ -210,7 +231,7 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
     start = str(folder) if own or not base else str(base)
     head = head_of(folder) if role == "classifier" else None
     if own and start == str(folder):
-        with _without_adapter(folder) as plain:
+        with without_adapter(folder) as plain:
             model = _loaded(str(plain), None, config, role, what, head)
     else:
         model = _loaded(start, None, config, role, f"the base of {what} ({start})", head)
@@ -222,43 +243,6 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
             f"peft cannot merge the adapter of {what} ({message}): merge it yourself and save the model"
         ) from error
     return merged.eval()
-
-
-def head_of(folder: Path) -> int | None:
-    """How many classes the head has that an adapter's folder brings, or None where it brings none, or is no adapter."""
-    file = folder / "adapter_model.safetensors"
-    held = (shapes(file) or {}) if file.is_file() else {}
-    return next((shape[0] for name, shape in held.items() if "classifier" in name and len(shape) == 2), None)
-
-
-class _without_adapter:
-    """A folder with the model's own files and not the adapter's, which transformers would load by itself and not merge."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> Path:
-        import tempfile
-
-        self._held = tempfile.TemporaryDirectory()
-        for file in self._folder.iterdir():
-            if file.is_file() and not file.name.startswith("adapter_"):
-                (Path(self._held.name) / file.name).symlink_to(file.resolve())
-        return Path(self._held.name)
-
-    def __exit__(self, *_: object) -> None:
-        self._held.cleanup()
-
-
-def base_of(folder: Path) -> str | None:
-    """The model that an adapter's folder is to be laid over, or None where the folder is no adapter."""
-    if not (folder / ADAPTER).is_file():
-        return None
-    try:
-        named = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError) as error:
-        raise UnknownModel(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
-    return None if named is None else str(named)
 
 
 def embeds_of(model: Any, text: Any, pictures: torch.Tensor, resized: bool) -> torch.Tensor:
