@@ -73,7 +73,7 @@ class TimmProvider:
         return Identity(
             spec=ModelSpec("timm", chosen.name if layer is None else f"{chosen.name}{FEATURES}{layer}", spec.weights),
             asked=str(asked),
-            digest=hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest(),
+            digest=hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest(),
             pixels=pixels_of(config, chosen.data),
             layer=layer or "default",
             n_classes=(chosen.n_classes or None) if layer is None else None,
@@ -123,9 +123,17 @@ def _network(chosen: TimmChoice, size: tuple[int, int] | None) -> nn.Module:
         return module
     try:
         module = timm.create_model(chosen.name, pretrained=False, num_classes=chosen.n_classes, **extra)
-    except TypeError:
-        extra.pop("img_size", None)
-        module = timm.create_model(chosen.name, pretrained=False, num_classes=chosen.n_classes, **extra)
+    except Exception as first:  # whatever an architecture makes of arguments that it does not know
+        try:
+            if not isinstance(first, TypeError) or extra.pop("img_size", None) is None:
+                raise
+            module = timm.create_model(chosen.name, pretrained=False, num_classes=chosen.n_classes, **extra)
+        except Exception as error:
+            settings = ", ".join(f"{key}={value!r}" for key, value in extra.items())
+            raise ModelError(
+                f"timm {timm.__version__} does not build {chosen.name} with {settings}, as the run of {chosen.file.path} had "
+                f"it ({error}): bring the model by a function of your own with `effrob register`"
+            ) from error
     path = chosen.file.path
     state = read_weights(chosen.file).state
     try:

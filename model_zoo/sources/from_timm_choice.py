@@ -20,11 +20,18 @@ from timm.models._hub import load_model_config_from_hf, load_model_config_from_p
 from model_zoo.checkpoints.files import file_digest
 from model_zoo.checkpoints.network import weights_from_network
 from model_zoo.checkpoints.parts import WeightsFile, outline, weights_digest, weights_file
+from model_zoo.checkpoints.run_arguments import (
+    DATA,
+    EMPTY,
+    NETWORK,
+    class_map_labels,
+    data_arguments,
+    network_arguments,
+)
 from model_zoo.errors import ModelError, UnknownModel, listed, suggest
 from model_zoo.spec import ModelSpec
 
 LOCAL, REMOTE = "local-dir:", "hf-hub:"
-_DATA = ("input_size", "img_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
     named = weights.about.get("arch") or weights.about.get("model_name")
     if isinstance(named, str) and timm.is_model(named.partition(".")[0]) and named.partition(".")[0] != architecture:
         raise ModelError(f"{file.path} says it holds {named}, not {architecture}: write timm:{named}@{file.path}")
-    config, said = _beside(file, architecture, config)
+    config, saved, said = _beside(file, architecture, config)
     notes += said
     arguments, kind = _arguments(file, weights.about)
     model = arguments.get("model")
@@ -77,10 +84,11 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
         raise ModelError(
             f"{kind} of {file.path} says model: {model}, not {architecture}: write timm:{model}@{file.path}"
         )
-    data = {key: arguments[key] for key in _DATA if arguments.get(key) not in (None, [], ())}
-    if isinstance(data.get("input_size"), int):
-        data["img_size"] = data.pop("input_size")
-    extra = dict(arguments.get("model_kwargs") or {})
+    data = data_arguments(arguments)
+    extra = network_arguments(file, arguments, kind, saved)
+    if extra:
+        built = ", ".join(f"{key} {value}" for key, value in extra.items())
+        notes.append(f"the network is built with {built}, by {kind or 'config.json beside the file'}")
     size = _image_size(shapes, data.get("img_size") or config["input_size"][-1])
     if size is not None:
         data["img_size"], extra["img_size"] = size, size
@@ -105,7 +113,11 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
         labels = _labels(config)
     elif int(config.get("label_offset", 0)) and width == int(config["num_classes"]) + int(config["label_offset"]):
         labels = ("background", *ImageNetInfo("imagenet-1k").label_names())
-    source = weights_digest(file, weights)
+    source: object = weights_digest(file, weights)
+    mapped = class_map_labels(file, arguments, width)
+    if mapped is not None:
+        labels, source = mapped, [source, mapped]
+        notes.append(f"columns are in the order of the run's class map, {arguments['class_map']}")
     return TimmChoice(full, architecture, config, source, width, file, data, extra, labels, tuple(notes))
 
 
@@ -176,8 +188,10 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
     return config
 
 
-def _beside(file: WeightsFile, architecture: str, config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """`config` overlaid with timm's config.json beside the file, if any. Raises ModelError for another architecture."""
+def _beside(
+    file: WeightsFile, architecture: str, config: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """`config` overlaid with config.json beside the file, and its model_args. Raises ModelError for another architecture."""
     path = file.path.resolve().parent / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -186,23 +200,23 @@ def _beside(file: WeightsFile, architecture: str, config: dict[str, Any]) -> tup
             f"{path} beside the weights cannot be read ({error}): mend it, or move the weights away"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("architecture"), str):
-        return config, []
+        return config, {}, []
     if content["architecture"] != architecture:
         raise ModelError(
             f"config.json beside {file.path.name} names the architecture {content['architecture']}, not {architecture}: "
             f"write timm:local-dir:{path.parent}"
         )
-    overlay, _, _ = load_model_config_from_path(path.parent)
+    overlay, _, saved = load_model_config_from_path(path.parent)
     overlay = {
         key: value for key, value in overlay.items() if value is not None and key not in ("file", "source", "tag")
     }
-    return {**config, **overlay}, ["pictures are prepared as config.json beside the file says"]
+    return {**config, **overlay}, dict(saved or {}), ["pictures are prepared as config.json beside the file says"]
 
 
 def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The arguments of the training run, from the checkpoint or from args.yaml beside it, and where they were."""
     inside = about.get("args")
-    if isinstance(inside, Mapping) and any(inside.get(key) is not None for key in _DATA):
+    if isinstance(inside, Mapping) and any(inside.get(key) not in EMPTY for key in (*DATA, *NETWORK)):
         return dict(inside), "the arguments in the checkpoint"
     path = file.path.resolve().parent / "args.yaml"
     if path.is_file():

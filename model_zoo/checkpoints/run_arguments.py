@@ -1,0 +1,99 @@
+"""What the arguments of a run of timm's train.py say of the network and its columns, from a checkpoint or args.yaml beside it.
+
+Read are those that change what a trained network computes: in_chans, gp, bn_eps, model_kwargs, class_map, and the data's.
+Dropout, bn_momentum, initialisation, compilation and optimisation change nothing once the weights are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model_zoo.checkpoints.parts import WeightsFile
+from model_zoo.errors import ModelError
+
+DATA = ("input_size", "img_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+NETWORK = ("gp", "bn_eps", "in_chans", "model_kwargs", "class_map", "input_img_mode", "naflex_loader")
+EMPTY: tuple[Any, ...] = (None, "", [], (), {})
+
+
+def data_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the pictures, as timm.data.resolve_data_config takes them."""
+    data = {key: arguments[key] for key in DATA if arguments.get(key) not in EMPTY}
+    if isinstance(data.get("input_size"), int):
+        data["img_size"] = data.pop("input_size")
+    return data
+
+
+def network_arguments(
+    file: WeightsFile, arguments: Mapping[str, Any], kind: str, saved: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those that timm.create_model takes, over `saved`, the model_args of a config.json.
+
+    Raises ModelError for one that cannot be applied, by its name.
+    """
+
+    def refused(key: str, value: object, wanted: str) -> ModelError:
+        return ModelError(
+            f"{kind or 'config.json'} of {file.path} says {key}: {value!r}, and {wanted} is wanted here: "
+            "bring the model by a function of your own with `effrob register`"
+        )
+
+    own = arguments.get("model_kwargs") or {}
+    if not isinstance(own, Mapping):
+        raise refused("model_kwargs", own, "names with values")
+    built: dict[str, Any] = {**saved, **own}
+    pool, epsilon = arguments.get("gp"), arguments.get("bn_eps")
+    if pool not in EMPTY:
+        if not isinstance(pool, str):
+            raise refused("gp", pool, "the name of a pooling")
+        built["global_pool"] = pool
+    if epsilon is not None:
+        if isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
+            raise refused("bn_eps", epsilon, "a number")
+        built["bn_eps"] = epsilon
+    size = arguments.get("input_size")
+    channels = size[0] if isinstance(size, list | tuple) and size else None
+    for value in (arguments.get("in_chans"), channels, built.pop("in_chans", None)):
+        if value not in (None, 3):
+            raise refused("in_chans", value, "3, red, green and blue,")
+    if arguments.get("input_img_mode") not in (*EMPTY, "RGB"):
+        raise refused("input_img_mode", arguments["input_img_mode"], "RGB")
+    if arguments.get("naflex_loader"):
+        raise refused("naflex_loader", True, "a fixed image size")
+    built.pop("num_classes", None)  # the classifier's own shape decides
+    return {key: value for key, value in built.items() if value is not None}
+
+
+def class_map_labels(file: WeightsFile, arguments: Mapping[str, Any], width: int) -> tuple[str, ...] | None:
+    """What the columns are by the run's class_map; None where it had none. Raises ModelError for a map that is not there.
+
+    A text file is read, with a class in each line, in the order of the columns: where the run had it, in its data's folder, or
+    beside the weights. A pickle is not opened.
+    """
+    named = arguments.get("class_map")
+    if named in EMPTY or width == 0:
+        return None
+    given, folder = Path(str(named)), file.path.resolve().parent
+    data = arguments.get("data_dir") or arguments.get("data")
+    places = [given, *([Path(data) / given] if isinstance(data, str) else []), folder / given.name]
+    beside = folder / f"{given.stem}.txt"
+    path = next((p for p in (*places, beside) if p.suffix.lower() == ".txt" and p.is_file()), None)
+    wanted = f"put {beside.name} beside the weights, with the {width} classes a line each in the order of the columns"
+    if path is None:
+        raise ModelError(
+            f"{file.path} was trained with class_map: {named}, which cannot be read here as text: {wanted}"
+        )
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the class map {path} cannot be read ({error}): mend it") from error
+    while names and not names[-1]:
+        names.pop()
+    if len(names) != width or len(set(names)) != width or "" in names:
+        raise ModelError(
+            f"the class map {path} of {file.path} has {len(set(names) - {''})} different classes in {len(names)} lines for "
+            f"{width} columns: mend it, a class in each line"
+        )
+    return tuple(names)
