@@ -17,6 +17,7 @@ from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_
 from shifts.protocol import protocol as named_protocol
 from shifts.shift import Shift
 from shifts.storage.kept_places import expanded, kept_places
+from shifts.storage.tree import unread_images
 from shifts.suites import known_suite
 from shifts.suites import suite as named_suite
 from shifts.synthetic import pocket
@@ -123,9 +124,10 @@ def _found(name: str, places: Places, generated: Places | None) -> Found:
             located = locate_set(name, generated)
         opened = located.opened
         images = None if opened is None or registry.teaches(name) else len(opened.tree.paths)
+        unread = None if opened is None or images is None else unread_images(opened.tree)
     except (DataError, DataMissing) as error:  # said in the list; the other sets are listed all the same
         return Found(name, None, get_command(name), note=str(error))
-    note = "; ".join(located.passed) or None
+    note = "; ".join((*located.passed, *([unread] if unread else []))) or None
     if opened is None:
         return Found(name, None, get_command(name), note=note)
     return Found(name, opened.path, get_command(name), opened.form, images, note)

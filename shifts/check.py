@@ -15,6 +15,7 @@ from PIL import Image
 from shifts.errors import DataError
 from shifts.labels import Ints
 from shifts.shift import ImageSource, Shift
+from shifts.storage.samples import SampleTree
 from shifts.storage.tree import TreeSource, checked_path
 
 THREADS, CHUNK = 4, 512  # images decoded at once at most
@@ -69,10 +70,15 @@ def _numbers(shift: Shift) -> Iterator[str]:
 
 
 def _empty(shift: Shift) -> Iterator[str]:
-    """Files of no bytes, by their size: no image is read for it."""
+    """Files of no bytes, by their size: no image is decoded for it."""
     source = shift.source
     if isinstance(source, TreeSource):
-        empty = [id for id in source.ids if source.tree.stat(id).size == 0]
+        tree = source.tree
+        empty = (
+            tree.empty_among(source.ids)
+            if isinstance(tree, SampleTree)
+            else [id for id in source.ids if tree.stat(id).size == 0]
+        )
         if empty:
             yield f"{len(empty):,} of its files hold no bytes, first {', '.join(empty[:3])}; get those images again"
 

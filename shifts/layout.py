@@ -165,7 +165,8 @@ def data_root(root: str | Path | None, name: str | None = None) -> Path:
 def candidates(name: str) -> tuple[str, ...]:
     """Every place, relative to the data folder, where the set may lie."""
     held = SAME_FILES.get(name, name)
-    return (*LAYOUTS[held].folders, *LAYOUTS[held].archives, f"{held}{SUFFIX}", f"{held}.parquet")
+    inside = () if held == SHARED else (f"{held}/{archive}" for archive in LAYOUTS[held].archives if "/" not in archive)
+    return (*LAYOUTS[held].folders, *LAYOUTS[held].archives, *inside, f"{held}{SUFFIX}", f"{held}.parquet")
 
 
 def locate_set(name: str, places: Path | Places) -> LocatedSet:

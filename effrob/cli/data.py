@@ -234,6 +234,7 @@ def check(
     from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
     from shifts.catalogue import check_names
+    from shifts.storage.tree import TreeSource, unread_images
 
     check_names(dict(at))
     pocket = cache_folder() / "pocket"
@@ -241,14 +242,15 @@ def check(
     with _Bar("decoded", "img") if every else nullcontext() as told:
         problems = shifts.check_shift(shift, len(shift) if every else SAMPLE, told)
     decoded = len(shift) if every else min(SAMPLE, len(shift))
+    unread = unread_images(shift.source.tree) if isinstance(shift.source, TreeSource) else None
     said = f"{decoded:,} of {len(shift):,} images were decoded"
     if as_json:
         facts = {"name": name, "n": len(shift), "n_expected": shift.n_expected, "classes": len(shift.labels)}
         facts |= {"partial": shift.partial, "decoded": decoded, "notes": list(shift.notes), "problems": list(problems)}
         click.echo(strict_json(facts), nl=False)
     else:
-        for problem in problems:
-            click.echo(problem, err=True)
+        for said_too in (*problems, *([unread] if unread else [])):
+            click.echo(said_too, err=True)
         verdict = (
             "not the whole set" if shift.partial else "as it should be" if every else "the counts are as they should be"
         )

@@ -50,6 +50,14 @@ class ArrowTree(TableTree):
                 tables[file] = pa.ipc.open_file(mapped).read_all()
         return tables
 
+    def _images(self) -> Iterator[tuple[Path, Sequence[Any], Any]]:
+        import pyarrow.compute as pc
+
+        for file, table in self._tables.items():
+            image, struct, _, _ = self._columns(table.schema)
+            values = table.column(image)
+            yield file, range(len(values)), pc.struct_field(values, "bytes") if struct else values
+
     @cached_property
     def _said_names(self) -> Sequence[str] | None:
         told = []

@@ -19,7 +19,7 @@ from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.official_names import CLASS_ID, check_names, val_number
-from shifts.storage.tree import Tree, TreeSource, skipped_in
+from shifts.storage.tree import Tree, TreeSource, skipped_in, unread_images
 
 TRAIN_NAME = re.compile(r"[np]\d{8}_\d+(_n\d{8})?\.JPE?G", re.IGNORECASE)
 TEXTS = frozenset(
@@ -72,6 +72,7 @@ def labelled_shift(
     request: SetRequest, read: LabelledImages, labels: LabelSpace, clean: str | None, border: int = 0
 ) -> Shift:
     """The Shift of every image that was read."""
+    unread = unread_images(request.tree)
     return Shift(
         name=request.name,
         source=read.source,
@@ -85,7 +86,7 @@ def labelled_shift(
         border=border,
         licence=request.terms.licence,
         citation=request.terms.citation,
-        notes=request.terms.notes,
+        notes=request.terms.notes if unread is None else (*request.terms.notes, unread),
     )
 
 

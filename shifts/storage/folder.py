@@ -15,6 +15,13 @@ from shifts.errors import DataError, DataMissing
 from shifts.storage.tree import FileStat, TreeSource, checked_path, counted_suffix, is_image
 
 
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file or a link to one. DataError for a link to nothing: its images would be missing unsaid."""
+    if entry.is_symlink() and not Path(entry.path).exists():
+        raise DataError(f"{entry.path} is a link that leads nowhere; put back what it names or remove the link")
+    return entry.is_file()
+
+
 class FolderTree:
     """Images under `root`, at any depth. The root itself may be a link.
 

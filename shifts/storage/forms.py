@@ -17,10 +17,10 @@ from pathlib import Path
 from shifts.classes import ClassFolders
 from shifts.errors import DataError, DataMissing
 from shifts.storage.arrow import ArrowTree
-from shifts.storage.folder import FolderTree
+from shifts.storage.folder import FolderTree, leads_to_file
 from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX, ShardTree
-from shifts.storage.splits import SPLITS, files_of_split, split_folder, split_in, split_of
+from shifts.storage.splits import SPLITS, files_of_split, split_folder, split_in, split_of, wanted
 from shifts.storage.tables import ParquetTree
 from shifts.storage.tar import TarTree
 from shifts.storage.tfrecords import RecordTree
@@ -118,6 +118,13 @@ def _open_folder(path: Path, classes: ClassFolders, follow_links: bool) -> Opene
     inner = _split_folder(path, classes)
     if inner is not None:
         return _open_folder(inner, classes, follow_links)
+    if (path / "dataset_dict.json").is_file():
+        held_splits = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and _files_of_form(entry))
+        raise DataError(
+            f"{path} is a saved dataset of the splits {' and '.join(held_splits) or 'that are not there'}, none of them called "
+            f"{' or '.join(wanted(classes))}; name the one with {classes.name} in it: --at {classes.name}={path}/"
+            f"{held_splits[0] if held_splits else 'SPLIT'}"
+        )
     tree = FolderTree(path, follow_links)
     if any(classes.is_class(entry.name) for entry in path.iterdir()):
         return OpenedPlace(tree, "folder", path)
@@ -140,28 +147,22 @@ def _open_files(path: Path, suffix: str, files: Sequence[Path], classes: ClassFo
 
 def _files_of_form(path: Path, classes: ClassFolders | None = None) -> tuple[str, list[Path]] | None:
     """The shards, tables or record files of a folder, of its `data` or of its split folders; None where it has none."""
-    below = [folder for folder in (path, path / "data") if folder.is_dir()]
+    above = (path, path / "data", path / "default")  # the hub calls the one configuration of a dataset `default`
+    below = [folder for folder in above if folder.is_dir()]
     splits = sorted(inner for folder in below for inner in folder.iterdir() if inner.is_dir() and split_in(inner.name))
-    for folders in ([path], [path / "data"], splits):
+    for folders in (*([folder] for folder in above), splits):
         files: dict[str, list[Path]] = {}
         for folder in folders:
             with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
                     form = _form_of(entry.name)
-                    if form is not None and _is_file(entry):
+                    if form is not None and leads_to_file(entry):
                         files.setdefault(form, []).append(Path(entry.path))
         for form in (".parquet", ".arrow", ".tfrecord", ".tar"):
             held = files.get(form, [])
             if held and (form != ".tar" or path.name.endswith(SUFFIX) or _is_shard(held[0], classes)):
                 return form, held
     return None
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a file or a link to one. DataError for a link to nothing: its images would be missing unsaid."""
-    if entry.is_symlink() and not Path(entry.path).exists():
-        raise DataError(f"{entry.path} is a link that leads nowhere; put back what it names or remove the link")
-    return entry.is_file()
 
 
 def files_in(path: Path, form: str) -> list[Path]:
@@ -188,9 +189,9 @@ def form_of(path: Path) -> str | None:
 def _form_of(name: str) -> str | None:
     if name.startswith(".") or is_sidecar(name) or name.startswith("cache-"):
         return None
-    if _RECORDS.fullmatch(name):
+    if _RECORDS.fullmatch(name.lower()):
         return ".tfrecord"
-    return next((suffix for suffix in (".parquet", ".arrow", ".tar") if name.endswith(suffix)), None)
+    return next((suffix for suffix in (".parquet", ".arrow", ".tar") if name.lower().endswith(suffix)), None)
 
 
 def _split_folder(path: Path, classes: ClassFolders) -> Path | None:

@@ -61,6 +61,13 @@ class SampleTree:
         placed = self._placed
         return sorted(range(len(paths)), key=lambda i: (str(placed[paths[i]].file), placed[paths[i]].place))
 
+    def empty_among(self, paths: Sequence[str]) -> list[str]:
+        """Those of `paths` that hold no bytes."""
+        return [path for path in paths if self._size_of(self._placed[path]) == 0]
+
+    def _size_of(self, sample: Sample) -> int:
+        return self._status(sample.file).size if sample.size is None else sample.size
+
     def _status(self, file: Path) -> FileStat:
         status = file.stat()
         return FileStat(status.st_size, status.st_mtime_ns)
@@ -69,6 +76,10 @@ class SampleTree:
         raise NotImplementedError
 
     def _bytes(self, sample: Sample, path: str) -> bytes:
+        raise NotImplementedError
+
+    def _images(self) -> Iterator[tuple[Path, Sequence[Any], Any]]:
+        """(file, places of some rows, the bytes of their images), one part of the tables after the other."""
         raise NotImplementedError
 
     def _class_names(self) -> Sequence[str] | None:

@@ -83,6 +83,21 @@ class TableTree(SampleTree):
         for name, *values in zip(names, *said, strict=True):
             yield (None if name is None else str(name)), tuple(value for value in values if value is not None)
 
+    def _size_of(self, sample: Sample) -> int:
+        return 0 if (sample.file, sample.place) in self._empty else 1
+
+    @cached_property
+    def _empty(self) -> frozenset[tuple[Path, Any]]:
+        """File and place of each row whose image has no bytes, or none at all."""
+        import pyarrow.compute as pc
+
+        return frozenset(
+            (file, place)
+            for file, places, values in self._images()
+            for place, size in zip(places, pc.binary_length(values).to_pylist(), strict=True)
+            if not size
+        )
+
     @staticmethod
     def _name(stored: str | None, number: int) -> str:
         """A row's name: the stored one, or its number in the set where it has none; an image suffix where that is missing."""
@@ -197,6 +212,17 @@ class ParquetTree(TableTree):
                 f"{sample.file} holds {path} without its bytes, as a path alone; make the copy with its images embedded"
             )
         return value
+
+    def _images(self) -> Iterator[tuple[Path, Sequence[Any], Any]]:
+        import pyarrow.parquet as pq
+
+        for file in self.files:
+            opened = pq.ParquetFile(file)
+            image, struct, _, _ = self._columns(opened.schema_arrow)
+            column = f"{image}.bytes" if struct else image
+            for group in range(opened.num_row_groups):
+                values = opened.read_row_group(group, columns=[column]).column(image).combine_chunks()
+                yield file, [(group, row) for row in range(len(values))], values.field("bytes") if struct else values
 
     def _by_group(self, sample: Sample) -> bytes | None:
         """The value by pyarrow, a row group at a time: for encodings that pages are not read in."""

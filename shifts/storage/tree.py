@@ -19,6 +19,25 @@ from shifts.labels import Ints
 IMAGE_SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
+UNREAD_SUFFIXES = frozenset(
+    {
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".svg",
+        ".tga",
+        ".psd",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+        ".ico",
+        ".exr",
+        ".hdr",
+    }
+)  # pictures all the same: a set that holds them lacks them
 HASHING_THREADS = 4
 
 
@@ -92,6 +111,15 @@ def skipped_in(tree: Tree) -> Mapping[str, int]:
     """Suffix -> how many files of a tree were passed over as no images; empty where the form does not count them."""
     skipped: Mapping[str, int] = getattr(tree, "skipped", {})
     return skipped
+
+
+def unread_images(tree: Tree) -> str | None:
+    """A sentence on the pictures of a tree whose suffixes are not read; None where there are none."""
+    unread = {suffix: n for suffix, n in skipped_in(tree).items() if suffix in UNREAD_SUFFIXES}
+    if not unread:
+        return None
+    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(unread.items()))
+    return f"{sum(unread.values()):,} pictures of {tree.where} are left out, their suffix is not read ({kinds}); convert them"
 
 
 @runtime_checkable

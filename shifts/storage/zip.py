@@ -80,11 +80,8 @@ class ZipTree:
             raise DataError(f"{self.where} is not a readable zip archive ({error}); fetch it anew") from None
         members: dict[str, zipfile.ZipInfo] = {}
         for member in listed:
-            if (
-                member.is_dir()
-                or is_sidecar(member.filename)
-                or (inner := below(member.filename, self.inside, self.where)) is None
-            ):
+            name = member.filename.replace("\\", "/")  # older packers of Windows part folders so
+            if name.endswith("/") or is_sidecar(name) or (inner := below(name, self.inside, self.where)) is None:
                 continue
             path = checked_path(inner, self.where)
             if path in members:
