@@ -31,10 +31,11 @@ class ArrowTree(TableTree):
 
                 bare = bare.append_column("path of image", pc.struct_field(table.column(image), "path"))
             rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
+            also = self._also(table, self._texts(table.schema, path))
             split = split_column(table.schema)
             splits = table.column(split).to_pylist() if split else [None] * len(table)
             for row, (of, (stored, said)) in enumerate(zip(splits, rows, strict=True)):
-                yield Sample(self._name(stored, number), said, file, row, split=of)
+                yield Sample(self._name(stored, number), said, file, row, split=of, also=also[row])
                 number += 1
 
     @cached_property

@@ -18,6 +18,7 @@ from shifts.errors import DataError
 from shifts.labels import Ints
 
 VAL_STEM = re.compile(r"ILSVRC2012_val_(\d{8})(?:_n\d{8})?(?:\.[A-Za-z0-9]+)?", re.IGNORECASE)
+EMBEDDED = re.compile(r"ILSVRC2012[_-]val[_-]0*(\d+)", re.IGNORECASE)  # in a name that other things were added to
 CLASS_ID = re.compile(r"(?<![A-Za-z0-9])([np]\d{8})(?![0-9])")
 _HUB_NAME = re.compile(r"(ILSVRC2012_(?:val|test)_\d{8}|n\d{8}_\d+)_n\d{8}(?=\.|$)", re.IGNORECASE)
 _OFFICIAL_JPEG = re.compile(r"((?:ILSVRC2012_val_\d{8}|n\d{8}_\d+|sketch_\d+)\.)jpe?g", re.IGNORECASE)
@@ -49,8 +50,9 @@ def claims(name: str, of: ClassFolders) -> list[Claim]:
     table = of.table
     folder, _, file = name.rpartition("/")
     said = []
-    number = val_number(file) if table.name == "imagenet" else None
-    if number is not None:
+    match = EMBEDDED.search(file) if table.name == "imagenet" else None
+    number = int(match[1]) if match and len(match[1]) < 6 else 0
+    if 1 <= number <= len(val_labels()):
         said.append(Claim(f"validation image {number}", table.ids[int(val_labels()[number - 1])]))
     ids = CLASS_ID.findall(file) if "n" in file or "p" in file else []
     said += [Claim(id, id) for id in ids if id in table.index]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from shifts.classes import OUTSIDE, ClassFolders
 from shifts.errors import DataError
+from shifts.storage.label_names import folders_called, named_order
 from shifts.storage.official_names import canonical, check_names
 from shifts.storage.splits import SPLITS, check_samples, split_in
 from shifts.storage.tree import FileStat, checked_path
@@ -21,7 +22,10 @@ MAX_DIGITS = 18  # of a label that is a number: int() refuses thousands of them
 
 
 class Sample(NamedTuple):
-    """One image: its name, what is said of its class (numbers or texts, the binding one first), and where it lies."""
+    """One image: its name, what is said of its class (numbers or texts, the binding one first), and where it lies.
+
+    also  other names that are stored for it, which speak of its class as `name` does
+    """
 
     name: str
     labels: tuple[int | str, ...]
@@ -29,6 +33,7 @@ class Sample(NamedTuple):
     place: Any
     size: int | None = None
     split: str | None = None  # what a column says of the split
+    also: tuple[str, ...] = ()
 
 
 class SampleTree:
@@ -92,7 +97,9 @@ class SampleTree:
         labelled = zip(every, _folders_of(every, self.classes, self._class_names(), self.where), strict=True)
         inside = [(sample, folder) for sample, folder in labelled if folder != OUTSIDE]
         samples, folders = [sample for sample, _ in inside], [folder for _, folder in inside]
-        check_names(self.where, zip((sample.name for sample in samples), folders, strict=True), self.classes)
+        named = zip(samples, folders, strict=True)
+        told = ((name, folder) for sample, folder in named for name in (sample.name, *sample.also))
+        check_names(self.where, told, self.classes)
         placed: dict[str, Sample] = {}
         for sample, folder in zip(samples, folders, strict=True):
             file = canonical(sample.name.rpartition("/")[2])
@@ -140,7 +147,7 @@ def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequenc
     """The class folder of each sample. DataError where a label is no class, or two statements about one class differ."""
     numbers = {label for sample in samples for label in map(_number, sample.labels) if label is not None}
     order = _order(numbers, classes, names, where)
-    meant: dict[int | str, frozenset[str]] = {}
+    meant: dict[int | str, frozenset[str] | None] = {}
     folders = []
     for sample in samples:
         folder: str | None = None
@@ -148,23 +155,23 @@ def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequenc
             if label not in meant:
                 number = _number(label)
                 meant[label] = (
-                    _called(str(label), classes)
+                    folders_called(str(label), classes)
                     if number is None
                     else frozenset({order[number]} if number in order else ())
                 )
             may_be = meant[label]
-            if (folder is None and len(may_be) != 1) or (not may_be and isinstance(label, int)):
+            if (folder is None and len(may_be or ()) != 1) or (not may_be and isinstance(label, int)):
                 unlabelled = "; a test split without labels cannot be scored" if str(label) == "-1" else ""
                 raise DataError(
                     f"{sample.file} says the sample {sample.name.partition('.')[0]!r} is of class {str(label)[:40]!r}; "
                     f"a number under {len(classes.folders)} or a class folder is wanted{unlabelled}"
                 )
             if folder is None:
-                (folder,) = may_be
-            elif may_be and folder not in may_be:
+                (folder,) = may_be or ()
+            elif may_be is not None and folder not in may_be and not (_number(label) is not None and not may_be):
                 raise DataError(
                     f"{sample.file} says of {sample.name} both {sample.labels[0]!r} and {label!r}, which are two classes, "
-                    f"{folder} and {min(may_be)}; make the copy again from its source"
+                    f"{folder} and {min(may_be, default=f'one that {classes.name} lacks')}; make the copy again from its source"
                 )
         if folder is None:
             raise DataError(f"{sample.file} holds {sample.name!r} without a label; {where} is not labelled")
@@ -178,18 +185,13 @@ def _number(label: int | str) -> int | None:
     return int(label) if label.isascii() and label.isdigit() and len(label) <= MAX_DIGITS else None
 
 
-def _called(label: str, classes: ClassFolders) -> frozenset[str]:
-    """The class folders that a text may mean."""
-    if label in classes.class_ids:
-        return frozenset({label})
-    return classes.by_name.get(label.casefold().strip(), frozenset())
-
-
 def _order(numbers: set[int], classes: ClassFolders, names: Sequence[str] | None, where: str) -> Mapping[int, str]:
     """Label number -> class folder: by the names that the storage gives its labels, else in the set's or the table's order."""
     own = dict(enumerate(classes.folders))
+    if not numbers:
+        return own
     if names is None:
-        if not numbers or len(own) == len(classes.table.ids) or not numbers <= set(classes.by_index):
+        if len(own) == len(classes.table.ids) or not numbers <= set(classes.by_index):
             return own
         if max(numbers) >= len(own):
             return classes.by_index
@@ -199,15 +201,4 @@ def _order(numbers: set[int], classes: ClassFolders, names: Sequence[str] | None
             f"{where} labels its images {', '.join(map(str, sorted(numbers)[:3]))}, which may count the {len(own)} classes of "
             f"{classes.name} or the {len(classes.table.ids)} of {classes.table.name}; label them by class ids"
         )
-    expected: Mapping[int, str] = classes.by_index if len(names) == len(classes.table.ids) > len(own) else own
-    told = [_called(name, classes) for name in names]
-    differs = [k for k, folders in enumerate(told) if folders and expected.get(k) not in folders]
-    if not differs:
-        return expected
-    vague = [k for k in sorted(numbers) if 0 <= k < len(told) and len(told[k]) != 1 and k in expected]
-    if vague:
-        raise DataError(
-            f"{where} calls its label {differs[0]} {names[differs[0]]!r}, so its labels are not in the order of "
-            f"{classes.name}, and its label {vague[0]}, {names[vague[0]]!r}, is no class by its name; name labels by class ids"
-        )
-    return {k: min(folders) for k, folders in enumerate(told) if len(folders) == 1}
+    return named_order(numbers, classes, names, where)

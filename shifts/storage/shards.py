@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
+from shifts.storage.label_names import names_beside
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, index_folder, indexed, read_span
 from shifts.storage.splits import check_samples, split_of
@@ -26,7 +27,21 @@ from shifts.storage.tree import is_image, is_sidecar
 
 SUFFIX = ".wds"
 MAX_LABEL = 1 << 16  # bytes of a .cls or .json file that are read
-LABEL_KEYS = ("label", "cls", "wnid", "synset", "class", "class_id", "class_name")  # of a .json, the first one binding
+LABEL_KEYS = (
+    "label",
+    "cls",
+    "wnid",
+    "synset",
+    "class",
+    "class_id",
+    "class_name",
+    "class_index",
+    "synset_id",
+    "wordnet_id",
+    "wordnetid",
+    "label_name",
+)  # of a .json, the first one binding
+NAME_KEYS = ("filename", "file_name", "path")  # of a .json: names that speak of the class as the key does
 
 
 class ShardTree(SampleTree):
@@ -115,15 +130,19 @@ class ShardTree(SampleTree):
                 if key in pictures:
                     raise DataError(f"{shard} holds two pictures of the sample {key!r}; one is wanted")
                 pictures[key] = extension, span
-        said = {key: self._labels(shard, key, labels.get(key), sidecars.get(key)) for key in {*pictures, *labels}}
+        said = {key: self._said(shard, key, labels.get(key), sidecars.get(key)) for key in {*pictures, *labels}}
         for key in sorted(said):
-            if not said[key] or key not in pictures:
-                lacks = ".cls file" if not said[key] else "picture"
+            if not said[key][0] or key not in pictures:
+                lacks = ".cls file" if not said[key][0] else "picture"
                 raise DataError(f"{shard} holds the sample {key!r} without a {lacks}; write the shard anew")
             extension, span = pictures[key]
-            yield Sample(f"{key}.{extension}", said[key], shard, span, span.size)
+            yield Sample(f"{key}.{extension}", said[key][0], shard, span, span.size, said[key][1])
 
-    def _labels(self, shard: Path, key: str, label: Span | None, sidecar: Span | None) -> tuple[int | str, ...]:
+    def _said(
+        self, shard: Path, key: str, label: Span | None, sidecar: Span | None
+    ) -> tuple[tuple[int | str, ...], tuple[str, ...]]:
+        """What the files beside a picture say of its class: labels, the binding one first, and names of files."""
+        also: list[str] = []
         said: list[int | str] = []
         for span in (label,) if label is not None else ():
             said.append(_read(shard, span, key).strip())
@@ -132,23 +151,15 @@ class ShardTree(SampleTree):
                 content: Any = json.loads(_read(shard, sidecar, key))
             except (ValueError, RecursionError):
                 content = None
-            values = [content.get(name) for name in LABEL_KEYS] if isinstance(content, dict) else []
+            fields = {str(k).lower(): v for k, v in content.items()} if isinstance(content, dict) else {}
+            also = [fields[name] for name in NAME_KEYS if isinstance(fields.get(name), str)]
+            values = [fields.get(name) for name in LABEL_KEYS]
             said += [value for value in values if isinstance(value, int | str) and not isinstance(value, bool)]
-        return tuple(said)
+        return tuple(said), tuple(also)
 
     def _class_names(self) -> Sequence[str] | None:
-        folders = {shard.parent for shard in self.shards}
-        for folder in [*folders, *(folder.parent for folder in folders)]:
-            file = folder / "classnames.txt"
-            if file.is_file():
-                names = [
-                    line.strip()
-                    for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
-                    if line.strip()
-                ]
-                if len(names) in (len(self.classes.folders), len(self.classes.table.ids)):
-                    return names
-        return None
+        folders = dict.fromkeys(shard.parent for shard in self.shards)
+        return names_beside([*folders, *(folder.parent for folder in folders)], self.classes)
 
 
 def _read(shard: Path, span: Span, key: str) -> str:

@@ -14,12 +14,16 @@ from typing import Any
 
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
+from shifts.storage.label_names import names_beside
 from shifts.storage.parquet_pages import PagedColumn, Unreadable
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.tree import is_image
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "pixels")
-LABEL_COLUMNS = ("label", "labels", "cls", "wnid", "synset", "class_id", "class", "class_name", "target")
+LABEL_COLUMNS = (
+    *("label", "labels", "cls", "wnid", "synset", "class_id", "class", "class_name", "target"),
+    *("class_index", "synset_id", "wordnet_id", "wordnetid", "label_name"),
+)
 SPLIT_COLUMNS = ("split", "subset", "partition")
 PATH_COLUMNS = ("path", "file_name", "filename", "image_path", "file", "image_id", "id", "__key__")
 
@@ -99,6 +103,21 @@ class TableTree(SampleTree):
         )
 
     @staticmethod
+    def _texts(schema: Any, path: str | None) -> list[str]:
+        """Columns of names beside the one that images are called by."""
+        import pyarrow as pa
+
+        held = [name for name in schema.names if name.lower() in PATH_COLUMNS and name != path]
+        return [name for name in held if pa.types.is_string(schema.field(name).type)]
+
+    @staticmethod
+    def _also(table: Any, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """What these columns hold for each row."""
+        columns = [table.column(name).to_pylist() for name in texts]
+        rows = zip(*columns, strict=True) if columns else ((),) * len(table)
+        return [tuple(value for value in row if value) for row in rows]
+
+    @staticmethod
     def _name(stored: str | None, number: int) -> str:
         """A row's name: the stored one, or its number in the set where it has none; an image suffix where that is missing."""
         name = (stored or f"{number:08d}").replace("\\", "/").removeprefix("./").lstrip("/")
@@ -119,7 +138,10 @@ class TableTree(SampleTree):
         return None
 
     def _class_names(self) -> Sequence[str] | None:
-        return self._said_names
+        if self._said_names is not None:
+            return self._said_names
+        folders = dict.fromkeys(file.parent for file in self.files)
+        return names_beside([*folders, *(folder.parent for folder in folders)], self.classes)
 
 
 class ParquetTree(TableTree):
@@ -135,17 +157,20 @@ class ParquetTree(TableTree):
                 opened = pq.ParquetFile(file, memory_map=False)
                 image, struct, labels, path = self._columns(opened.schema_arrow)
                 split = split_column(opened.schema_arrow)
+                texts = self._texts(opened.schema_arrow, path)
                 wanted = [
                     *([split] if split else []),
                     *labels,
                     *([f"{image}.path" if path == image else path] if path else []),
+                    *texts,
                 ]
                 for group in range(opened.num_row_groups):
                     table = opened.read_row_group(group, columns=wanted)
                     splits = table.column(split).to_pylist() if split else [None] * len(table)
+                    also = self._also(table, texts)
                     rows = zip(splits, self._rows(table, image, struct, labels, path), strict=True)
                     for row, (of, (stored, said)) in enumerate(rows):
-                        yield Sample(self._name(stored, number), said, file, (group, row), split=of)
+                        yield Sample(self._name(stored, number), said, file, (group, row), split=of, also=also[row])
                         number += 1
             except (pa.ArrowException, OSError) as error:
                 first = str(error).partition("\n")[0]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from shifts.classes import ClassFolders
 from shifts.errors import DataError
+from shifts.storage.label_names import names_beside
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, checked_size, read_span
 from shifts.storage.tree import is_image
@@ -43,8 +44,7 @@ class RecordTree(SampleTree):
         return read_span(sample.file, sample.place, path)
 
     def _class_names(self) -> Sequence[str] | None:
-        file = self.files[0].parent / "label.labels.txt"
-        return file.read_text(encoding="utf-8").split("\n") if file.is_file() else None
+        return names_beside([self.files[0].parent], self.classes)
 
     def _samples(self) -> Iterator[Sample]:
         number = 0
