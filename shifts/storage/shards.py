@@ -136,7 +136,7 @@ class ShardTree(SampleTree):
                 lacks = ".cls file" if not said[key][0] else "picture"
                 raise DataError(f"{shard} holds the sample {key!r} without a {lacks}; write the shard anew")
             extension, span = pictures[key]
-            yield Sample(f"{key}.{extension}", said[key][0], shard, span, span.size, said[key][1])
+            yield Sample(f"{key}.{extension}", said[key][0], shard, span, span.size, also=said[key][1])
 
     def _said(
         self, shard: Path, key: str, label: Span | None, sidecar: Span | None
