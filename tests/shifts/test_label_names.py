@@ -79,7 +79,9 @@ def test_names_in_the_dataset_info_of_a_readme_count(tmp_path: Path) -> None:
     table(tmp_path, ORDER[:5], [0, 1, 2, 3, 4])
     lines = "".join(f"          '{k}': {TABLE.ids[index]}\n" for k, index in enumerate(ORDER))
     head = "---\ndataset_info:\n  features:\n  - name: image\n    dtype: image\n  - name: label\n    dtype:\n"
-    put(tmp_path / "imagenet-1k/README.md", f"{head}      class_label:\n        names:\n{lines}---\n# A copy\n".encode())
+    put(
+        tmp_path / "imagenet-1k/README.md", f"{head}      class_label:\n        names:\n{lines}---\n# A copy\n".encode()
+    )
     assert right(tmp_path) == 5
 
 
