@@ -13,12 +13,12 @@ from pathlib import Path
 
 from shifts.classes import ClassFolders, class_folders
 from shifts.errors import DataError, DataMissing
-from shifts.storage.folder import FolderTree
+from shifts.storage.foreign_images import why_foreign, why_unusable
 from shifts.storage.forms import OpenedPlace, open_place
 from shifts.storage.kept_places import config_file, expanded, kept_places
-from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX
-from shifts.storage.tree import Tree, skipped_in
+from shifts.storage.splits import AbsentSplit
+from shifts.storage.tree import Tree
 from shifts.suites import known_suite
 
 VARIABLE = "EFFROB_DATA"
@@ -115,7 +115,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "pocket-a": _one("pocket-a"),
     "pocket-web": Layout(("pocket-web",)),
 }
-SHARED = "imagenet"  # a folder of the data folder that several sets lie in: nothing is said where it does not hold one
+SHARED = "imagenet"  # a folder of the data folder that several sets lie in: not named for lacking one of them
 SAME_FILES = {"imagenet-real": "imagenet"}  # a label view of another set's images
 
 
@@ -200,12 +200,14 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
         opened = None
         try:
             opened, why = _opened(path, classes, where.follow_links)
+            silent = why is not None and place == SHARED and "holds no image" in why
+            why = why or why_foreign(opened, classes)
         except DataError as problem:
-            why = str(problem)
-            error = error or (None if place == SHARED else problem)
+            why, silent = str(problem), place == SHARED and isinstance(problem, AbsentSplit)
+            error = error or (None if silent else problem)
         if why is None:
             return LocatedSet(name, opened, tuple(passed))
-        if place != SHARED:
+        if not silent:
             unusable = unusable or opened
             passed.append(why if opened is None else f"{path} {why}")
     return LocatedSet(name, None, tuple(passed), error, unusable)
@@ -215,30 +217,10 @@ def _opened(path: Path, classes: ClassFolders, follow_links: bool) -> tuple[Open
     """What lies at a place, and why it cannot be the set. DataError where the system refuses to read it."""
     try:
         opened = open_place(path, classes, follow_links)
-        return opened, _unusable(opened, classes)
+        return opened, why_unusable(opened, classes)
     except OSError as error:
         why = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         raise DataError(f"{path} cannot be read ({why}); make that file readable or remove it") from None
-
-
-def _unusable(opened: OpenedPlace, classes: ClassFolders) -> str | None:
-    """Why what was opened cannot be the set; None where it may be, and its loader decides."""
-    tree = opened.tree
-    if classes.teaches and isinstance(tree, FolderTree):
-        captioned = (opened.path / "captions.csv").is_file()
-        return None if captioned or tree.any_image() else "holds no image"
-    if not tree.paths:
-        skipped = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(skipped_in(tree).items())[:3])
-        return f"holds no image{f' (files of other kinds: {skipped})' if skipped else ''}"
-    inside = [path.removeprefix(classes.prefix) for path in tree.paths]
-    tops = dict.fromkeys(path.partition("/")[0] for path in inside if "/" in path)
-    if (
-        tops
-        and not any(classes.is_class(top) or top.isdigit() for top in tops)
-        and not any(map(val_number, inside[:100]))
-    ):
-        return f"holds the folders {', '.join(list(tops)[:3])}, none of them a class of {classes.name}"
-    return None
 
 
 def locate(name: str, root: Path) -> Path | None:

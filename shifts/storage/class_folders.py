@@ -118,6 +118,11 @@ def by_folder(request: SetRequest, under: str = "") -> dict[str, list[str]]:
     folders: dict[str, list[str]] = {}
     inside = [path for path in request.tree.paths if path.startswith(under)]
     loose = bool(inside) and all("/" not in path.removeprefix(under) for path in inside)
+    stray = None if loose else _stray(inside, request.table)
+    if stray is not None:
+        raise DataError(
+            f"{request.tree.where} holds {stray} beside images of {request.name} in class folders; move {stray} away"
+        )
     for path in inside:
         folder, slash, file = path.removeprefix(under).partition("/")
         if loose:
@@ -134,6 +139,14 @@ def by_folder(request: SetRequest, under: str = "") -> dict[str, list[str]]:
             )
         folders.setdefault(folder, []).append(path)
     return folders
+
+
+def _stray(paths: Sequence[str], table: ClassTable) -> str | None:
+    """An image in no class folder where more than half of the images lie in one, below another folder; else None."""
+    filed = [path for path in paths if path.count("/") > 1 and path.split("/")[-2] in table.index]
+    if 2 * len(filed) <= len(paths):
+        return None
+    return next((path for path in paths if "/" not in path or path.split("/")[-2] not in table.index), None)
 
 
 def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: Sequence[str] = ()) -> str | None:

@@ -29,6 +29,10 @@ PUBLISHED_AS_TRAIN = frozenset(
 SHOWN = 3  # files that a refusal names
 
 
+class AbsentSplit(DataError):
+    """A place holds other splits alone."""
+
+
 def split_in(name: str) -> str | None:
     """The split that a file's or folder's name speaks of; joined by " and " where it speaks of several; None for none."""
     said = set()
@@ -90,7 +94,7 @@ def chosen(splits: Iterable[str], classes: ClassFolders, where: str) -> str:
     held = sorted(splits)
     found = next((split for split in wanted(classes) if split in held), None)
     if found is None:
-        raise DataError(
+        raise AbsentSplit(
             f"{where} holds the split {', '.join(held)} and not the one {classes.name} is, {' or '.join(wanted(classes))}; "
             f"get that one too, or name its file or folder with --at {classes.name}=PATH"
         )

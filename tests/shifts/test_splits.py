@@ -123,3 +123,32 @@ def test_keys_and_a_column_of_splits(tmp_path: Path) -> None:
     table(tmp_path / "alone/imagenet-r.parquet", "art", split=["train"] * 3)
     with pytest.raises(shifts.DataError, match="holds the split train"):
         shifts.load("imagenet-r", root=tmp_path / "alone", partial=True)
+
+
+def test_a_stray_image_is_named_and_not_the_genuine_ones(tmp_path: Path) -> None:
+    for wnid in A[:4]:
+        put(tmp_path / f"imagenet-a/imagenet-a/{wnid}/a.jpg", shown(wnid))
+    put(tmp_path / "imagenet-a/sample.jpg", shown(A[0]))
+    with pytest.raises(shifts.DataError, match=r"move sample\.jpg away"):
+        shifts.load("imagenet-a", root=tmp_path, partial=True)
+    (tmp_path / "imagenet-a/sample.jpg").unlink()
+    assert len(shifts.load("imagenet-a", root=tmp_path, partial=True)) == 4
+
+
+@pytest.mark.parametrize("stray", ["holiday.jpg", "n01440764/x.jpg", "0/x.jpg"])
+def test_a_place_of_other_images_is_passed_over(tmp_path: Path, stray: str) -> None:
+    put(tmp_path / "imagenet-r" / stray, shown(R[0]))
+    with pytest.raises((shifts.DataError, shifts.DataMissing)):
+        shifts.load("imagenet-r", root=tmp_path, partial=True)
+    pack(tmp_path / "imagenet-r.tar", {f"imagenet-r/{wnid}/art_0.jpg": shown(wnid) for wnid in R[:3]})
+    assert read("imagenet-r", tmp_path) == {"art_0.jpg"}
+    (found,) = (each for each in shifts.find(tmp_path) if each.name == "imagenet-r")
+    assert found.form == "tar" and stray.partition("/")[0] in str(found.note)
+
+
+def test_a_fault_in_the_shared_folder_is_said(tmp_path: Path) -> None:
+    put(tmp_path / "imagenet/data/validation-00000-of-00001.parquet", b"PAR1 truncated")
+    with pytest.raises(shifts.DataError, match="not a readable Parquet file"):
+        shifts.load("imagenet", root=tmp_path, partial=True)
+    (found,) = (each for each in shifts.find(tmp_path) if each.name == "imagenet")
+    assert "not a readable Parquet file" in str(found.note)
