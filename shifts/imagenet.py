@@ -15,6 +15,8 @@ import numpy as np
 
 from shifts.classes import DATA, imagenet
 from shifts.errors import DataError
+from shifts.evidence.official_names import val_labels as val_labels
+from shifts.evidence.official_names import val_number
 from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
@@ -27,8 +29,6 @@ from shifts.storage.class_folders import (
     labelled_shift,
     read_folders,
 )
-from shifts.storage.official_names import val_labels as val_labels
-from shifts.storage.official_names import val_number
 
 TERMS = Terms(
     "image-net.org terms of access: research only",

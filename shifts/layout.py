@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shifts.classes import ClassFolders, class_folders
 from shifts.errors import DataError, DataMissing
-from shifts.storage.foreign_images import why_foreign, why_unusable
+from shifts.evidence.foreign_images import why_foreign, why_unusable
 from shifts.storage.forms import OpenedPlace, open_place
 from shifts.storage.kept_places import config_file, expanded, kept_places
 from shifts.storage.shards import SUFFIX

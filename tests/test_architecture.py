@@ -37,7 +37,7 @@ ALLOWED: dict[str, str] = {
     "effrob.studies": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} matplotlib",
     "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} jinja2 "
     "matplotlib imagenet_x",
-    "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets",
+    "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets yaml",
     "model_zoo": "model_zoo numpy filelock platformdirs",
     "model_zoo.encoder": "model_zoo torch numpy",
     "model_zoo.check": "model_zoo torch numpy",
@@ -162,7 +162,7 @@ def test_documents_name_nothing_deeper_than_the_public_faces(page: Path) -> None
         ("shifts.storage.folder", "import effrob.errors"),
         ("shifts.storage.folder", "from torch import nn"),
         ("shifts.folder", "import model_zoo\nmodel_zoo.load('x')"),
-        ("shifts.labels", "import yaml"),
+        ("shifts.labels", "import joblib"),
         ("model_zoo.spec", "def f():\n    import torch"),
         ("model_zoo.cards", "import pandas"),
         ("model_zoo.sources.from_timm", "from shifts.labels import LabelSpace"),

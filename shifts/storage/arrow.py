@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from shifts.errors import DataError
+from shifts.evidence.columns import names_in, split_column
 from shifts.storage.samples import Sample
-from shifts.storage.tables import TableTree, names_in, split_column
+from shifts.storage.tables import TableTree
 
 
 class ArrowTree(TableTree):

@@ -15,10 +15,10 @@ import numpy as np
 
 from shifts.classes import ClassTable, Expected, class_folders
 from shifts.errors import DataError
+from shifts.evidence.official_names import CLASS_ID, check_names, val_number
 from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.official_names import CLASS_ID, check_names, val_number
 from shifts.storage.tree import Tree, TreeSource, skipped_in, unread_images
 
 TRAIN_NAME = re.compile(r"[np]\d{8}_\d+(_n\d{8})?\.JPE?G", re.IGNORECASE)

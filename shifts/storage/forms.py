@@ -16,9 +16,9 @@ from pathlib import Path
 
 from shifts.classes import ClassFolders
 from shifts.errors import DataError, DataMissing
+from shifts.evidence.official_names import val_number
 from shifts.storage.arrow import ArrowTree
 from shifts.storage.folder import FolderTree, leads_to_file
-from shifts.storage.official_names import val_number
 from shifts.storage.shards import SUFFIX, ShardTree
 from shifts.storage.splits import SPLITS, files_of_split, split_folder, split_in, split_of, wanted
 from shifts.storage.tables import ParquetTree

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from shifts.classes import OUTSIDE, ClassFolders
 from shifts.errors import DataError
-from shifts.storage.label_names import folders_called, named_order
-from shifts.storage.official_names import canonical, check_names
+from shifts.evidence.label_names import folders_called, named_order
+from shifts.evidence.official_names import canonical, check_names
 from shifts.storage.splits import SPLITS, check_samples, split_in
 from shifts.storage.tree import FileStat, checked_path
 
@@ -167,7 +167,7 @@ def _folders_of(samples: Sequence[Sample], classes: ClassFolders, names: Sequenc
                     f"a number under {len(classes.folders)} or a class folder is wanted{unlabelled}"
                 )
             if folder is None:
-                (folder,) = may_be or ()
+                folder = next(iter(may_be or ()))
             elif may_be is not None and folder not in may_be and not (_number(label) is not None and not may_be):
                 raise DataError(
                     f"{sample.file} says of {sample.name} both {sample.labels[0]!r} and {label!r}, which are two classes, "

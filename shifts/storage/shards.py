@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
-from shifts.storage.label_names import names_beside
+from shifts.evidence.label_names import names_beside
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, index_folder, indexed, read_span
 from shifts.storage.splits import check_samples, split_of

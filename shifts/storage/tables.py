@@ -6,7 +6,6 @@ count. pyarrow reads them (extra `effrob[parquet]`): labels and paths when the s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +13,19 @@ from typing import Any
 
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
-from shifts.storage.label_names import names_beside
+from shifts.evidence.columns import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    holds_bytes,
+    is_label,
+    names_in,
+    split_column,
+)
+from shifts.evidence.label_names import names_beside
 from shifts.storage.parquet_pages import PagedColumn, Unreadable
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.tree import is_image
-
-IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "pixels")
-LABEL_COLUMNS = (
-    *("label", "labels", "cls", "wnid", "synset", "class_id", "class", "class_name", "target"),
-    *("class_index", "synset_id", "wordnet_id", "wordnetid", "label_name"),
-)
-SPLIT_COLUMNS = ("split", "subset", "partition")
-PATH_COLUMNS = ("path", "file_name", "filename", "image_path", "file", "image_id", "id", "__key__")
 
 
 def _pyarrow(path: Path) -> Any:
@@ -50,18 +50,18 @@ class TableTree(SampleTree):
 
         lower = {name.lower(): name for name in schema.names}
         images = [
-            lower[name] for name in IMAGE_COLUMNS if name in lower and _holds_bytes(schema.field(lower[name]).type, pa)
+            lower[name] for name in IMAGE_COLUMNS if name in lower and holds_bytes(schema.field(lower[name]).type, pa)
         ] or [
             name
             for name in schema.names
-            if pa.types.is_struct(schema.field(name).type) and _holds_bytes(schema.field(name).type, pa)
+            if pa.types.is_struct(schema.field(name).type) and holds_bytes(schema.field(name).type, pa)
         ]
         if not images:
             raise DataError(
                 f"{self.where} has no column of images ({', '.join(schema.names)}); a column `image` of bytes is wanted"
             )
         labels = [lower[name] for name in LABEL_COLUMNS if name in lower and lower[name] != images[0]]
-        labels = [name for name in labels if _labels(schema.field(name).type, pa)]
+        labels = [name for name in labels if is_label(schema.field(name).type, pa)]
         if not labels:
             raise DataError(
                 f"{self.where} has no column of labels ({', '.join(schema.names)}); a column `label` or `wnid` is wanted"
@@ -282,40 +282,3 @@ def named_labels(files: Sequence[Path]) -> Sequence[str]:
             f"{files[0]} labels its images by numbers and does not name them; list the classes in the suite file, in order"
         )
     return texts
-
-
-def names_in(metadata: bytes | None, column: str) -> Sequence[str] | None:
-    """The names that a dataset's metadata gives the labels of a column; None where it gives none."""
-    try:
-        content = json.loads(metadata or b"null")
-        features = (content.get("info") or content).get("features")
-        names = features[column]["names"]
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return None
-    return [str(name) for name in names] if isinstance(names, list) and names else None
-
-
-def split_column(schema: Any) -> str | None:
-    """The column of texts that says of which split a row is, or None."""
-    import pyarrow as pa
-
-    for name in schema.names:
-        kind = schema.field(name).type
-        if name.lower() in SPLIT_COLUMNS and _labels(kind, pa) and not pa.types.is_integer(kind):
-            return str(name)
-    return None
-
-
-def _holds_bytes(kind: Any, pa: Any) -> bool:
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _holds_bytes(field.type, pa) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _labels(kind: Any, pa: Any) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_dictionary(kind)
-    )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from shifts.classes import ClassFolders
 from shifts.errors import DataError
-from shifts.storage.label_names import names_beside
+from shifts.evidence.label_names import names_beside
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, checked_size, read_span
 from shifts.storage.tree import is_image

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shifts.classes import ClassFolders
+from shifts.evidence.official_names import CLASS_ID, val_number
 from shifts.storage.folder import FolderTree
 from shifts.storage.forms import OpenedPlace
-from shifts.storage.official_names import CLASS_ID, val_number
 from shifts.storage.tree import skipped_in
 
 

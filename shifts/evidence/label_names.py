@@ -13,7 +13,7 @@ from typing import Any
 
 from shifts.classes import ClassFolders
 from shifts.errors import DataError
-from shifts.storage.official_names import CLASS_ID
+from shifts.evidence.official_names import CLASS_ID
 
 FILES = ("classnames.txt", "label.labels.txt", "labels.txt", "classes.txt", "class_names.txt")
 
@@ -107,7 +107,7 @@ def names_in_readme(text: str) -> Sequence[str] | None:
     """The class names in the `dataset_info` of a README's YAML header; None where it has none, or several that differ."""
     if not text.startswith("---") or "class_label" not in text:
         return None
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         header = yaml.safe_load(text.split("\n---", 1)[0].removeprefix("---"))
