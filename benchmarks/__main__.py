@@ -21,7 +21,7 @@ ALL = {  # name -> module:function, and how many rounds
     "probe-path": ("probe:path", 1),
     "probe-network": ("probe:on_a_network", 1),
     "probe-few-shot": ("probe:few_shot", 1),
-    "probe-shape": ("probe:shape_of_imagenet", 1),
+    "probe-shape": ("probe_of_imagenet:shape_of_imagenet", 1),
 }
 
 
