@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from effrob.result_rows import ResultRows as ResultRows
     from effrob.result_rows import read as read
     from effrob.results.accuracy import Accuracy as Accuracy
-    from effrob.robustness.catalogue import baseline as baseline
+    from effrob.robustness.baselines.catalogue import baseline as baseline
     from effrob.robustness.effective import assess as assess
     from effrob.robustness.effective import equivalence as equivalence
     from effrob.robustness.fit import RobustnessFit as RobustnessFit
@@ -41,7 +41,7 @@ _HOME = {
     "Row": "effrob.robustness.rows",
     "agreement_on_the_line": "effrob.robustness.per_image.agreement",
     "assess": "effrob.robustness.effective",
-    "baseline": "effrob.robustness.catalogue",
+    "baseline": "effrob.robustness.baselines.catalogue",
     "equivalence": "effrob.robustness.effective",
     "evaluate": "effrob.api",
     "fit": "effrob.robustness.fit",

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from shifts.check import check_shift
     from shifts.declared.sets import DeclaredSuite
     from shifts.declared.suite import Suite, SuiteSet, TrainingSplit
+    from shifts.declared.suites import add_suite, added_suites, declare, known_suite, suite, suite_names
     from shifts.errors import DataError, DataMissing
     from shifts.facts import describe
     from shifts.labels import LabelSpace, duplicate_names
     from shifts.protocol import PROTOCOLS, Protocol
     from shifts.registry import names, register, suite_of, teaches
     from shifts.shift import Example, ImageSource, Shift
-    from shifts.suites import add_suite, added_suites, declare, known_suite, suite, suite_names
 
 _HOMES = {
     "DataError": "errors",
@@ -36,20 +36,20 @@ _HOMES = {
     "Suite": "declared.suite",
     "SuiteSet": "declared.suite",
     "TrainingSplit": "declared.suite",
-    "add_suite": "suites",
-    "added_suites": "suites",
+    "add_suite": "declared.suites",
+    "added_suites": "declared.suites",
     "check_shift": "check",
-    "declare": "suites",
+    "declare": "declared.suites",
     "describe": "facts",
     "duplicate_names": "labels",
     "find": "catalogue",
-    "known_suite": "suites",
+    "known_suite": "declared.suites",
     "load": "catalogue",
     "load_suite": "catalogue",
     "names": "registry",
     "register": "registry",
-    "suite": "suites",
-    "suite_names": "suites",
+    "suite": "declared.suites",
+    "suite_names": "declared.suites",
     "suite_of": "registry",
     "teaches": "registry",
 }

@@ -18,13 +18,13 @@ import numpy as np
 from shifts import imagenet as clean_set
 from shifts import imagenet_a, imagenet_r, imagenet_sketch, imagenet_v2, objectnet
 from shifts.classes import folder_order, imagenet
+from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, full_folders, subset_folders
 from shifts.storage.tree import FileStat
-from shifts.suites import known_suite
 
 Reader = Callable[[SetRequest], Shift]
 VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}(\.\w+)?", re.IGNORECASE)

@@ -12,14 +12,14 @@ from shifts import registry
 from shifts.captions.labelled_lists import find_list, load_list
 from shifts.declared.sets import DeclaredSuite
 from shifts.declared.suite import Suite
+from shifts.declared.suites import known_suite
+from shifts.declared.suites import suite as named_suite
 from shifts.errors import DataError, DataMissing
 from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, locate_set
 from shifts.protocol import protocol as named_protocol
 from shifts.shift import Shift
 from shifts.storage.kept_places import expanded, kept_places
 from shifts.storage.tree import unread_images
-from shifts.suites import known_suite
-from shifts.suites import suite as named_suite
 from shifts.synthetic import pocket
 
 

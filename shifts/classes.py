@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from shifts.declared.suite import SuiteSet
+from shifts.declared.suites import known_suite
 from shifts.errors import DataMissing
 from shifts.labels import LabelSpace
 from shifts.protocol import Protocol
-from shifts.suites import known_suite
 
 DATA = Path(str(files("shifts") / "data"))
 

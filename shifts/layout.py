@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shifts.classes import ClassFolders, class_folders
+from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.foreign_images import why_foreign, why_unusable
 from shifts.storage.forms import OpenedPlace, open_place
@@ -19,7 +20,6 @@ from shifts.storage.kept_places import config_file, expanded, kept_places
 from shifts.storage.shards import SUFFIX
 from shifts.storage.splits import AbsentSplit
 from shifts.storage.tree import Tree
-from shifts.suites import known_suite
 
 VARIABLE = "EFFROB_DATA"
 

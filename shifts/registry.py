@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from shifts import suites
+from shifts.declared import suites
 from shifts.declared.suite import Suite
 from shifts.errors import DataError, DataMissing
 from shifts.protocol import Protocol

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from effrob.results.store import Stored
 from shifts import DataMissing
 from shifts.classes import class_table
+from shifts.declared.suites import known_suite
 from shifts.labels import LabelSpace, duplicate_names
 from shifts.protocol import protocol
-from shifts.suites import known_suite
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from effrob.robustness.baseline import Baseline
+    from effrob.robustness.baselines.baseline import Baseline
 
 
 @click.group("baseline")
@@ -21,8 +21,8 @@ def baseline() -> None:
 def list_baselines(as_json: bool) -> None:
     """Every baseline at hand."""
     from effrob.files import strict_json
-    from effrob.robustness.catalogue import baseline as find
-    from effrob.robustness.catalogue import baseline_names
+    from effrob.robustness.baselines.catalogue import baseline as find
+    from effrob.robustness.baselines.catalogue import baseline_names
 
     rows = [_summary(find(name)) for name in baseline_names() if name != "measured"]
     if as_json:
@@ -43,7 +43,7 @@ def list_baselines(as_json: bool) -> None:
 def show(name: str, results: str, as_json: bool) -> None:
     """Members, families, shifts and digest of one baseline."""
     from effrob.files import strict_json
-    from effrob.robustness.catalogue import baseline as find
+    from effrob.robustness.baselines.catalogue import baseline as find
 
     chosen = find(name, Path(results))
     if as_json:

@@ -59,8 +59,8 @@ def fit(
     """
     from effrob.errors import UsageProblem
     from effrob.files import strict_json
-    from effrob.robustness.baseline import default_baseline, in_suite
-    from effrob.robustness.catalogue import baseline as find
+    from effrob.robustness.baselines.baseline import default_baseline, in_suite
+    from effrob.robustness.baselines.catalogue import baseline as find
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
     from effrob.robustness.lines import LineOptions

@@ -23,7 +23,7 @@ def _known(value: str, known: list[str], what: str) -> str:
 
 
 def _baseline(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    from effrob.robustness.catalogue import baseline_names
+    from effrob.robustness.baselines.catalogue import baseline_names
 
     return None if value is None else _known(value, baseline_names(), "baseline")
 
@@ -49,7 +49,7 @@ def add_option(command: F) -> F:
 
 def given(add: tuple[Path, ...]) -> list[ModelResult]:
     """The models of files of accuracies; how a file was understood is said on standard error."""
-    from effrob.results.given import read_given
+    from effrob.results.given.table import read_given
 
     results: list[ModelResult] = []
     for path in add:

@@ -15,9 +15,9 @@ from effrob.results.lineage import lineage_of
 from effrob.results.model_result import is_clean_set
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.built import from_records, load, save, user_folder
-from effrob.robustness.catalogue import PUBLISHED
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.built import from_records, load, save, user_folder
+from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
 from shifts import suite as named_suite
 

@@ -15,7 +15,7 @@ from effrob.leaderboard.intervals import keep_intervals
 from effrob.leaderboard.row import BoardRow
 from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.model_result import AXES
-from effrob.robustness.catalogue import PUBLISHED
+from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import SCALES
 from shifts import Suite, suite, suite_names

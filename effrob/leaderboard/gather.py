@@ -12,7 +12,7 @@ from pathlib import Path
 from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.row import BoardRow, row_of
-from effrob.results.given import read_given
+from effrob.results.given.table import read_given
 from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
 from effrob.results.store import Stored

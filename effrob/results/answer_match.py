@@ -11,7 +11,7 @@ import numpy as np
 import shifts
 from effrob.errors import UsageProblem, suggest
 from effrob.results.answer_files import AnswerFile, read_answers, read_ids
-from effrob.results.given_formats import dataset_of
+from effrob.results.given.formats import dataset_of
 from effrob.results.imported import MatchedAnswers
 from shifts.answer_key import ORDERS, by_ids, by_labels, has_key, of_loaded, official_ids
 from shifts.declared.suite import Suite

@@ -18,8 +18,8 @@ from effrob.errors import UsageProblem
 from effrob.results.answers import read_npz, same_names
 from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import DEFAULT_RESULTS, find_pair
-from effrob.robustness.baseline import Baseline, default_baseline, in_suite
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.baseline import Baseline, default_baseline, in_suite
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge, line_without

@@ -13,8 +13,8 @@ from typing import Any
 
 from effrob.results.accuracy import Accuracy
 from effrob.results.model_result import MEANS
-from effrob.robustness.catalogue import PUBLISHED, WIDER
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.catalogue import PUBLISHED, WIDER
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.line import BaselineLine, quantiles
 from effrob.robustness.per_image.pairing import Pairing

@@ -15,8 +15,8 @@ import numpy as np
 
 from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import AXES, MEANS
-from effrob.robustness.baseline import Baseline, default_baseline
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.baseline import Baseline, default_baseline
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.line import BaselineLine
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale

@@ -10,8 +10,8 @@ from typing import Any
 
 import shifts
 from effrob.errors import UsageProblem
-from effrob.results.given import GivenOptions, GivenTable, given_numbers, read_given
-from effrob.results.given_columns import set_size
+from effrob.results.given.columns import set_size
+from effrob.results.given.table import GivenOptions, GivenTable, given_numbers, read_given
 from effrob.results.model_result import AXES, ModelResult
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import ROBUSTNESS, Row

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from effrob.errors import UsageProblem
 from effrob.results.model_result import ModelResult
-from effrob.robustness.baseline import default_baseline
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.baseline import default_baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.per_image.pairing import pairing_from

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from effrob.errors import UsageProblem
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale
 

@@ -16,9 +16,9 @@ from typing import Any
 from effrob.errors import UsageProblem
 from effrob.results.model_result import AXES, ModelResult
 from effrob.results.select import DEFAULT_RESULTS, every_reading
-from effrob.robustness.baseline import Baseline, default_baseline, in_suite
-from effrob.robustness.catalogue import baseline as find_baseline
-from effrob.robustness.catalogue import baseline_names
+from effrob.robustness.baselines.baseline import Baseline, default_baseline, in_suite
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.catalogue import baseline_names
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import fit
 from effrob.robustness.lines import judge

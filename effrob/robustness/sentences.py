@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from effrob.results.accuracy import Accuracy
-from effrob.results.given_columns import known_sets, set_size
+from effrob.results.given.columns import known_sets, set_size
 from effrob.robustness.effective import Effective
 from shifts import suite_of
 

@@ -12,8 +12,8 @@ from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import published_results, read_records, reading_of, recorded_result
 from effrob.results.store import Stored
-from effrob.robustness.baseline import Baseline, default_baseline
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.baseline import Baseline, default_baseline
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge

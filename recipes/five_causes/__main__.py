@@ -13,8 +13,8 @@ import click
 
 from effrob.errors import EffrobError
 from model_zoo.errors import ModelError
+from recipes.five_causes.full_scale.plan import GPUS
 from recipes.five_causes.grid import POCKET, Grid
-from recipes.five_causes.imagenet import GPUS
 from shifts.errors import DataError, DataMissing
 
 MINUTES = 40  # of one processor core, all ten seeds
@@ -67,7 +67,7 @@ def main(
 def at_full_scale(gpus: int, report_to: Path | None, results: Path) -> None:
     """Print the commands, or write the report of what they made."""
     if report_to is None:
-        from recipes.five_causes.imagenet import commands
+        from recipes.five_causes.full_scale.plan import commands
 
         if 1024 % gpus:
             raise click.UsageError(
@@ -75,7 +75,7 @@ def at_full_scale(gpus: int, report_to: Path | None, results: Path) -> None:
             )
         click.echo("\n".join(commands(gpus)))
         return
-    from recipes.five_causes.imagenet_report import write_report
+    from recipes.five_causes.full_scale.report import write_report
 
     try:
         causes = write_report(results, report_to)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.results.store import read
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.built import from_records
-from effrob.robustness.catalogue import baseline as find_baseline
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.built import from_records
+from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.fit import RobustnessFit, fit
 from model_zoo.sources.from_pocket import cards
 from recipes.five_causes.evaluation import REFERENCE, SETS, Measured

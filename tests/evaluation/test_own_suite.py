@@ -39,7 +39,7 @@ MEMBERS = ("linear", "mlp", "lenet", "lenet-quarter", "cnn-tiny", "cnn-small")
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr("shifts.suites._declared", {})
+    monkeypatch.setattr("shifts.declared.suites._declared", {})
     for name in ("CONFIG", "BASELINES", "CACHE"):
         monkeypatch.setenv(f"EFFROB_{name}", str(tmp_path / name.lower()))
     monkeypatch.chdir(tmp_path)
@@ -104,7 +104,7 @@ def test_a_suite_goes_through_every_command_under_its_own_name(drawn: Path, pock
 def test_records_tell_of_their_suite_where_its_file_is_not_known(drawn: Path, pocket_data: Path) -> None:
     run("eval", "--suite", str(drawn), "--model", "pocket:mlp", "--data", str(pocket_data), "--head", "native")
     drawn.unlink()
-    shifts.suites._declared.clear()  # type: ignore[attr-defined]
+    shifts.declared.suites._declared.clear()  # type: ignore[attr-defined]
     assert "Sketched" in run("leaderboard", "--published", "none").output
     assert shifts.suite_of("drawn/sketched").title == "Drawings"
 

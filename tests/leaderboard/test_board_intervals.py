@@ -7,7 +7,7 @@ import pytest
 
 from effrob.leaderboard.intervals import keep_intervals
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import fit
 

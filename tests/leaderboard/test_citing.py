@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from effrob.cli import main
 from effrob.leaderboard.citing.references import PROTOCOLS, SETS, TABLES, bibliography, of_set
-from effrob.results.given_columns import known_sets
+from effrob.results.given.columns import known_sets
 from model_zoo.published import sources
 
 

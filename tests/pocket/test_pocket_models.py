@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import model_zoo
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.catalogue import baseline
 from model_zoo.cards import card_of_spec
 from model_zoo.sources.from_pocket import FOLDER, cards
 from shifts import classes

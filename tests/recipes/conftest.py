@@ -58,7 +58,7 @@ def written_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from effrob.results.store import ResultStore, count
     from effrob.robustness.fit import fit
     from effrob.studies.reader import read
-    from recipes.five_causes.imagenet import STUDY
+    from recipes.five_causes.full_scale.plan import STUDY
 
     images, clean = 4000, 0.7
 

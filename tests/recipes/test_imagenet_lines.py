@@ -17,8 +17,8 @@ from effrob.studies.finding import run
 from effrob.studies.reader import read
 from recipes import labelled, self_supervised, subset
 from recipes.five_causes.__main__ import main
-from recipes.five_causes.imagenet import EPOCHS, GPUS, REPORT, SEEDS, SHARES, STUDY, YFCC_PAIRS, Line, lines
-from recipes.five_causes.imagenet_report import CAUSES, headlines
+from recipes.five_causes.full_scale.plan import EPOCHS, GPUS, REPORT, SEEDS, SHARES, STUDY, YFCC_PAIRS, Line, lines
+from recipes.five_causes.full_scale.report import CAUSES, headlines
 
 LINES = list(lines())
 RECIPES = {"recipes.labelled": labelled.main, "recipes.self_supervised": self_supervised.main}

@@ -20,7 +20,7 @@ from model_zoo.checkpoints.parts import WeightsFile
 from model_zoo.errors import ModelError
 from model_zoo.sources import from_callable
 from recipes.beginnings import begun, features, last_layer
-from recipes.five_causes.imagenet import lines
+from recipes.five_causes.full_scale.plan import lines
 from recipes.five_causes.tower import clip_config
 from recipes.five_causes.training import write_config
 from recipes.frozen import NEVER, WithoutWords, rn50

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 import effrob
 from effrob.cli import main
 from effrob.errors import UsageProblem
-from effrob.results.given import GivenOptions, read_given
-from effrob.results.given_columns import known_sets, set_size
+from effrob.results.given.columns import known_sets, set_size
+from effrob.results.given.table import GivenOptions, read_given
 from effrob.results.select import published_results
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import Row

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import effrob
 from effrob.cli import main
-from effrob.robustness.built import load
+from effrob.robustness.baselines.built import load
 
 SETS = ("original", "v4", "v6")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

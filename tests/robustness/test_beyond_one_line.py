@@ -17,7 +17,7 @@ from effrob.results.accuracy import Accuracy
 from effrob.results.answers import PredictionMatrix
 from effrob.results.model_result import ModelResult
 from effrob.results.store import ResultStore
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit

@@ -19,10 +19,10 @@ from effrob.results.answers import BaselineAnswers, read_npz
 from effrob.results.lineage import lineage_of
 from effrob.results.select import read_records
 from effrob.results.store import Stored
-from effrob.robustness import built
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.built import from_records, load, save
-from effrob.robustness.catalogue import baseline, baseline_names
+from effrob.robustness.baselines import built
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.built import from_records, load, save
+from effrob.robustness.baselines.catalogue import baseline, baseline_names
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.per_image.hierarchical import hierarchical_bootstrap

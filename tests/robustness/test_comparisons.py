@@ -17,8 +17,8 @@ from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
 from effrob.results.select import read_records
 from effrob.results.store import ResultStore
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.built import from_records
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.built import from_records
 from effrob.robustness.compare import compare
 from effrob.robustness.difference import Difference
 from effrob.robustness.effective import assess

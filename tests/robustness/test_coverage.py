@@ -12,7 +12,7 @@ import pytest
 from worlds import Draw, World
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import Baseline
+from effrob.robustness.baselines.baseline import Baseline
 from effrob.robustness.difference import Difference, PairedAnswers
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import RobustnessFit

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, stdtrit
 
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import Baseline
+from effrob.robustness.baselines.baseline import Baseline
 from effrob.robustness.components import components
 from effrob.robustness.difference import Difference
 from effrob.robustness.effective import assess

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from effrob.results.accuracy import Accuracy, clopper_pearson
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.diagnostics import curvature_p
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit

@@ -25,9 +25,9 @@ from effrob.results.provenance import here
 from effrob.results.record import Counts, EvalRecord, EvalSpec
 from effrob.results.select import fullest, read_records
 from effrob.results.store import ResultStore, Stored, count
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.built import from_records, save
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.built import from_records, save
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.compare import compare
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
@@ -276,7 +276,7 @@ def test_a_model_measured_on_two_suites_has_two_clean_sets(tmp_path: Path) -> No
         points = [member.point(shift, "full") for member in made.members]
         assert {point[0].n for point in points if point is not None} == {n}
     save(made, tmp_path / "both")
-    from effrob.robustness.built import load
+    from effrob.robustness.baselines.built import load
 
     back = load(tmp_path / "both")
     assert back.digest == made.digest

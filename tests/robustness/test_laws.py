@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import Accuracy
 from effrob.results.model_result import ModelResult, of_published
-from effrob.robustness.baseline import Baseline
+from effrob.robustness.baselines.baseline import Baseline
 from effrob.robustness.effective import assess
 from effrob.robustness.fit import fit
 from effrob.robustness.multi_id import fit_multi

@@ -11,8 +11,8 @@ import pytest
 from effrob.errors import UsageProblem
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
-from effrob.robustness.baseline import Baseline
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.baseline import Baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
 from effrob.robustness.significance import margin_for, reference_distance

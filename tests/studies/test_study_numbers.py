@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from scipy.special import logit
 
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.fit import fit
 from effrob.robustness.rows import ROBUSTNESS
 from effrob.studies.answer import EQUIVALENT, MOVES, UNKNOWN

@@ -45,7 +45,7 @@ def command(
     says so. Files that CLIP_benchmark (JSON) and UniBench (aggregate.f) write are read too.
     """
     from effrob.files import strict_json
-    from effrob.results.given import GivenOptions
+    from effrob.results.given.table import GivenOptions
     from effrob.robustness.given_rows import axis_notices, given_rows, named_suite
     from effrob.robustness.lines import LineOptions
 
@@ -75,7 +75,7 @@ def _protocol(name: str) -> str:
 
 def _table(given: tuple[str, ...], options: Any) -> Any:
     from effrob.errors import UsageProblem
-    from effrob.results.given import given_numbers, read_given
+    from effrob.results.given.table import given_numbers, read_given
 
     files = [text for text in given if "=" not in text or Path(text).is_file()]
     if not files:
@@ -93,7 +93,7 @@ def _table(given: tuple[str, ...], options: Any) -> Any:
 
 def _counts(given: tuple[str, ...], suite: Any) -> dict[str, int]:
     from effrob.errors import UsageProblem
-    from effrob.results.given_columns import read_heading
+    from effrob.results.given.columns import read_heading
 
     per_set: dict[str, int] = {}
     for text in given:

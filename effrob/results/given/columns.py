@@ -14,7 +14,7 @@ from effrob.errors import UsageProblem, suggest
 from model_zoo.published import source, sources
 from shifts import describe, suite_of
 from shifts.declared.suite import Suite
-from shifts.suites import known_suite, suite, suite_names
+from shifts.declared.suites import known_suite, suite, suite_names
 
 Kind = Literal["accuracy", "clean", "count", "clean count"]
 SHORT = {

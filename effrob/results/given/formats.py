@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from effrob.errors import UsageProblem, describe_error
-from effrob.results.given_columns import Column, GivenRow
+from effrob.results.given.columns import Column, GivenRow
 
 FEATHER = (".f", ".feather")
 # dataset in CLIP_benchmark (with `wds/` before it for webdatasets) or UniBench -> set

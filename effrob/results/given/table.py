@@ -1,7 +1,7 @@
 """Accuracies a user already has, taken on trust: a CSV of models, or a few numbers, as ModelResults of origin `given`.
 
 A number without its axis stays off the line it may not belong to: the clean axis wants class-matched clean accuracy.
-Evaluation results of CLIP_benchmark and UniBench's table of means are read too (`given_formats`).
+Evaluation results of CLIP_benchmark and UniBench's table of means are read too (`formats`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from effrob.errors import UsageProblem, describe_error, suggest
 from effrob.results.accuracy import Accuracy
-from effrob.results.given_columns import Column, GivenRow, columns, known_sets, read_heading, set_size
-from effrob.results.given_formats import FEATHER, read_results_file
-from effrob.results.given_unit import UNITS, GivenNumber, check_unit, number, unit_of
+from effrob.results.given.columns import Column, GivenRow, columns, known_sets, read_heading, set_size
+from effrob.results.given.formats import FEATHER, read_results_file
+from effrob.results.given.unit import UNITS, GivenNumber, check_unit, number, unit_of
 from effrob.results.model_result import ModelResult
 from shifts.declared.suite import Suite
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from effrob.errors import UsageProblem, suggest
-from shifts.suites import known_suite
+from shifts.declared.suites import known_suite
 
 UNITS = {"fraction": 1.0, "percent": 100.0}
 # Values up to 1 and above it in one column of percents lie close together (a continuum of weak networks); those of two units

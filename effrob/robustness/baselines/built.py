@@ -27,7 +27,7 @@ from effrob.results.answers import BaselineAnswers, PredictionMatrix, answers_of
 from effrob.results.model_result import ModelResult, of_records
 from effrob.results.select import fullest
 from effrob.results.store import Stored
-from effrob.robustness.baseline import Baseline
+from effrob.robustness.baselines.baseline import Baseline
 from model_zoo.published import DATA
 
 SCHEMA = 1

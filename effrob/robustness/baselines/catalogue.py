@@ -13,8 +13,8 @@ from effrob.results.lineage import lineage_of
 from effrob.results.model_result import of_published
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
-from effrob.robustness import built
-from effrob.robustness.baseline import Baseline
+from effrob.robustness.baselines import built
+from effrob.robustness.baselines.baseline import Baseline
 from model_zoo.published import members, published
 from shifts import known_suite
 

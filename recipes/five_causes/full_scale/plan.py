@@ -17,7 +17,7 @@ from pathlib import Path
 GPUS = 8
 SEEDS = (0, 1, 2)
 BUILD, ARMS, RUNS, REPORT = "five-causes/build", "five-causes/arms", "five-causes/runs", "five-causes/report.json"
-STUDY = Path(__file__).with_suffix(".toml")
+STUDY = Path(__file__).with_name("imagenet.toml")
 YFCC, YFCC_PAIRS, SHARDS = "yfcc15m/{{000000..{last:06d}}}.tar", 15_000_000, 1500
 SHARES = {1: "all", 2: "half", 4: "a quarter", 8: "an eighth"}  # of the web's shards, by divisor
 SHORT = 8  # a divisor of the steps, as SHARES is one of the pictures

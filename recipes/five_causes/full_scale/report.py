@@ -10,7 +10,7 @@ from effrob.files import whole_file
 from effrob.studies.finding import Finding, run
 from effrob.studies.reader import read
 from effrob.studies.study import Contrast
-from recipes.five_causes.imagenet import SEEDS, STUDY
+from recipes.five_causes.full_scale.plan import SEEDS, STUDY
 
 CAUSES = ("size", "distribution", "training-language", "test-language", "contrastive-loss")
 

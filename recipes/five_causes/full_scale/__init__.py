@@ -1,0 +1,1 @@
+"""The published experiment at its full scale: the plan of its runs, and their report."""
