@@ -1,7 +1,6 @@
 """A CLIP's image tower held as it is, with a linear layer over classes on its embedding: a head without words.
 
-It is learned by `recipes.labelled --tower`, from any list: a class without an image is one that is never said. Knows no
-list and no arm.
+It is learned by `recipes.labelled --tower`, from any list: a class without an image is one that is never said.
 """
 
 from __future__ import annotations

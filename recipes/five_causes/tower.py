@@ -1,7 +1,7 @@
 """The image tower every arm shares: three convolutions read out flat, known to timm by name so that open_clip can build it.
 
 Importing this module is what makes the name known. The tower takes pictures of SIDE pixels; classifiers put one linear
-layer on the same trunk that a contrastive model projects from. Knows no data and no training.
+layer on the same trunk that a contrastive model projects from.
 """
 
 from __future__ import annotations

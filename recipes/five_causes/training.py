@@ -1,6 +1,6 @@
 """From a run's pictures to a file of weights, by the arm's factors alone: one loop, one optimiser, one schedule for all.
 
-The two-tower model, its tokeniser and its contrastive loss are open_clip's. Knows no arm's name.
+The two-tower model, its tokeniser and its contrastive loss are open_clip's.
 """
 
 from __future__ import annotations
