@@ -39,7 +39,7 @@ from model_zoo.sources.hf.networks import (
     vector_of,
 )
 from model_zoo.sources.hf.processors import Prepare, caller, pixels_of
-from model_zoo.sources.hf.texts import HfText, pooled
+from model_zoo.sources.hf.texts import HfText, about_prompts, pooled
 from model_zoo.spec import ModelSpec
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -85,10 +85,10 @@ class TransformersProvider:
                 model.role,
                 *(file_digest(f) for p in _TOKENS for f in sorted(model.folder.glob(p)) if f.is_file()),
             ]
-        kind = type(model.processor).__name__
+        kind, towers = type(model.processor).__name__, model.role == "towers"
         notes = [LEVEL if prepare is None else f"pictures are prepared by the model's own {kind}, which is slower"]
         if model.local:
-            notes += _beside(model.folder)
+            notes += [*_beside(model.folder), *(about_prompts(model.folder, model.config) if towers else [])]
         labels = None
         if model.role == "classifier":
             labels, label_notes = labels_of(model.config, str(spec))
@@ -102,7 +102,7 @@ class TransformersProvider:
             digest=hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest(),
             pixels=pixels,
             layer=model.pooling,
-            has_text=model.role == "towers",
+            has_text=towers,
             n_classes=int(model.config.num_labels) if model.role == "classifier" else None,
             labels=labels,
             notes=tuple(notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,26 @@ def tokenizer(context: int, mask: bool) -> Any:
     )
 
 
+def square() -> Any:
+    """A grey picture of 32x32."""
+    from PIL import Image
+
+    return Image.new("RGB", (32, 32), (90, 120, 150))
+
+
+def gemma(kind: str = "GemmaTokenizer", **how: Any) -> Any:
+    """SigLIP 2's tokenizer of letters: no beginning, an end, padding on the right, no mask, as its conversion saves it."""
+    import transformers
+
+    letters = dict.fromkeys(string.ascii_letters + string.digits + ".,\u2581")
+    vocabulary = {piece: place for place, piece in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters])}
+    saved = {"add_bos_token": False, "add_eos_token": True, "padding_side": "right", "do_lower_case": True}
+    saved |= {"model_input_names": ["input_ids"], "model_max_length": 10**30}
+    return getattr(transformers, kind)(vocab=vocabulary, merges=[], **{**saved, **how})
+
+
 def towers(kind: str) -> tuple[Any, Any, Any]:
-    """(model, tokenizer, image processor) of clip, siglip, align, altclip."""
+    """(model, tokenizer, image processor) of clip, siglip, siglip2 (fixed resolution), align, altclip."""
     import transformers as t
 
     torch.manual_seed(0)
@@ -47,8 +66,13 @@ def towers(kind: str) -> tuple[Any, Any, Any]:
         processor = t.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
         return t.CLIPModel(config), tokenizer(16, True), processor
     if kind == "siglip":
+        words |= {**marks, "max_position_embeddings": 64}
         config = t.SiglipConfig(text_config={**TOWER, **words}, vision_config={**TOWER, **image})
-        return t.SiglipModel(config), tokenizer(16, False), t.SiglipImageProcessor(size={"height": 32, "width": 32})
+        return t.SiglipModel(config), tokenizer(64, False), t.SiglipImageProcessor(size={"height": 32, "width": 32})
+    if kind == "siglip2":
+        words = {"vocab_size": len(gemma()), "max_position_embeddings": 64, "bos_token_id": 2, "eos_token_id": 1}
+        config = t.SiglipConfig(text_config={**TOWER, **words, "pad_token_id": 0}, vision_config={**TOWER, **image})
+        return t.SiglipModel(config), gemma(), t.SiglipImageProcessor(size={"height": 32, "width": 32})
     if kind == "align":
         vision = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 32, "image_size": 32}
         config = t.AlignConfig(text_config={**TOWER, **words, **marks}, vision_config=vision, projection_dim=32)

@@ -44,6 +44,11 @@ def role_of(config: Any, what: str) -> Role:
             f"{what} names the architecture {named}, which transformers {transformers.__version__} does not have: its code is "
             "not run here, so register the model as a Python function, or install the release of transformers that has it"
         )
+    if str(config.model_type).startswith("siglip2"):
+        raise ModelError(
+            f"{what} is a NaFlex model of SigLIP 2, which takes pictures of any shape as patches with a mask, and not of one "
+            "size: give one of a fixed resolution (google/siglip2-base-patch16-224 and the like, model_type siglip)"
+        )
     towers = MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES.get(config.model_type)
     if "ForImageClassification" in named:
         return "classifier"

@@ -5,6 +5,7 @@ A token that the library masks is kept as -1 - id, so that one tensor holds ids 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class HfText:
         tokens = tokens.to(self._device)
         mask = tokens >= 0
         given = {"input_ids": torch.where(mask, tokens, -1 - tokens)}
-        if not self._padded_alike:
+        if not (self._padded_alike and bool(mask.all())):
             given["attention_mask"] = mask.long()
         return pooled(self._model.get_text_features(**given)).float()
 
@@ -61,18 +62,17 @@ class HfText:
         """What the library's own pipeline gives the model for these prompts, on the CPU."""
         if self._tokenizer is None:
             self._tokenizer = load_tokenizer(self._place, self._revision)
-        longest = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 0) or 0)
-        limit = min(int(self._tokenizer.model_max_length), longest or SIGLIP_LENGTH)
+        longest = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", 0) or SIGLIP_LENGTH)
         if self._padded_alike:
-            how: dict[str, Any] = {"padding": "max_length", "max_length": min(limit, SIGLIP_LENGTH)}
+            how: dict[str, Any] = {"padding": "max_length", "max_length": min(longest, SIGLIP_LENGTH)}
         else:
-            how = {"padding": True, "max_length": limit}
+            how = {"padding": True, "max_length": min(int(self._tokenizer.model_max_length), longest)}
         given: Mapping[str, torch.Tensor] = self._tokenizer(list(prompts), truncation=True, return_tensors="pt", **how)
         return given
 
     @property
     def _padded_alike(self) -> bool:
-        """Whether every prompt is padded to one length without a mask, as SigLIP's are."""
+        """Whether every prompt is padded to one length, as SigLIP's are; their tokenizers name no mask."""
         return "siglip" in str(self._model.config.model_type)
 
     def _trims_exactly(self) -> bool:
@@ -89,6 +89,32 @@ class HfText:
                 [self.embed(row[None, :count]) for row, count in zip(tokens, counts.tolist(), strict=True)]
             )
         return bool((1 - functional.cosine_similarity(whole, alone)).abs().max() <= EXACT)
+
+
+def about_prompts(folder: Path, config: Any) -> list[str]:
+    """Notes on a SigLIP's tokenizer where the library follows it and its training did not."""
+    import transformers
+
+    file = folder / "tokenizer_config.json"
+    if "siglip" not in str(config.model_type) or not file.is_file():
+        return []
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read ({error}): save the tokenizer again") from error
+    named, notes = str(told.get("tokenizer_class", "")), []
+    if told.get("do_lower_case") and named.startswith("Gemma"):
+        notes.append(
+            f"{file.name} says do_lower_case, which transformers' {named} does not do: prompts keep their capitals, as in "
+            "transformers' own pipeline; SigLIP 2 was trained on lower case, which tokenizer_class Siglip2Tokenizer gives"
+        )
+    names = told.get("model_input_names") or getattr(getattr(transformers, named, None), "model_input_names", ())
+    if "attention_mask" in names:
+        notes.append(
+            f"by {file.name} its tokenizer gives an attention_mask, so padding is masked, as in transformers' own pipeline; "
+            'SigLIP was trained without, which model_input_names ["input_ids"] gives'
+        )
+    return notes
 
 
 def _scale(model: Any) -> float | None:

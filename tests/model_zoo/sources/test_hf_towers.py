@@ -38,7 +38,7 @@ def test_zero_shot_scores_are_the_librarys(folders: Path, kind: str) -> None:
     spec, model, tokenizer, processor = towers(folders, kind)
     encoder = model_zoo.load(spec)
     assert (encoder.kind, encoder.identity.has_text, encoder.classifier) == ("image-embedding", True, None)
-    padding = {"padding": "max_length", "max_length": 16} if kind == "siglip" else {"padding": True}
+    padding = {"padding": "max_length", "max_length": 64} if kind == "siglip" else {"padding": True}
     with torch.inference_mode():
         given = tokenizer(PROMPTS, truncation=True, return_tensors="pt", **padding)
         inputs = processor(images=list(pictures()), return_tensors="pt")
@@ -100,7 +100,7 @@ def test_zero_shot_rows_on_the_pocket_suite(folders: Path, pocket_data: Path, tm
     import shifts
 
     shift = shifts.load("pocket", root=pocket_data, partial=True).limited(40)
-    padding = {"padding": "max_length", "max_length": 16} if kind == "siglip" else {"padding": True}
+    padding = {"padding": "max_length", "max_length": 64} if kind == "siglip" else {"padding": True}
     with torch.inference_mode():
         given = tokenizer(list(shift.labels.class_names), truncation=True, return_tensors="pt", **padding)
         inputs = processor(images=[example.image for example in shift], return_tensors="pt")
