@@ -9,8 +9,9 @@ import inspect
 import sys
 from typing import Any
 
-from shifts import classes, registry, suites
+from shifts import classes, registry
 from shifts.classes import folder_order
+from shifts.declared import suites
 from shifts.layout import LAYOUTS, SAME_FILES, get_command
 
 
