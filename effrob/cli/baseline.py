@@ -39,13 +39,19 @@ def list_baselines(as_json: bool) -> None:
 @baseline.command("show")
 @click.argument("name")
 @click.option("--results", type=click.Path(), default="effrob-results", show_default=True, help="For `measured`.")
+@click.option(
+    "--family", "families", multiple=True, metavar="GLOB=NAME", help="For `measured`, as in `baseline build`."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
-def show(name: str, results: str, as_json: bool) -> None:
+def show(name: str, results: str, families: tuple[str, ...], as_json: bool) -> None:
     """Members, families, shifts and digest of one baseline."""
+    from effrob.errors import UsageProblem
     from effrob.files import strict_json
     from effrob.robustness.baselines.catalogue import baseline as find
 
-    chosen = find(name, Path(results))
+    if families and name != "measured":
+        raise UsageProblem("--family groups the models of `measured`; another baseline's are in it")
+    chosen = find(name, Path(results), families)
     if as_json:
         members = [
             {
@@ -114,8 +120,8 @@ def build(name: str, models: tuple[str, ...], shifts: tuple[str, ...], cache: Pa
     """Evaluate models with this harness and keep line and per-image answers under NAME.
 
     Models of one family are one witness to the line. In @FILE, a line `# family: NAME` gives the family of the specs below it;
-    otherwise it is found: timm and torchvision names say it, weights that differ in digits alone are one, and so are registered
-    models of one architecture and training set.
+    otherwise it is found: timm and torchvision names say it, a series (a glob among files, mixtures of a range) is one, and so
+    are weights that differ in digits alone, files of one run's folder, and registered models of one architecture and data.
     """
     from effrob.evaluation.baselines import build_baseline
     from effrob.evaluation.request import cache_folder

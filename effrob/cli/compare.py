@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from effrob.cli.options import add_option, given, line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("compare")
@@ -33,9 +36,7 @@ def compare(
     protocol: str | None,
     as_json: bool,
     add: tuple[Path, ...],
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Compare two models: accuracy (McNemar, paired bootstrap) and effective robustness, first minus second.
 
@@ -46,7 +47,18 @@ def compare(
     from effrob.robustness.compare import compare as compare_models
 
     comparison = compare_models(
-        first, second, shifts, Path(results), head, baseline, axis, scale, prompts, given(add), protocol
+        first,
+        second,
+        shifts,
+        Path(results),
+        head,
+        line.baseline,
+        line.axis,
+        line.scale,
+        prompts,
+        given(add),
+        protocol,
+        line.families,
     )
     for notice in comparison.notices:
         click.echo(notice, err=True)
@@ -79,9 +91,7 @@ def _sentence(row: dict[str, Any]) -> str:
     how = "paired" if row["paired"] else "not paired: conservative"
     p = "" if row["p_adjusted"] is None else f", p {p_text(row['p_adjusted'])} (Holm)"
     mcnemar = "" if row["mcnemar_p"] is None else f", McNemar p {row['mcnemar_p']:.2g}"
-    outside = [
-        f"the {which} model lies outside the line" for which in ("first", "second") if row[which]["extrapolated"]
-    ]
+    outside = [f"the {which} model lies outside the line" for which in row["outside_line"]]
     flawed = row["first"]["why"] or "" if "no-line" in row["first"]["flags"] else ""
     where = "; ".join(
         [

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from effrob.cli.options import at_option, follow_option, line_options
 from effrob.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 def _models(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,7 +95,9 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("-v", "--verbose", is_flag=True, help="Print every interval, logits, p-values and flags, however wide.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
-def command(models: tuple[str, ...], as_json: bool, verbose: bool, dry_run: bool, **options: Any) -> None:
+def command(
+    models: tuple[str, ...], as_json: bool, verbose: bool, dry_run: bool, line: LineOptions, **options: Any
+) -> None:
     """Evaluate models on ImageNet and its natural shifts: accuracy and effective robustness, each with its interval.
 
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
@@ -100,10 +105,8 @@ def command(models: tuple[str, ...], as_json: bool, verbose: bool, dry_run: bool
     """
     from effrob.evaluation.request import Request, cache_folder
     from effrob.files import strict_json
-    from effrob.robustness.lines import LineOptions
     from effrob.robustness.rows import rows_of
 
-    line = LineOptions(options.pop("baseline"), options.pop("axis"), options.pop("scale"))
     options["shifts"] = options["shifts"] or None
     options["cache"] = options["cache"] or cache_folder()
     request = Request(models=_models(models), **options)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from effrob.cli.options import add_option, given, line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("fit")
@@ -47,9 +50,7 @@ def fit(
     repeated: str | None,
     as_json: bool,
     add: tuple[Path, ...],
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Fit the line ordinary ImageNet models fall on, shift by shift, with its bootstrap intervals.
 
@@ -63,25 +64,25 @@ def fit(
     from effrob.robustness.baselines.catalogue import baseline as find
     from effrob.robustness.diagnostics import diagnose
     from effrob.robustness.fit import fit as fit_line
-    from effrob.robustness.lines import LineOptions
 
     if model is not None and repeated is not None:
         raise UsageProblem("--multiverse and --hierarchical are two analyses: name one")
     if repeated is not None:
-        _hierarchical(repeated, shifts, Path(results), LineOptions(baseline, axis, scale), as_json)
+        _hierarchical(repeated, shifts, Path(results), line, as_json)
         return
     if model is not None:
-        _multiverse(model, shifts, baseline, Path(results), as_json, add)
+        _multiverse(model, shifts, line, Path(results), as_json, add)
         return
-    chosen = find(baseline or default_baseline(shifts[0] if shifts else ""), Path(results))
+    chosen = find(line.baseline or default_baseline(shifts[0] if shifts else ""), Path(results), line.families)
     wanted = shifts or tuple(filter(in_suite, chosen.shifts))
     fits = [
-        fit_line(shift, chosen if baseline or not shifts else default_baseline(shift), axis, scale, segments)
+        fit_line(
+            shift, chosen if line.baseline or not shifts else default_baseline(shift), line.axis, line.scale, segments
+        )
         for shift in wanted
     ]
     rows: list[dict[str, Any]] = [row for each in fits for row in each.as_json()]
-    lines = [line for each in fits for line in each.segments]
-    checks = [diagnose(line) for line in lines]
+    checks = [diagnose(segment) for each in fits for segment in each.segments]
     if as_json:
         click.echo(strict_json([{**row, **check.as_json()} for row, check in zip(rows, checks)]), nl=False)
         return
@@ -120,13 +121,13 @@ def _hierarchical(model: str, shifts: tuple[str, ...], results: Path, line: Any,
 
 
 def _multiverse(
-    model: str, shifts: tuple[str, ...], baseline: str | None, results: Path, as_json: bool, add: tuple[Path, ...]
+    model: str, shifts: tuple[str, ...], line: LineOptions, results: Path, as_json: bool, add: tuple[Path, ...]
 ) -> None:
     from effrob.files import strict_json
     from effrob.leaderboard.formatting import points
     from effrob.robustness.multiverse import multiverse_of
 
-    every = multiverse_of(model, shifts, (baseline,) if baseline else (), results, given(add))
+    every = multiverse_of(model, shifts, (line.baseline,) if line.baseline else (), results, given(add), line.families)
     if as_json:
         click.echo(strict_json([each.as_json() for each in every]), nl=False)
         return

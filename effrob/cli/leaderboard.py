@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from effrob.cli.options import add_option, line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 FORMATS = ["md", "latex", "csv", "json", "html"]
 
@@ -47,9 +51,7 @@ def command(
     models: tuple[str, ...],
     shifts: tuple[str, ...],
     ci: bool,
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Rank measured and published models by effective robustness, the two apart.
 
@@ -59,7 +61,6 @@ def command(
     from effrob.errors import UsageProblem
     from effrob.leaderboard.gather import gather, uncollected
     from effrob.leaderboard.write import write_board
-    from effrob.robustness.lines import LineOptions
 
     if ci and form != "latex":
         raise UsageProblem("--ci is of --format latex; the other formats hold intervals always")
@@ -67,7 +68,7 @@ def command(
         raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
     with uncollected():
         asked = gather(results, published, add, models, shifts)
-        text = write_board(asked, LineOptions(baseline, axis, scale), form, out, top, ci)
+        text = write_board(asked, line, form, out, top, ci)
     if text is not None:
         click.echo(text, nl=False)
     else:

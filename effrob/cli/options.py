@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -92,11 +93,30 @@ def follow_option(command: F) -> F:
 
 
 def line_options(command: F) -> F:
-    """Adds --baseline, --axis and --scale; the command gets `baseline` (None: the suite's default), `axis`, `scale`.
+    """Adds --baseline, --axis, --scale and --family; the command gets `line`, the LineOptions of them.
+
+    What was left to its default is seen by click's `ctx.get_parameter_source`.
 
     An unknown name ends in one sentence with near matches and exit status 2.
     """
+
+    @functools.wraps(command)
+    def with_line(
+        *args: Any, baseline: str | None, axis: str, scale: str, families: tuple[str, ...], **options: Any
+    ) -> Any:
+        from effrob.robustness.lines import LineOptions
+
+        return command(*args, line=LineOptions(baseline, axis, scale, families), **options)
+
+    made: Any = with_line
     for decorate in (
+        click.option(
+            "--family",
+            "families",
+            multiple=True,
+            metavar="GLOB=NAME",
+            help="With --baseline measured: models that stand or fall together are one witness. [default: found]",
+        ),
         click.option(
             "--scale",
             default="logit",
@@ -120,5 +140,6 @@ def line_options(command: F) -> F:
             help="Models the line is fitted to; `effrob baseline list`. [default: the suite's own]",
         ),
     ):
-        command = decorate(command)
-    return command
+        made = decorate(made)
+    outcome: F = made
+    return outcome

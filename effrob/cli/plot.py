@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from effrob.cli.options import add_option, line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("plot")
@@ -59,9 +63,7 @@ def command(
     models: tuple[str, ...],
     highlight: tuple[str, ...],
     label: bool,
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Draw accuracy under shift against clean accuracy, with the baseline's line, for print.
 
@@ -70,13 +72,11 @@ def command(
     """
     from effrob.leaderboard.figure import Emphasis, default_shifts, draw, panel
     from effrob.leaderboard.gather import gather
-    from effrob.robustness.lines import LineOptions
 
-    line = LineOptions(baseline, axis, scale)
     gathered = gather(results, published, add, models)
     ranking, lines = gathered.board(line), gathered.lines(line)
     panels = [panel(ranking, lines, shift) for shift in dict.fromkeys(shifts or default_shifts(ranking))]
-    draw(panels, out, scale, connect, Emphasis(highlight, label))
+    draw(panels, out, line.scale, connect, Emphasis(highlight, label))
     for problem in gathered.problems if add else ():
         click.echo(problem, err=True)
     for each in panels:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import model_zoo
 from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.evaluator import evaluate_request, say
 from effrob.evaluation.request import Request
-from effrob.results.lineage import lineage_of
+from effrob.results.lineage import lineage_of, with_families
 from effrob.results.model_result import is_clean_set
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
@@ -23,27 +23,23 @@ from shifts import suite as named_suite
 
 
 def read_specs(values: Sequence[str], named: Sequence[str] = ()) -> dict[str, str]:
-    """spec -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it.
+    """model -> family. `@FILE` stands for its lines; `# family: NAME` there names the family of the specs below it.
+
+    A series (a glob among files, mixtures of a range) stands for its members, which are one family.
 
     named  GLOB=FAMILY, which goes before what a file or the model's lineage says
     """
-    families = _listed(values)
-    for each in named:
-        pattern, equals, family = each.partition("=")
-        if not (pattern and equals and family):
-            raise UsageProblem(f"--family wants GLOB=NAME, as in 'openclip:ViT-B-32@runs/*=mine'; got {each!r}")
-        chosen = [spec for spec in families if fnmatchcase(spec, pattern)]
-        if not chosen:
-            raise UsageProblem(f"--family {each} fits none of the models: {', '.join(families)}")
-        families |= dict.fromkeys(chosen, family)
-    return families
-
-
-def _listed(values: Sequence[str]) -> dict[str, str]:
     families: dict[str, str] = {}
+    for spec, family in _listed(values):
+        families |= dict.fromkeys(_members(spec), family) if family else _families(spec)
+    return with_families(families, named)
+
+
+def _listed(values: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Every spec as it is written, with the family that its file gives it."""
     for value in values:
         if not value.startswith("@"):
-            families[value] = lineage_of(value)
+            yield value, None
             continue
         path = Path(value[1:])
         if not path.is_file():
@@ -53,8 +49,18 @@ def _listed(values: Sequence[str]) -> dict[str, str]:
             if line.startswith("# family:"):
                 family = line.removeprefix("# family:").strip() or None
             elif line and not line.startswith("#"):
-                families[line] = family or lineage_of(line)
-    return families
+                yield line, family
+
+
+def _members(spec: str) -> tuple[str, ...]:
+    """The models that a spec stands for."""
+    return (spec,) if model_zoo.is_offered(spec) else model_zoo.expand(spec)
+
+
+def _families(spec: str) -> dict[str, str]:
+    """Each model that a spec stands for with its family: that of the series where they are several."""
+    found = {member: lineage_of(member) for member in _members(spec)}
+    return found if len(set(found.values())) == 1 else dict.fromkeys(found, spec)
 
 
 def build_baseline(
@@ -69,7 +75,7 @@ def build_baseline(
 ) -> tuple[Path, Baseline]:
     """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
 
-    A model whose answers were imported is taken as imported, and is not evaluated.
+    A model whose answers were imported is taken as imported, and is not evaluated. A series stands for its members.
 
     `options` are fields of Request. Raises UsageProblem for a name that is taken and for fewer than five models, RunFailed
     where a model could not be evaluated.
@@ -91,7 +97,8 @@ def build_baseline(
         )
     asked = None if shifts is None else tuple(shifts)
     records = imported_records(by_spec, asked, **options)
-    left = tuple(model for model in by_spec if model not in {stored.record.asked.model for stored in records})
+    imported = {stored.record.asked.model for stored in records}
+    left = tuple(spec for spec, _ in _listed(models) if not imported.issuperset(_members(spec)))
     if left:
         report = evaluate_request(Request(left, asked, heads=() if head is None else (head,), **options))
         say(report)

@@ -21,6 +21,7 @@ from effrob.results.select import DEFAULT_RESULTS, find_pair
 from effrob.robustness.baselines.baseline import Baseline, default_baseline, in_suite
 from effrob.robustness.baselines.catalogue import baseline as find_baseline
 from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
+from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge, line_without
 from effrob.robustness.significance import adjust
@@ -83,15 +84,22 @@ def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bool
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two models and their difference on each shift; notices are sentences a reader must see first."""
+    """Two models and their difference on each shift; notices are sentences a reader must see first.
+
+    places  of each difference, where the two stand as `effrob eval` says it: each on the line without itself alone
+    """
 
     first: ModelResult
     second: ModelResult
     differences: tuple[Difference, ...]
+    places: tuple[tuple[Effective, Effective], ...]
     notices: tuple[str, ...]
 
     def as_json(self) -> list[dict[str, Any]]:
-        """One strict-JSON object a shift; `p_adjusted` is Holm's over them, diagnostic shifts aside, and `verdict` reads it."""
+        """One strict-JSON object a shift; `p_adjusted` is Holm's over them, diagnostic shifts aside, and `verdict` reads it.
+
+        The difference is taken on one line, less the members in `left_out`; `first` and `second` are the two models' `places`.
+        """
         asked = [None if d.diagnostic else d.p_value for d in self.differences]
         adjusted = adjust(asked, "holm")
         return [
@@ -101,12 +109,16 @@ class Comparison:
                 "first_source": self.first.source,
                 "second_source": self.second.source,
                 **each.as_json(),
+                "first": first.as_json(),
+                "second": second.as_json(),
+                "left_out": list(each.first.fit.left_out),
+                "outside_line": [name for name in ("first", "second") if getattr(each, name).extrapolated],
                 "p_adjusted": p,
                 "verdict": NOTHING if p is not None and p >= ALPHA else each.verdict,
                 "verdict_uncorrected": each.verdict,
                 "notices": list(self.notices),
             }
-            for each, p in zip(self.differences, adjusted)
+            for each, (first, second), p in zip(self.differences, self.places, adjusted)
         ]
 
 
@@ -122,6 +134,7 @@ def compare(
     prompts: str | None = None,
     given: Sequence[ModelResult] = (),
     protocol: str | None = None,
+    families: Sequence[str] = (),
 ) -> Comparison:
     """Compare two models on every shift that both and the baseline have, or on the shifts named.
 
@@ -151,25 +164,29 @@ def compare(
             f"notice: {one.source} ({one.protocol}) and {two.source} ({two.protocol}) are different harnesses; the same "
             "weights differ by up to a point between them"
         )
-    made = []
+    made, places = [], []
     members: set[str] = set()
     for shift in shifts or both:
-        chosen = find_baseline(baseline or default_baseline(shift), results)
+        chosen = find_baseline(baseline or default_baseline(shift), results, families)
         if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
             continue
         members |= set(measured) & set(chosen.models)
-        each = difference(line_without(fit(shift, chosen, axis, scale), measured), one, two)
+        line = fit(shift, chosen, axis, scale)
+        each = difference(line_without(line, measured), one, two)
         if each is None:
             notices.append(f"notice: {shift} is judged on the full axis: a class-matched clean accuracy is not known")
-            each = difference(line_without(fit(shift, chosen, "full", scale), measured), one, two)
+            line = fit(shift, chosen, "full", scale)
+            each = difference(line_without(line, measured), one, two)
         if each is None:
             raise UsageProblem(f"{one.model} and {two.model} do not both have a clean accuracy beside {shift}")
         made.append(each)
+        places.append((judge(line, one) or each.first, judge(line, two) or each.second))
     if not made:
         raise UsageProblem(f"the baseline has none of {', '.join(both)}: name another --baseline")
     if members:
         notices.append(
-            f"notice: {' and '.join(sorted(members))} is left out of the line that both are judged by; beside the line of "
-            "`effrob eval`, which leaves out the judged model alone, a verdict may differ"
+            f"notice: {' and '.join(sorted(members))} {'is' if len(members) == 1 else 'are'} left out of the line that the "
+            "difference is taken on; `first` and `second` in JSON stand where `effrob eval` places them, each on the line "
+            "without itself alone"
         )
-    return Comparison(one, two, tuple(made), tuple(notices))
+    return Comparison(one, two, tuple(made), tuple(places), tuple(notices))

@@ -21,11 +21,22 @@ from effrob.robustness.per_image.pairing import pairing_from
 
 @dataclass(frozen=True)
 class LineOptions:
-    """Which line a model is judged by: the three options every command shares. None as baseline: the suite's default."""
+    """Which line a model is judged by: the options every command shares. None as baseline: the suite's default.
+
+    families  GLOB=FAMILY of the members of the baseline `measured`; UsageProblem with another one, which has its own
+    """
 
     baseline: str | None = None
     axis: str = "clean"
     scale: str = "logit"
+    families: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.families and self.baseline != "measured":
+            raise UsageProblem(
+                "--family groups the models of --baseline measured; another baseline's are in it: "
+                "`effrob baseline build --family` makes one"
+            )
 
     def baseline_for(self, shift: str) -> str:
         """The baseline named, or the default of the shift's suite."""
@@ -44,7 +55,7 @@ class Lines:
         key = shift, axis or self.options.axis
         if key not in self._fits:
             try:
-                chosen = baseline(self.options.baseline_for(shift), self.results)
+                chosen = baseline(self.options.baseline_for(shift), self.results, self.options.families)
                 self._fits[key] = fit(shift, chosen, key[1], self.options.scale)
             except UsageProblem as problem:
                 self._fits[key] = str(problem)

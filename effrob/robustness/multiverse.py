@@ -85,15 +85,18 @@ def multiverse(
     axes: Sequence[str] = AXES,
     scales: Sequence[str] = tuple(SCALES),
     results: Path | None = None,
+    families: Sequence[str] = (),
 ) -> Multiverse:
     """Assess a model under every combination. readings: prompt set (or head, or published table) -> the model so read.
+
+    families  of the baseline `measured`: GLOB=FAMILY
 
     Raises UsageProblem where no combination can be made; the reasons are in the sentence.
     """
     made: list[AnalysisChoice] = []
     skipped: list[str] = []
     for name, axis, scale in product(baselines, axes, scales):
-        chosen = find_baseline(name, results)
+        chosen = find_baseline(name, results, families)
         try:
             line = fit(shift, chosen, axis, scale)
         except UsageProblem as problem:
@@ -117,6 +120,7 @@ def multiverse_of(
     baselines: Sequence[str] = (),
     results: Path = DEFAULT_RESULTS,
     given: Sequence[ModelResult] = (),
+    families: Sequence[str] = (),
 ) -> list[Multiverse]:
     """Every analysis of a model by name: all prompt sets and heads it was evaluated with, or its published rows.
 
@@ -134,7 +138,9 @@ def multiverse_of(
         chosen = list(baselines) or [name for name in names if shift in find_baseline(name).shifts]
         here = {prompts: result for prompts, result in read.items() if shift in result.accuracies}
         if chosen or shifts:
-            made.append(multiverse(shift, here, chosen or [default_baseline(shift)], results=results))
+            made.append(
+                multiverse(shift, here, chosen or [default_baseline(shift)], results=results, families=families)
+            )
     return made
 
 

@@ -16,8 +16,11 @@ import effrob
 import model_zoo
 from effrob.cli import main
 from effrob.evaluation.worker import ENCODERS
+from effrob.results.lineage import lineage_of
 from effrob.results.model_result import of_records
 from effrob.results.select import read_records
+from effrob.robustness.built import load
+from effrob.robustness.catalogue import baseline
 from model_zoo.mixtures.specs import mixture
 
 NETS = """
@@ -145,3 +148,41 @@ def test_series_are_evaluated_in_order_count_as_one_family_and_are_joined(
         assert done.exit_code == 0, done.stderr
         drawn[len(words)] = out.read_text().count("<path")
     assert drawn[1] == drawn[0] + 2
+
+
+def test_a_baseline_of_two_series_has_two_families(runs: Path, pocket_data: Path, tmp_path: Path) -> None:
+    spec, mixed = f"net@{runs}/ep*.pt", f"mix:net,net@{runs}/ep2.pt@0.1:0.9:0.4"
+    (tmp_path / "specs.txt").write_text(f"{mixed}\n")
+    words = [
+        "baseline",
+        "build",
+        "mine",
+        "--suite",
+        "pocket",
+        "--model",
+        spec,
+        "--model",
+        "@specs.txt",
+        "--shift",
+        "pocket-sketch",
+    ]
+    common = ["--data", str(pocket_data), "--results", "r", "--cache", "c", "--out", "baselines"]
+    done = CliRunner().invoke(main, [*words, *common])
+    assert done.exit_code == 0, done.output + done.stderr
+    assert "6 models of 2 families" in done.output
+    made = load(tmp_path / "baselines" / "mine")
+    assert made.models == (*model_zoo.expand(spec), *model_zoo.expand(mixed))
+    assert made.families == (run := f"{tmp_path}/nets.py:build, {runs}/#", f"net and {run}")
+    assert lineage_of(f"mix:net@{runs}/ep1.pt,net@{runs}/ep10.pt") == run  # a soup of one run is no new witness
+    assert set(baseline("measured", tmp_path / "r").families) == set(made.families)
+    joined = baseline("measured", tmp_path / "r", ["mix:*=net", "net@*=net"])
+    assert joined.families == ("net",) and set(joined.models) == set(made.models)
+    few = CliRunner().invoke(main, [*words[:6], spec, *common[:-1], "other"])
+    assert few.exit_code == 2 and "at least 5 models" in few.output + few.stderr
+    fitted = ["fit", "--shift", "pocket-sketch", "--results", "r", "--json"]
+    found = [
+        CliRunner().invoke(main, [*fitted, "--baseline", "measured", *more]) for more in ([], ["--family", "*=net"])
+    ]
+    assert [json.loads(each.stdout)[0]["families"] for each in found] == [2, 1]
+    wrong = CliRunner().invoke(main, [*fitted, "--family", "*=net"])
+    assert wrong.exit_code == 2 and "--baseline measured" in wrong.output + wrong.stderr

@@ -255,11 +255,24 @@ def test_epochs_of_a_run_and_models_of_one_architecture_and_data_are_one_family(
     assert lineage_of("c") == lineage_of("d") != lineage_of("e")
     assert lineage_of("openclip:RN50@runs/one/epoch_1.pt") == lineage_of("openclip:RN50@runs/one/epoch_20.pt")
     assert lineage_of("openclip:RN50@openai") != lineage_of("openclip:RN50@cc12m")
+    run = {
+        lineage_of(f"net@runs/one/{file}")
+        for file in ("epoch_1.pt", "last.pt", "model_best.pth.tar", "checkpoint-3.pth.tar")
+    }
+    assert (
+        len(run) == 1
+        and lineage_of("net@runs/one/wide.pt") not in run
+        and lineage_of("net@runs/two/last.pt") not in run
+    )
+    assert (
+        lineage_of("a@/elsewhere/epoch_3.pt") == "RN50, YFCC-15M"
+    )  # a registered model with other weights in its place
     assert read_specs(["a", "c", "timm:resnet50.a1_in1k"], ["[ac]=mine"]) == {
         "a": "mine",
         "c": "mine",
         "timm:resnet50.a1_in1k": "resnet",
     }
+    assert read_specs(["mix:a,c@0.5", "c"], ["mix:a,c@0.5=mine"])["mix:a,c@0.5"] == "mine"
     with pytest.raises(UsageProblem, match="fits none of the models"):
         read_specs(["a"], ["x*=mine"])
     with pytest.raises(UsageProblem, match="wants GLOB=NAME"):

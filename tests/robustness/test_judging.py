@@ -218,10 +218,20 @@ def test_reading_rows_with_answers_loads_no_torch(results: Path, mine: Baseline)
 
 
 def test_compared_members_are_left_out_of_the_line_they_share(results: Path, mine: Baseline) -> None:
-    (row,) = compare(MODELS[0], MODELS[3], ["pocket-r"], results=results, baseline=mine).as_json()
-    for one in (row["first"], row["second"]):
-        assert set(one["left_out"]) == {MODELS[0], MODELS[3]}
+    found = compare(MODELS[0], MODELS[3], ["pocket-r"], results=results, baseline=mine)
+    (row,) = found.as_json()
+    assert set(row["left_out"]) == {MODELS[0], MODELS[3]}
+    assert row["effective_robustness_difference"] == found.differences[0].value
+    evaluated = rows_of([s for s in ResultStore(results) if s.record.asked.shift == "pocket-r"], LineOptions("mine"))
+    for name, model in (("first", MODELS[0]), ("second", MODELS[3])):
+        one = row[name]
+        assert one["left_out"] == [model]  # each stands where `effrob eval` says
+        (same,) = [each for each in evaluated if each.model == model]
+        for key in ("effective_robustness", "verdict", "why", "effective_robustness_pi95", "flags"):
+            assert one[key] == same.robustness[key], key
         assert "in-baseline" in one["flags"] and "conservative-interval" not in one["flags"]
+    placed = row["first"]["effective_robustness"] - row["second"]["effective_robustness"]
+    assert placed != pytest.approx(row["effective_robustness_difference"], abs=1e-9)  # not on one line
     (row,) = compare("testbed:resnet50", "testbed:resnet101", ["imagenet-r"], results=results).as_json()
     line = fit("imagenet-r")
     member = next(m for m in baseline("testbed").members if m.model == "resnet50")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from effrob.cli.options import line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 SHOWN = 8
 
@@ -41,9 +44,7 @@ def command(
     limit: int,
     data: Path | None,
     as_json: bool,
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Look at one model class by class, or at what one model's gain over another is made of.
 
@@ -54,15 +55,15 @@ def command(
     from effrob.analysis.selection import records_of
     from effrob.errors import UsageProblem
     from effrob.files import strict_json
-    from effrob.robustness.lines import LineOptions, Lines
+    from effrob.robustness.lines import Lines
 
     if len(models) > 2:
         raise UsageProblem(f"effrob classes takes one model or two, and {len(models)} were named")
     if limit < 1:
         raise UsageProblem(f"--limit wants at least 1 image, found {limit}")
     records = [records_of(model, results, (shift,), head, prompts)[0] for model in models]
-    line = None if records[0].record.clean is None else Lines(LineOptions(baseline, axis, scale), results).at(shift)
-    reports = [class_report(stored, None if isinstance(line, str) else line) for stored in records]
+    fitted = None if records[0].record.clean is None else Lines(line, results).at(shift)
+    reports = [class_report(stored, None if isinstance(fitted, str) else fitted) for stored in records]
     gain = class_gain(records[0], records[1]) if len(records) == 2 else None
     if gallery is not None:
         from effrob.analysis.gallery import write_gallery

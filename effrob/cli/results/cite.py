@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from effrob.cli.options import add_option, given, line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("cite")
@@ -32,16 +36,13 @@ def command(
     head: str | None,
     prompts: str | None,
     add: tuple[Path, ...],
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Write the methods of effective robustness for a paper and, for a MODEL, its result with intervals, and cite both.
 
     MODEL is one of your records, of a published table, or of a file given by --add.
     """
     from effrob.leaderboard.citing.methods import cited
-    from effrob.robustness.lines import LineOptions
 
-    citation = cited(model, shifts, LineOptions(baseline, axis, scale), results, given(add), head, prompts)
+    citation = cited(model, shifts, line, results, given(add), head, prompts)
     click.echo(citation.write(form), nl=False)

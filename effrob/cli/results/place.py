@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from effrob.cli.options import line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("place")
@@ -34,9 +37,7 @@ def command(
     protocol: str | None,
     suite: str | None,
     as_json: bool,
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Set accuracies you already have beside the line: a few numbers of one model, or a table of models.
 
@@ -47,13 +48,12 @@ def command(
     from effrob.files import strict_json
     from effrob.results.given.table import GivenOptions
     from effrob.robustness.given_rows import axis_notices, given_rows, named_suite
-    from effrob.robustness.lines import LineOptions
 
-    asked = None if ctx.get_parameter_source("axis") is ParameterSource.DEFAULT else axis
+    asked = None if ctx.get_parameter_source("axis") is ParameterSource.DEFAULT else line.axis
     stated: dict[str, Any] = {} if protocol is None else {"protocol": _protocol(protocol)}
     own = named_suite(suite)
     table = _table(given, GivenOptions(unit, _counts(counts, own), name=name, suite=own, **stated))
-    rows = given_rows(table, LineOptions(baseline, axis, scale), asked)
+    rows = given_rows(table, line, asked)
     for notice in (*table.notices, *(axis_notices(rows) if asked is None else ())):
         click.echo(notice, err=True)
     if as_json:

@@ -6,11 +6,12 @@ Members of a published baseline are a data column of model_zoo, in table order.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from effrob.errors import UsageProblem, suggest
-from effrob.results.lineage import lineage_of
-from effrob.results.model_result import of_published
+from effrob.results.lineage import lineage_of, with_families
+from effrob.results.model_result import of_published, series_of
 from effrob.results.select import DEFAULT_RESULTS, read_records
 from effrob.results.store import Stored
 from effrob.robustness.baselines import built
@@ -27,8 +28,10 @@ _NOTES = {
 }
 
 
-def baseline(name: str | Baseline, results: Path | None = None) -> Baseline:
+def baseline(name: str | Baseline, results: Path | None = None, families: Sequence[str] = ()) -> Baseline:
     """A baseline by name; `measured` is made of the records below `results`.
+
+    families  GLOB=FAMILY of the members of `measured`, before what is found of them
 
     Raises UsageProblem for a name that is none, with near matches.
     """
@@ -37,7 +40,7 @@ def baseline(name: str | Baseline, results: Path | None = None) -> Baseline:
     if name in PUBLISHED:
         return _published(name)
     if name == "measured":
-        return measured(results or DEFAULT_RESULTS)
+        return measured(results or DEFAULT_RESULTS, families)
     folder = built.folder_of(name)
     if folder is None:
         own = known_suite(f"{name}/")
@@ -69,15 +72,24 @@ def _own(stored: Stored) -> bool:
     return record.origin == "measured" and record.asked.head == "native" and not record.partial
 
 
-def measured(results: Path) -> Baseline:
+def _family(stored: Stored) -> str:
+    """What is known of a model's lineage; where nothing is, the series it was evaluated in."""
+    model = stored.record.asked.model
+    lineage = lineage_of(model)
+    return series_of(stored) or lineage if lineage == model else lineage
+
+
+def measured(results: Path, named: Sequence[str] = ()) -> Baseline:
     """The user's own supervised models: every complete record with the native head below `results`.
 
     A zero-shot model is what a line judges, not what it is made of; build a named baseline to choose otherwise.
+
+    named  GLOB=FAMILY, which goes before the families that are found
     """
     records = [s for s in read_records(results) if _own(s)]
     if not records:
         raise UsageProblem(
             f"baseline measured wants complete records with the native head, and {results} holds none: run `effrob eval`"
         )
-    families = {s.record.asked.model: lineage_of(s.record.asked.model) for s in records}
+    families = with_families({s.record.asked.model: _family(s) for s in records}, named)
     return built.from_records("measured", records, families, f"native-head records below {results}")
