@@ -74,7 +74,9 @@ def by_ids(name: str, ids: Sequence[str], where: str, protocol: Protocol, partia
     if twice is not None:
         raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
     held = "imagenet" if name == "imagenet-real" else name
-    asked = SetRequest(held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms)
+    asked = SetRequest(
+        held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms, as_listed=True
+    )
     shift = reader(asked)
     place = {path: i for i, path in enumerate(paths)}
     return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
@@ -101,7 +103,9 @@ def by_labels(
     if twice is not None:
         raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
     reader, terms = READERS[name]
-    shift = reader(SetRequest(name, ListedTree(where, tuple(sorted(paths))), table, protocol, partial, terms))
+    shift = reader(
+        SetRequest(name, ListedTree(where, tuple(sorted(paths))), table, protocol, partial, terms, as_listed=True)
+    )
     place = {path: i for i, path in enumerate(paths)}
     return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
 

@@ -15,6 +15,7 @@ import shifts
 from effrob.engines.engine import Engine, Job, Outcome
 from effrob.engines.local import LocalEngine
 from effrob.errors import EffrobError, UsageProblem, describe_error
+from effrob.evaluation.former import adopt_former_features
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
 from effrob.evaluation.request import Request
@@ -93,6 +94,7 @@ class Evaluation:
             check_writable(folder)
             sweep(folder)
         ENCODERS.keep_only({task.identity.asked: task.identity.digest for task in self.tasks})
+        adopt_former_features(self.resolved, self.pending(), self.cache)
         first = self.plan().waves()
         refused = self.refused(first[0] if first else ())
         plan = self.plan(spread=engine.workers)

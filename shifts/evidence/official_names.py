@@ -23,6 +23,14 @@ CLASS_ID = re.compile(r"(?<![A-Za-z0-9])([np]\d{8})(?![0-9])")
 _HUB_NAME = re.compile(r"(ILSVRC2012_(?:val|test)_\d{8}|n\d{8}_\d+)_n\d{8}(?=\.|$)", re.IGNORECASE)
 _OFFICIAL_JPEG = re.compile(r"((?:ILSVRC2012_val_\d{8}|n\d{8}_\d+|sketch_\d+)\.)jpe?g", re.IGNORECASE)
 
+_SUFFIXES = {
+    "imagenet": "JPEG",
+    "imagenet-train": "JPEG",
+    "imagenet-sketch": "JPEG",
+    "imagenet-r": "jpg",
+    "imagenet-a": "jpg",
+}
+
 
 @cache
 def val_labels() -> Ints:
@@ -92,4 +100,13 @@ def check_names(where: str, named: Iterable[tuple[str, str]], of: ClassFolders) 
 
 def canonical(file: str) -> str:
     """A stored file name as the official archive has it: no class id of the hub's behind it, official images in .JPEG."""
+    if file.endswith(".JPEG") and "_n" not in file:  # quick for a million files
+        return file
     return _OFFICIAL_JPEG.sub(r"\1JPEG", _HUB_NAME.sub(r"\1", file))
+
+
+def official_suffix(suffix: str, name: str) -> str:
+    """The suffix that the archive of set `name` gives its JPEG files, in place of another one for JPEG; others as they are."""
+    if suffix.lower() not in ("jpg", "jpeg"):
+        return suffix
+    return "jpeg" if name.startswith("imagenet-v2") else _SUFFIXES.get(name, suffix)

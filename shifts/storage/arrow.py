@@ -36,7 +36,7 @@ class ArrowTree(TableTree):
             split = split_column(table.schema)
             splits = table.column(split).to_pylist() if split else [None] * len(table)
             for row, (of, (stored, said)) in enumerate(zip(splits, rows, strict=True)):
-                yield Sample(self._name(stored, number), said, file, row, split=of, also=also[row])
+                yield Sample(self._name(stored, number, also[row]), said, file, row, split=of, also=also[row])
                 number += 1
 
     @cached_property

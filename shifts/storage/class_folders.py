@@ -15,11 +15,11 @@ import numpy as np
 
 from shifts.classes import ClassTable, Expected, class_folders
 from shifts.errors import DataError
-from shifts.evidence.official_names import CLASS_ID, check_names, val_number
+from shifts.evidence.official_names import CLASS_ID, canonical, check_names, val_number
 from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.tree import Tree, TreeSource, skipped_in, unread_images
+from shifts.storage.tree import RenamedTree, Tree, TreeSource, skipped_in, unread_images
 
 TRAIN_NAME = re.compile(r"[np]\d{8}_\d+(_n\d{8})?\.JPE?G", re.IGNORECASE)
 TEXTS = frozenset(
@@ -39,7 +39,10 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class SetRequest:
-    """What a loader was asked for: a set, its files, its class table, the protocol, and whether a part of it will do."""
+    """What a loader was asked for: a set, its files, its class table, the protocol, and whether a part of it will do.
+
+    as_listed  images keep the paths of the tree for ids, whatever the official folders are called
+    """
 
     name: str
     tree: Tree
@@ -47,6 +50,7 @@ class SetRequest:
     protocol: Protocol
     partial: bool
     terms: Terms
+    as_listed: bool = False
 
 
 class LabelledImages(NamedTuple):
@@ -173,7 +177,10 @@ def recognise(folders: Mapping[str, Sequence[str]], table: ClassTable, classes: 
 
 
 def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, Sequence[str]]) -> LabelledImages:
-    """Images by class -> a source in string order of paths, with counts checked against the official ones."""
+    """Images by class -> a source in string order of ids, with counts checked against the official ones.
+
+    An id is the path that the official class folders give an image, however it is stored here.
+    """
     counts = {c: len(paths) for c, paths in folders.items()}
     expected = request.table.expected[request.name]
     where = request.tree.where + said_skipped(skipped_in(request.tree))
@@ -181,9 +188,27 @@ def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, 
     named = [(path.rpartition("/")[2], c) for c, paths in folders.items() for path in paths]
     check_names(request.tree.where, named, class_folders(request.name).by_id())
     rank = {c: k for k, c in enumerate(classes)}
-    rows = sorted((path, rank[c]) for c, paths in folders.items() for path in paths)
+    stored: dict[str, str] = {}
+    rows: list[tuple[str, int]] = []
+    for c, paths in folders.items():
+        ids = paths if request.as_listed else _official_paths(request.name, rank[c], paths)
+        rows += ((id, rank[c]) for id in ids)
+        stored |= {id: path for id, path in zip(ids, paths, strict=True) if id is not path}
+    rows.sort()
     targets = np.array([target for _, target in rows], dtype=np.int64)
-    return LabelledImages(TreeSource(request.tree, tuple(path for path, _ in rows)), targets, differs)
+    tree = RenamedTree(request.tree, stored) if stored else request.tree
+    return LabelledImages(TreeSource(tree, tuple(id for id, _ in rows)), targets, differs)
+
+
+def _official_paths(name: str, k: int, paths: Sequence[str]) -> Sequence[str]:
+    """What the official folder of the set's class `k` calls these images; the string itself where that is the same."""
+    of = class_folders(name)
+    files = [path.rpartition("/")[2] for path in paths]
+    official = [canonical(file) for file in files]
+    if len(set(official)) < len(official):  # two of one official name: each keeps its own
+        official = files
+    ids = (f"{of.prefix}{of.folders[k]}/{file}" for file in official)
+    return [path if id == path else id for id, path in zip(ids, paths, strict=True)]
 
 
 def said_skipped(skipped: Mapping[str, int]) -> str:

@@ -2,7 +2,8 @@
 
 A set lies in a folder of tar shards, or in a text file `NAME.wds` that names one shard a line, by path or http(s) address,
 braces allowed (`{000..127}.tar`, extra `effrob[wds]`). A remote shard is fetched whole into the cache when it is first asked
-for. A sample is `KEY.jpg` (or .png, .webp, ...) and `KEY.cls` or `KEY.json`: a class folder's name, or its number.
+for. A sample is `KEY.jpg` (or .png, .webp, ...) and `KEY.cls` or `KEY.json`: a class folder's name, or its number. An image is
+called by the file name in its .json where that tells images apart, else by its key.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.label_names import names_beside
+from shifts.evidence.official_names import official_suffix
 from shifts.storage.samples import Sample, SampleTree
 from shifts.storage.spans import Span, index_folder, indexed, read_span
 from shifts.storage.splits import check_samples, split_of
@@ -109,18 +111,24 @@ class ShardTree(SampleTree):
         return read_span(sample.file, sample.place, path)
 
     def _samples(self) -> Iterator[Sample]:
-        for shard in map(Path.resolve, self.shards):
-            yield from self._of_shard(shard)
+        samples = [sample for shard in map(Path.resolve, self.shards) for sample in self._of_shard(shard)]
+        named = [next(filter(is_image, sample.also), None) for sample in samples]
+        files = {(sample.labels, name.rpartition("/")[2]) for sample, name in zip(samples, named, strict=True) if name}
+        if len(files) < len(samples):  # names that do not tell the images apart: the keys do
+            yield from samples
+            return
+        for sample, name in zip(samples, named, strict=True):
+            yield sample._replace(name=name or sample.name, also=(sample.name, *sample.also))
 
     def _of_shard(self, shard: Path) -> Iterator[Sample]:
         files = indexed(shard, lambda: members(shard, str(shard)), self._index_folder, "shard")
+        files = {name: span for name, span in files.items() if not is_sidecar(name)}
+        parted = _parted_late if _has_dotted_keys(files) else _parted
         pictures: dict[str, tuple[str, Span]] = {}
         labels: dict[str, Span] = {}
         sidecars: dict[str, Span] = {}
         for name, span in files.items():
-            if is_sidecar(name):
-                continue
-            key, extension = _parted(name)
+            key, extension = parted(name)
             kind = extension.rpartition(".")[2].lower()
             if kind == "cls" and not key.endswith("/"):
                 labels[key] = span
@@ -136,7 +144,8 @@ class ShardTree(SampleTree):
                 lacks = ".cls file" if not said[key][0] else "picture"
                 raise DataError(f"{shard} holds the sample {key!r} without a {lacks}; write the shard anew")
             extension, span = pictures[key]
-            yield Sample(f"{key}.{extension}", said[key][0], shard, span, span.size, also=said[key][1])
+            name = f"{key}.{official_suffix(extension, self.classes.name)}"
+            yield Sample(name, said[key][0], shard, span, span.size, also=said[key][1])
 
     def _said(
         self, shard: Path, key: str, label: Span | None, sidecar: Span | None
@@ -171,6 +180,23 @@ def _parted(name: str) -> tuple[str, str]:
     folder, slash, file = name.removeprefix("./").rpartition("/")
     stem, _, extension = file.partition(".")
     return folder + slash + stem, extension
+
+
+def _parted_late(name: str) -> tuple[str, str]:
+    """A member's key and extension, parted at the last dot."""
+    key, _, extension = name.removeprefix("./").rpartition(".")
+    return key, extension
+
+
+def _has_dotted_keys(names: Iterable[str]) -> bool:
+    """Whether pictures and labels belong together by their names up to the last dot, and up to the first they do not."""
+    every = list(names)
+    pictures = [name for name in every if is_image(name)]
+    if len({_parted(name)[0] for name in pictures}) == len(pictures):
+        return False
+    labels = {_parted_late(name)[0] for name in every if name.lower().endswith((".cls", ".json"))}
+    keys = {_parted_late(name)[0] for name in pictures}
+    return len(keys) == len(pictures) and keys <= labels
 
 
 def _expanded(line: str) -> Sequence[str]:

@@ -118,9 +118,14 @@ class TableTree(SampleTree):
         return [tuple(value for value in row if value) for row in rows]
 
     @staticmethod
-    def _name(stored: str | None, number: int) -> str:
-        """A row's name: the stored one, or its number in the set where it has none; an image suffix where that is missing."""
-        name = (stored or f"{number:08d}").replace("\\", "/").removeprefix("./").lstrip("/")
+    def _name(stored: str | None, number: int, also: Sequence[str] = ()) -> str:
+        """A row's name: the stored one, else that of another column, else its number; an image suffix where it has none."""
+        name = (
+            (stored or next(filter(is_image, also), None) or f"{number:08d}")
+            .replace("\\", "/")
+            .removeprefix("./")
+            .lstrip("/")
+        )
         return name if is_image(name.rpartition("/")[2].lstrip(".")) else f"{name}.jpg"
 
     def _agreed(self, told: Sequence[Sequence[str] | None]) -> Sequence[str] | None:
@@ -170,7 +175,8 @@ class ParquetTree(TableTree):
                     also = self._also(table, texts)
                     rows = zip(splits, self._rows(table, image, struct, labels, path), strict=True)
                     for row, (of, (stored, said)) in enumerate(rows):
-                        yield Sample(self._name(stored, number), said, file, (group, row), split=of, also=also[row])
+                        name = self._name(stored, number, also[row])
+                        yield Sample(name, said, file, (group, row), split=of, also=also[row])
                         number += 1
             except (pa.ArrowException, OSError) as error:
                 first = str(error).partition("\n")[0]

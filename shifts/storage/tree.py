@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 
@@ -122,6 +124,45 @@ def unread_images(tree: Tree) -> str | None:
     return f"{sum(unread.values()):,} pictures of {tree.where} are left out, their suffix is not read ({kinds}); convert them"
 
 
+@dataclass(frozen=True)
+class RenamedTree:
+    """The files of a tree under the paths that the official folders give them.
+
+    stored  path -> the path it has in `tree`; one that is not named is the same in both
+    """
+
+    tree: Tree
+    stored: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """Where the files lie, for messages."""
+        return self.tree.where
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The paths, sorted."""
+        return sorted(self.stored)
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Suffix -> how many files of it were passed over as no images."""
+        return skipped_in(self.tree)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file; KeyError where there is none."""
+        return self.tree.read(self.stored.get(path, path))
+
+    def stat(self, path: str) -> FileStat:
+        """Size and time of one file, asked anew."""
+        return self.tree.stat(self.stored.get(path, path))
+
+
+def stored_path(tree: Tree, path: str) -> str:
+    """The path under which a file is stored."""
+    return tree.stored.get(path, path) if isinstance(tree, RenamedTree) else path
+
+
 @runtime_checkable
 class StoredInOrder(Protocol):
     """A tree whose bytes are read faster in the order they lie in."""
@@ -145,9 +186,10 @@ class TreeSource:
         try:
             return self.tree.read(self.ids[index])
         except KeyError:
+            file = f"{self.tree.where}/{stored_path(self.tree, self.ids[index])}"
             raise DataMissing(
-                f"{self.tree.where}/{self.ids[index]} was there when the set was listed and is gone; put it back and run "
-                f"this again: what was computed is kept"
+                f"{file} was there when the set was listed and is gone; put it back and run this again: what was "
+                f"computed is kept"
             ) from None
 
     def stat(self) -> str:
@@ -177,6 +219,17 @@ class TreeSource:
         for path, sha in zip(self.ids, shas, strict=True):
             digest.update(f"{path}\0{sha}\n".encode())
         return digest.hexdigest()
+
+    def as_stored(self) -> tuple[TreeSource, Ints] | None:
+        """The images by their stored paths, in string order, and the place of each of this source's there; None where they
+        are called the same."""
+        if not isinstance(self.tree, RenamedTree):
+            return None
+        stored = [stored_path(self.tree, id) for id in self.ids]
+        order = sorted(range(len(stored)), key=stored.__getitem__)
+        places = np.empty(len(stored), dtype=np.int64)
+        places[order] = np.arange(len(stored))
+        return TreeSource(self.tree.tree, tuple(stored[i] for i in order)), places
 
     def select(self, rows: Ints) -> TreeSource:
         """The same files, only these rows, in this order."""

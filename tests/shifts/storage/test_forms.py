@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from form_writers import FORMS, SETS, Sample, index_in
+from form_writers import FOLDERS, FORMS, SETS, TABLE, Sample, Writer, index_in, pack, put
 
 import model_zoo
 import shifts
 from shifts.classes import class_folders
-
-# a key of a shard ends at its first dot, so the names of ImageNet-A's images change in shards
-RENAMED = {("imagenet-a", "shards"), ("imagenet-a", "hub shards")}
 
 
 class Oracle(torch.nn.Module):
@@ -44,11 +41,10 @@ def test_each_form_of_each_set_is_the_folder(name: str, form: str, tmp_path: Pat
     answers = [shift.labels.owner[index_in(example.image)] for example in shift]
     assert answers == shift.targets.tolist()
     (found,) = (each for each in shifts.find(tmp_path / "data") if each.name == name)
-    assert found.form == form.removeprefix("hub ") and found.images == len(SETS[name])
+    assert found.form == form.split(" ")[-1] and found.images == len(SETS[name])
     FORMS["folder"](tmp_path / "unpacked", name, SETS[name])
     folder = shifts.load(name, root=tmp_path / "unpacked", partial=True)
-    if (name, form) not in RENAMED:
-        assert shift.ids == folder.ids and shift.source.digest() == folder.source.digest()
+    assert shift.ids == folder.ids and shift.source.digest() == folder.source.digest()
     assert shift.targets.tolist() == folder.targets.tolist()
     assert shifts.check_shift(shift, len(shift)) == ()
 
@@ -90,5 +86,95 @@ def test_a_label_that_the_name_contradicts_is_refused(name: str, form: str, tmp_
     FORMS[form](tmp_path, name, wrong(name))
     with pytest.raises(shifts.DataError) as refused:
         shifts.load(name, root=tmp_path, partial=True)
-    stem = wrong(name)[0].path.rpartition("/")[2].partition(".")[0]
+    stem = wrong(name)[0].path.rpartition("/")[2].rpartition(".")[0]
     assert stem in str(refused.value) and any(word in str(refused.value) for word in ("label", "folder"))
+
+
+def flat(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        put(root / "imagenet/val" / sample.path.rpartition("/")[2], sample.content)
+
+
+def flat_tar(root: Path, name: str, samples: list[Sample]) -> None:
+    pack(root / "ILSVRC2012_img_val.tar", {sample.path.rpartition("/")[2]: sample.content for sample in samples})
+
+
+def other_suffix(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        put(
+            root / "imagenet/val" / sample.path.replace(".JPEG", f"_{sample.path.partition('/')[0]}.jpg"),
+            sample.content,
+        )
+
+
+def devkit_folders(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        put(root / f"imagenet/val/{sample.label + 1}" / sample.path.rpartition("/")[2], sample.content)
+
+
+def wnid_folders(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        index, _, file = sample.path.partition("/")
+        put(root / FOLDERS[name] / TABLE.ids[int(index)] / file, sample.content)
+
+
+def padded_folders(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        index, _, file = sample.path.partition("/")
+        put(root / FOLDERS[name] / f"{int(index):04d}" / file, sample.content)
+
+
+def bare_folders(root: Path, name: str, samples: list[Sample]) -> None:
+    for sample in samples:
+        put(root / FOLDERS[name] / sample.path.removeprefix("images/"), sample.content)
+
+
+def named_column(root: Path, name: str, samples: list[Sample]) -> None:
+    """The image without a path, and its file's name in a column of its own."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (root / name).mkdir(parents=True)
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {
+        "image": pa.array([{"bytes": sample.content, "path": None} for sample in samples], kind),
+        "label": [sample.label for sample in samples],
+        "file_name": [sample.path for sample in samples],
+    }
+    pq.write_table(pa.table(columns), root / f"{name}/test.parquet")
+
+
+LAYOUTS = {
+    "imagenet": (flat, flat_tar, other_suffix, devkit_folders),
+    "imagenet-v2": (wnid_folders, padded_folders, named_column),
+    "objectnet": (bare_folders, named_column),
+    "imagenet-a": (named_column,),
+}
+
+
+@pytest.mark.parametrize(("name", "write"), [(name, write) for name, all in LAYOUTS.items() for write in all])
+def test_a_layout_of_other_names_has_the_ids_of_the_official_folders(name: str, write: Writer, tmp_path: Path) -> None:
+    write(tmp_path / "other", name, SETS[name])
+    FORMS["folder"](tmp_path / "official", name, SETS[name])
+    other, official = (shifts.load(name, root=tmp_path / each, partial=True) for each in ("other", "official"))
+    assert other.ids == official.ids and other.targets.tolist() == official.targets.tolist()
+    assert other.source.digest() == official.source.digest()
+    assert shifts.check_shift(other, len(other)) == ()
+    assert [index_in(example.image) for example in other] == [index_in(example.image) for example in official]
+
+
+def test_two_files_of_one_official_name_keep_their_own(tmp_path: Path) -> None:
+    for suffix in ("jpg", "JPEG"):
+        put(tmp_path / f"sketch/n01440764/sketch_1.{suffix}", SETS["imagenet-sketch"][0].content)
+    shift = shifts.load("imagenet-sketch", root=tmp_path, partial=True)
+    assert shift.ids == ("n01440764/sketch_1.JPEG", "n01440764/sketch_1.jpg")
+
+
+def test_images_whose_names_a_copy_has_lost_have_a_digest_of_their_own(tmp_path: Path) -> None:
+    samples = SETS["imagenet-a"]
+    lost = [sample._replace(path=f"{sample.path.partition('/')[0]}/s{n:07d}.jpg") for n, sample in enumerate(samples)]
+    FORMS["hub shards"](tmp_path / "lost", "imagenet-a", lost)
+    FORMS["folder"](tmp_path / "official", "imagenet-a", samples)
+    copy, official = (shifts.load("imagenet-a", root=tmp_path / each, partial=True) for each in ("lost", "official"))
+    assert copy.source.digest() != official.source.digest()
+    assert sorted(copy.targets.tolist()) == sorted(official.targets.tolist())
