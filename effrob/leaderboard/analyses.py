@@ -5,22 +5,21 @@ A choice of baseline, axis and scale is an analysis. A verdict that only one of 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import functools
 from dataclasses import dataclass
+from typing import Any
 
-from effrob.leaderboard.board import Board, board
+import numpy as np
+from numpy.typing import NDArray
+
 from effrob.leaderboard.gather import Gathered
-from effrob.leaderboard.intervals import keep_intervals
+from effrob.leaderboard.judging.numbers import VERDICTS, Accuracies, Numbers, numbers
 from effrob.leaderboard.row import BoardRow
-from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.model_result import AXES
 from effrob.robustness.baselines.catalogue import PUBLISHED
-from effrob.robustness.lines import LineOptions
+from effrob.robustness.lines import LineOptions, Lines
 from effrob.robustness.scale import SCALES
 from shifts import Suite, suite, suite_names
-
-VERDICTS = ("above", "on", "below", "cannot-tell")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class Analysis:
 
     suite: str
     line: LineOptions
-    rows: tuple[BoardRow, ...]
-    board: Board
+    lines: Lines
+    numbers: Numbers
 
     @property
     def key(self) -> str:
@@ -38,17 +37,62 @@ class Analysis:
         return "|".join((self.suite, str(self.line.baseline), self.line.axis, self.line.scale))
 
 
-def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, list[Analysis]]:
-    """Suite -> its analyses, the chosen line's first. A baseline without a line for any ranked shift is left out."""
-    made: dict[str, list[Analysis]] = {}
-    present = dict.fromkeys(row.suite for row in gathered.rows(chosen))
-    for each in [suite(name) for name in sorted(present, key=_shipped_first)]:
+@dataclass(frozen=True, eq=False)
+class SuiteAnalyses:
+    """Every analysis of one suite, the chosen line's first.
+
+    rows    as the chosen line judges them;  shifts  ranked and diagnostic, then every other one that a row has
+    """
+
+    suite: str
+    rows: tuple[BoardRow, ...]
+    accuracies: Accuracies
+    each: tuple[Analysis, ...]
+
+    @property
+    def shifts(self) -> tuple[str, ...]:
+        return self.accuracies.shifts
+
+    @functools.cached_property
+    def votes(self) -> NDArray[np.int64]:
+        """(rows, shifts, 4) number of analyses that give each of VERDICTS.
+
+        An analysis counts once: of a row without the clean axis, those that ask for it are those of the full one again.
+        """
+        counts = np.zeros((len(self.rows), len(self.shifts), len(VERDICTS)), dtype=np.int64)
+        for analysis in self.each:
+            counted = self.accuracies.own_axis if analysis.line.axis == "clean" else True
+            for i in range(len(VERDICTS)):
+                counts[..., i] += (analysis.numbers.cells["verdict"] == i) & counted
+        return counts
+
+    @functools.cached_property
+    def ranges(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(rows, shifts) least and greatest effective robustness over the analyses; NaN where none has one."""
+        every = np.array([analysis.numbers.cells["points"] for analysis in self.each])
+        return np.fmin.reduce(every), np.fmax.reduce(every)
+
+
+def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, SuiteAnalyses]:
+    """Suite -> its analyses. A baseline without a line for any ranked shift is left out."""
+    made: dict[str, SuiteAnalyses] = {}
+    rows = gathered.rows(chosen)
+    for each in [suite(name) for name in sorted({row.suite for row in rows}, key=_shipped_first)]:
+        of_suite = [i for i, row in enumerate(rows) if row.suite == each.name]
+        present = {shift for i in of_suite for shift in rows[i].cells}
+        shifts = [*each.shifts, *sorted(present - {*each.shifts})]
+        accuracies = Accuracies(each, [gathered.model_results[i][0] for i in of_suite], shifts)
         first = chosen.baseline_for(each.ranked[0])
         names = dict.fromkeys([first, *PUBLISHED, *([each.baseline] if each.baseline else [])])
         usable = [name for name in names if _has_a_line(gathered, name, each)] or [first]
         choices = [LineOptions(name, axis, scale) for name in usable for axis in AXES for scale in SCALES]
         choices.sort(key=lambda line: (line.baseline, line.axis, line.scale) != (first, chosen.axis, chosen.scale))
-        made[each.name] = [_analysis(gathered, each.name, line) for line in choices]
+        judged = [
+            Analysis(each.name, line, lines, numbers(accuracies, lines))
+            for line in choices
+            for lines in [gathered.lines(line)]
+        ]
+        made[each.name] = SuiteAnalyses(each.name, tuple(rows[i] for i in of_suite), accuracies, tuple(judged))
     return made
 
 
@@ -60,19 +104,3 @@ def _shipped_first(name: str) -> tuple[int, str]:
 def _has_a_line(gathered: Gathered, baseline: str, of_suite: Suite) -> bool:
     lines = gathered.lines(LineOptions(baseline))
     return any(not isinstance(lines.at(shift, "clean"), str) for shift in of_suite.ranked)
-
-
-def _analysis(gathered: Gathered, name: str, line: LineOptions) -> Analysis:
-    rows = tuple(row for row in gathered.rows(line) if row.suite == name)
-    keep_intervals(cell.effective for row in rows for cell in row.cells.values() if cell.effective is not None)
-    return Analysis(name, line, rows, board(rows))
-
-
-def survival(cells: Sequence[ScoredShift | None]) -> Mapping[str, int]:
-    """Verdict -> number of analyses that give it. An analysis counts once: a row without the clean axis has one axis."""
-    distinct = {
-        (cell.baseline, cell.axis, cell.scale): cell.effective.verdict
-        for cell in cells
-        if cell is not None and cell.effective is not None
-    }
-    return Counter(verdict for verdict in distinct.values() if verdict is not None)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from effrob.leaderboard.discoveries import NONE, Discovery, discoveries
+from effrob.leaderboard.judging.ranks import ranks
 from effrob.leaderboard.row import REACHES, BoardRow, Group
 from effrob.leaderboard.scored_shift import Interval, ScoredShift
 from effrob.results.model_result import ORIGINS
@@ -57,13 +59,10 @@ class Board:
         for rows in self.groups.values():
             ranked = [row for row in rows if row.mean_logit is not None]
             ends = [row.mean_logit_ci95 or Interval(-math.inf, math.inf) for row in ranked]
-            lows, highs = sorted(end.low for end in ends), sorted(end.high for end in ends)
-            for place, (row, end) in enumerate(zip(ranked, ends)):
-                tied = place > 0 and ranked[place - 1].mean_logit == row.mean_logit
-                rank = ranges[id(ranked[place - 1])].rank if tied else place + 1
-                surely_above = len(lows) - bisect_right(lows, end.high)
-                surely_below = bisect_left(highs, end.low)
-                ranges[id(row)] = RankRange(rank, surely_above + 1, len(ranked) - surely_below, len(ranked))
+            means = np.array([row.mean_logit for row in ranked], dtype=np.float64)
+            of = ranks(means, *np.array(ends).reshape(-1, 2).T)
+            for row, rank, best, worst in zip(ranked, *(each.tolist() for each in of)):
+                ranges[id(row)] = RankRange(rank, best, worst, len(ranked))
             for row in rows:
                 ranges.setdefault(id(row), RankRange(None, None, None, len(ranked)))
         return ranges

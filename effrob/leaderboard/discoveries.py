@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from effrob.leaderboard.p_values import p_values
+from effrob.leaderboard.judging.p_values import p_values
 from effrob.leaderboard.row import BoardRow
 from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.robustness.effective import Effective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
+from effrob.leaderboard.judging.intervals import keep_intervals
 from effrob.leaderboard.row import BoardRow, row_of
 from effrob.results.given.table import read_given
 from effrob.results.model_result import ModelResult
@@ -39,35 +41,40 @@ class Gathered:
     def lines(self, options: LineOptions) -> Lines:
         return Lines(options, self.results)
 
-    def rows(self, options: LineOptions) -> list[BoardRow]:
-        """Every row asked for, in an order that does not depend on the line it is judged by.
+    @functools.cached_property
+    def model_results(self) -> tuple[tuple[ModelResult, int], ...]:
+        """(result, smaller records left out) of every row asked for: measured and imported, given, published.
 
         Raises UsageProblem for a pattern that no row matches, and a set that no row has.
         """
-        lines = self.lines(options)
-        measured = [row_of(lines, result, smaller) for result, smaller in by_reading(self.records)]
-        measured += [row_of(lines, result) for result in self.given]
-        published = [each for name in self.tables for each in published_results(name).values()]
-        rows = measured + [row_of(lines, each) for each in published if not self.models or _matches(each, self.models)]
-        kept = [row for row in rows if not self.models or _matches(row, self.models)]
+        published = [(each, 0) for name in self.tables for each in published_results(name).values()]
+        every = [*by_reading(self.records), *((each, 0) for each in self.given), *published]
+        kept = tuple(each for each in every if not self.models or _matches(each[0], self.models))
         for pattern in self.models:
-            if not any(_matches(row, (pattern,)) for row in kept):
-                known = [*(row.model for row in rows), *(each.model for each in published)]
+            if not any(_matches(result, (pattern,)) for result, _ in kept):
+                known = [result.model for result, _ in every]
                 raise UsageProblem(
                     f"no row has a model {pattern!r}{suggest(pattern, known)}; a pattern may hold * and ?"
                 )
-        known_sets = dict.fromkeys(shift for row in kept for shift in row.cells)
+        known_sets = dict.fromkeys(shift for result, _ in kept for shift in result.accuracies)
         for shift in self.shifts:
             if shift not in known_sets:
                 raise UsageProblem(f"no row shown has an accuracy on {shift!r}{suggest(shift, list(known_sets))}")
         return kept
 
+    def rows(self, options: LineOptions) -> list[BoardRow]:
+        """A row a result, in the order of `model_results`, judged by a line."""
+        lines = self.lines(options)
+        rows = [row_of(lines, result, smaller) for result, smaller in self.model_results]
+        keep_intervals(cell.effective for row in rows for cell in row.cells.values() if cell.effective is not None)
+        return rows
+
     def board(self, options: LineOptions) -> Board:
         return board(self.rows(options), self.problems, self.shifts)
 
 
-def _matches(row: BoardRow | ModelResult, patterns: Sequence[str]) -> bool:
-    """Whether a row's model, or its table and model as in `testbed:resnet50`, is one of the patterns; case counts."""
+def _matches(row: ModelResult, patterns: Sequence[str]) -> bool:
+    """Whether a result's model, or its table and model as in `testbed:resnet50`, is one of the patterns; case counts."""
     names = row.model, f"{row.source.partition(':')[2] or row.source}:{row.model}"
     return any(name == pattern or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 

@@ -9,9 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from effrob.leaderboard.analyses import VERDICTS, Analysis, survival
+import numpy as np
+from numpy.typing import NDArray
+
+from effrob.leaderboard.analyses import Analysis, SuiteAnalyses
 from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.formatting import title
+from effrob.leaderboard.judging.numbers import NO_VERDICT, VERDICTS, Cells, Numbers
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE
 from effrob.leaderboard.row import REACHES, BoardRow
@@ -33,7 +37,17 @@ def pair(ends: Sequence[float] | None) -> list[float | None]:
     return [None, None] if ends is None else [rounded(end) for end in ends]
 
 
-def board_data(by_suite: Mapping[str, Sequence[Analysis]], pages: Mapping[str, str]) -> dict[str, Any]:
+def _table(columns: Sequence[NDArray[Any]]) -> list[list[Any]]:
+    """Columns of one length as rows: fractions rounded, null for NaN."""
+    made = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for j, column in enumerate(columns):
+        made[:, j] = np.round(column, DIGITS)
+        if column.dtype.kind == "f":
+            made[np.isnan(column), j] = None
+    return made.tolist()
+
+
+def board_data(by_suite: Mapping[str, SuiteAnalyses], pages: Mapping[str, str]) -> dict[str, Any]:
     """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
     return {
         "groups": {key: look._asdict() for key, look in GROUPS.items()},
@@ -41,7 +55,7 @@ def board_data(by_suite: Mapping[str, Sequence[Analysis]], pages: Mapping[str, s
         "reaches": list(REACHES),
         "rule": RULE,
         "rate": RATE,
-        "suites": {name: _suite(name, list(each), pages) for name, each in by_suite.items()},
+        "suites": {name: _suite(each, pages) for name, each in by_suite.items()},
     }
 
 
@@ -50,33 +64,25 @@ def analysis_file(key: str) -> str:
     return f"{slug(key.replace('|', '.'))}.js"
 
 
-def shifts_of(analysis: Analysis) -> list[str]:
-    """The ranked and diagnostic shifts, then every other one that a row has."""
-    known = suite(analysis.suite).shifts
-    present = {shift for row in analysis.rows for shift in row.cells}
-    return [*known, *sorted(present - {*known})]
-
-
-def _suite(name: str, every: list[Analysis], pages: Mapping[str, str]) -> dict[str, Any]:
-    first, known = every[0], suite(name)
-    shifts = shifts_of(first)
+def _suite(analyses: SuiteAnalyses, pages: Mapping[str, str]) -> dict[str, Any]:
+    known, shifts = suite(analyses.suite), analyses.shifts
     named = mean_of(known)
     labels = {shift: title(shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
     return {
-        "shifts": shifts,
+        "shifts": list(shifts),
         "four": list(known.ranked),
         "diagnostic": next(iter(known.diagnostic), None),
         "mean": named,
-        "families": {key: family(key, name) for key in GROUPS},
+        "families": {key: family(key, analyses.suite) for key in GROUPS},
         "labels": labels,
-        "files": {analysis.key: analysis_file(analysis.key) for analysis in every},
-        "rows": [_row(row, [a.rows[i] for a in every], shifts, pages) for i, row in enumerate(first.rows)],
+        "files": {analysis.key: analysis_file(analysis.key) for analysis in analyses.each},
+        "rows": [
+            _row(row, dict(zip(shifts, votes)), pages) for row, votes in zip(analyses.rows, analyses.votes.tolist())
+        ],
     }
 
 
-def _row(
-    row: BoardRow, all_of_it: Sequence[BoardRow], shifts: Sequence[str], pages: Mapping[str, str]
-) -> dict[str, Any]:
+def _row(row: BoardRow, votes: Mapping[str, list[int]], pages: Mapping[str, str]) -> dict[str, Any]:
     card = card_of(row)
     clean = row.clean_full
     four = [row.cells[shift].accuracy for shift in row.ranked if shift in row.cells]
@@ -95,61 +101,56 @@ def _row(
         "clean": [None] * 3 if clean is None else [rounded(clean.value), *pair(clean.clopper_pearson())],
         "mean": rounded(mean_accuracy(four).value) if len(four) == len(row.ranked) else None,
         "shifts": {
-            shift: _accuracy(row.cells[shift], [each.cells[shift] for each in all_of_it])
-            for shift in shifts
-            if shift in row.cells
+            shift: _accuracy(row.cells[shift], of_shift) for shift, of_shift in votes.items() if shift in row.cells
         },
         **({"series": [told["name"], told["place"]]} if (told := row.details.get("series")) else {}),
     }
 
 
-def _accuracy(cell: ScoredShift, everywhere: Sequence[ScoredShift]) -> list[Any]:
+def _accuracy(cell: ScoredShift, votes: list[int]) -> list[Any]:
     """[accuracy, low, high, class-matched clean accuracy or null, images, counts of each verdict over the analyses]."""
     clean = None if cell.clean is None else rounded(cell.clean.value)
-    counts = survival(everywhere)
-    votes = [counts.get(verdict, 0) for verdict in VERDICTS]
     return [rounded(cell.accuracy.value), *pair(cell.accuracy_ci95), clean, round(cell.accuracy.n), votes]
 
 
-def analysis_data(analysis: Analysis, lines: Lines) -> dict[str, Any]:
+def analysis_data(analysis: Analysis, shifts: Sequence[str]) -> dict[str, Any]:
     """The numbers of one analysis, by row: means, ranks, cells; and the lines to draw."""
-    shifts, named = shifts_of(analysis), mean_of(suite(analysis.suite))
+    named = mean_of(suite(analysis.suite))
     return {
         "key": analysis.key,
-        "rows": [_judged(analysis, row) for row in analysis.rows],
-        "cells": {shift: [_cell(analysis, row.cells.get(shift)) for row in analysis.rows] for shift in shifts},
+        "rows": _rows(analysis.numbers),
+        "cells": {shift: _cells(analysis.numbers.cells[:, j]) for j, shift in enumerate(shifts)},
         "lines": {
-            f"{shift}|{axis}": _line(lines, shift, axis)
+            f"{shift}|{axis}": _line(analysis.lines, shift, axis)
             for shift in [*shifts, *([named] if named else [])]
             for axis in ("clean", "full")
         },
     }
 
 
-def _judged(analysis: Analysis, row: BoardRow) -> list[Any]:
-    """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis]."""
-    ranks = analysis.board.rank_range(row)
-    of_mean = None if row.of_mean is None else rounded(row.of_mean.effective_robustness)
-    means = [rounded(row.mean_logit), *pair(row.mean_logit_ci95), rounded(row.mean), *pair(row.mean_ci95)]
-    return [*means, of_mean, ranks.rank, ranks.best, ranks.worst, REACHES.index(row.reach), row.axis]
+def _rows(numbers: Numbers) -> list[list[Any]]:
+    """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis] of each."""
+    of, names = numbers.rows, ("logit", "logit_low", "logit_high", "mean", "mean_low", "mean_high", "of_mean")
+    ranks = [np.where(of[name] > 0, of[name], np.nan) for name in ("rank", "best", "worst")]
+    rows = _table([*(of[name] for name in names), *ranks, of["reach"]])
+    whole = slice(len(names), len(names) + len(ranks))
+    for row, axis in zip(rows, numbers.axes):
+        row[whole] = [None if value is None else int(value) for value in row[whole]]
+        row.append(axis)
+    return rows
 
 
-def _cell(analysis: Analysis, cell: ScoredShift | None) -> list[Any] | int:
+def _cells(of: Cells) -> list[list[Any] | int]:
     """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated, q]; 0 for none."""
-    if cell is None or cell.effective is None or cell.effective.verdict is None:
-        return 0
-    effective = cell.effective
-    ends, logit = [*pair(effective.ci95), *pair(effective.pi95)], rounded(effective.effective_robustness_logit)
-    q = analysis.board.discovery(cell).q
-    verdict, extrapolated = VERDICTS.index(str(effective.verdict)), int(bool(effective.extrapolated))
-    return [
-        rounded(effective.effective_robustness),
-        *ends,
-        logit,
-        verdict,
-        extrapolated,
-        None if q is None else float(f"{q:.{DIGITS}g}"),
-    ]
+    names = ("points", "low", "high", "wide_low", "wide_high", "logit")
+    table: list[list[Any] | int] = [0] * len(of)
+    known = np.flatnonzero(of["verdict"] != NO_VERDICT)
+    of = of[known]
+    rows = _table([*(of[name] for name in names), of["verdict"], of["extrapolated"].astype(int)])
+    for i, row, q in zip(known.tolist(), rows, of["q"].tolist()):
+        row.append(None if q != q else float(f"{q:.{DIGITS}g}"))
+        table[i] = row
+    return table
 
 
 def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:

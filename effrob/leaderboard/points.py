@@ -5,6 +5,7 @@ Figures and the page draw the same points.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -52,7 +53,10 @@ def card_of(row: BoardRow) -> ModelCard:
     """A row's model card: by its published table, or by its spec."""
     if row.origin != "published":
         return card_of_spec(row.model, saved().get(row.model))
-    return card_of_row(row.source.removeprefix("published:"), row.model, row.details.get("training_data"))
+    return _published_card(row.source.removeprefix("published:"), row.model, row.details.get("training_data"))
+
+
+_published_card = functools.lru_cache(maxsize=None)(card_of_row)
 
 
 def group_of(card: ModelCard) -> str:
@@ -129,8 +133,7 @@ def _curve(line: BaselineLine, fit: RobustnessFit, low: float, high: float) -> C
     scale = fit.scale
     tx = np.linspace(scale.to(low), scale.to(high), GRID)
     height = line.slope * tx + line.intercept
-    t = -stdtrit([line.predictive_freedom(float(at)) for at in tx], 0.025)
-    reach = t * np.hypot(line.predictive_std, [line.spread_by_family(float(at)) for at in tx])
+    reach = -stdtrit(line.predictive_freedoms(tx), 0.025) * np.hypot(line.predictive_std, line.spreads_by_family(tx))
     x, y, down, up = (scale.inverse(values).tolist() for values in (tx, height, height - reach, height + reach))
     return Curve(x, y, down, up)
 

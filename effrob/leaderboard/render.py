@@ -248,23 +248,25 @@ def csv_text(ranking: Board) -> str:
     every = dict.fromkeys(shift for row in ranking.rows for shift in row.cells)
     shifts = [shift for shift in every if shown(ranking, shift)]
     fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value", "disputed")
-    columns = [
-        (shift, field, end)
-        for shift in shifts
-        for field in fields
-        for end in ((0, 1) if field.endswith("ci95") or field.endswith("pi95") else (None,))
-    ]
+    ends = {field: ("_low", "_high") if field.endswith(("ci95", "pi95")) else ("",) for field in fields}
+    empty = [""] * sum(map(len, ends.values()))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    ends = {None: "", 0: "_low", 1: "_high"}
-    writer.writerow([*PLAIN, *(f"{shift}.{field}{ends[end]}" for shift, field, end in columns)])
+    writer.writerow([*PLAIN, *(f"{shift}.{field}{end}" for shift in shifts for field in fields for end in ends[field])])
     for row in ranking.rows:
         facts = row_json(ranking, row)
-        cells = facts["shifts"]
-        line = [facts[key] for key in PLAIN]
-        for shift, field, end in columns:
-            value = cells.get(shift, {}).get(field)
-            line.append(value if end is None or value is None else value[end])
-        line = ["; ".join(value) if isinstance(value, list) else value for value in line]
-        writer.writerow(["" if value is None else value for value in line])
+        line = [_plain(facts[key]) for key in PLAIN]
+        for shift in shifts:
+            cell = facts["shifts"].get(shift)
+            if cell is None:
+                line += empty
+                continue
+            for field in fields:
+                value = cell[field]
+                line += [_plain(value)] if len(ends[field]) == 1 else ["", ""] if value is None else value
+        writer.writerow(line)
     return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None else "; ".join(value) if isinstance(value, list) else value

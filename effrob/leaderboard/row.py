@@ -17,7 +17,7 @@ from effrob.results.model_result import ModelResult
 from effrob.robustness.effective import Effective
 from effrob.robustness.lines import Lines
 from model_zoo.disputes import disputes_of
-from shifts import suite, suite_of
+from shifts import Suite, suite, suite_of
 
 REACHES = ("within", "above", "below", "unranked")
 
@@ -128,16 +128,9 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
-    """A model's row. smaller: records of the same reading that were left out for a fuller one.
-
-    One axis a row: where a ranked shift, not measured here, lacks its class-matched accuracy, the whole row is on the full
-    axis; a diagnostic set that lacks its own stands there alone.
-    """
-    of_suite = suite_of(next(iter({**result.records, **result.accuracies}), "imagenet"))
-    ranked = [shift for shift in result.accuracies if shift not in of_suite.diagnostic]
-    measured = result.origin == "measured"
-    matched = measured or (all(shift in result.clean for shift in ranked or result.accuracies))
-    axis = lines.options.axis if matched else "full"
+    """A model's row. smaller: records of the same reading that were left out for a fuller one."""
+    of_suite = suite_of_result(result)
+    axis, axes = axes_of(result, of_suite, lines.options.axis)
     shifts = sorted(result.accuracies) if result.records else result.accuracies
     return BoardRow(
         model=result.model,
@@ -149,10 +142,27 @@ def row_of(lines: Lines, result: ModelResult, smaller: int = 0) -> BoardRow:
         suite=of_suite.name,
         axis=axis,
         clean_full=result.clean_full,
-        cells={s: score(lines, result, s, axis if measured or s in result.clean else "full") for s in shifts},
+        cells={shift: score(lines, result, shift, axes[shift]) for shift in shifts},
         of_mean=robustness_of_mean(lines, of_suite, result),
         details=_details(result, smaller),
     )
+
+
+def suite_of_result(result: ModelResult) -> Suite:
+    """The suite whose sets a result is on."""
+    return suite_of(next(iter({**result.records, **result.accuracies}), "imagenet"))
+
+
+def axes_of(result: ModelResult, of_suite: Suite, asked: str) -> tuple[str, dict[str, str]]:
+    """The row's axis, and that of each of its shifts, where `asked` is the axis asked for.
+
+    One axis a row: where a ranked shift, not measured here, lacks its class-matched accuracy, the whole row is on the full
+    axis; a diagnostic set that lacks its own stands there alone.
+    """
+    ranked = [shift for shift in result.accuracies if shift not in of_suite.diagnostic]
+    measured = result.origin == "measured"
+    axis = asked if measured or all(s in result.clean for s in ranked or result.accuracies) else "full"
+    return axis, {s: axis if measured or s in result.clean else "full" for s in result.accuracies}
 
 
 def _details(result: ModelResult, smaller: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Templates, style and scripts are ours (`page/`); the chart library is copied fro
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -15,14 +16,14 @@ from urllib.parse import urlencode
 
 from effrob.errors import UsageProblem
 from effrob.files import temporary
-from effrob.leaderboard.analyses import Analysis, analyses, survival
+from effrob.leaderboard.analyses import SuiteAnalyses, analyses
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.formatting import interval, joined, logits, percent, points, title
 from effrob.leaderboard.gather import Gathered
+from effrob.leaderboard.judging.numbers import VERDICTS
 from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
 from effrob.leaderboard.points import card_of, family, group_of
 from effrob.leaderboard.render import csv_text, how
-from effrob.leaderboard.row import BoardRow
 from effrob.results.store import slug
 from effrob.robustness.lines import LineOptions
 from model_zoo.published import source
@@ -53,11 +54,11 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return sum(len(each[0].rows) for each in by_suite.values())
+    return sum(len(each.rows) for each in by_suite.values())
 
 
 def _write(
-    folder: Path, gathered: Gathered, by_suite: Mapping[str, list[Analysis]], templates: Any, chart_library: Path
+    folder: Path, gathered: Gathered, by_suite: Mapping[str, SuiteAnalyses], templates: Any, chart_library: Path
 ) -> None:
     (folder / "models").mkdir(parents=True)
     (folder / "data").mkdir()
@@ -65,25 +66,25 @@ def _write(
     for name in OURS:
         (folder / name).write_bytes(resources.files("effrob.leaderboard").joinpath("page", name).read_bytes())
     shutil.copyfile(chart_library, folder / "plotly.min.js")
-    models = dict.fromkeys(row.model for each in by_suite.values() for row in each[0].rows)
+    models = dict.fromkeys(row.model for each in by_suite.values() for row in each.rows)
     pages = page_names(models)
     (folder / "data" / "board.js").write_text(script("board", board_data(by_suite, pages)), encoding="utf-8")
     for each in by_suite.values():
-        for analysis in each:
-            text = script("analysis", analysis_data(analysis, gathered.lines(analysis.line)))
+        for analysis in each.each:
+            text = script("analysis", analysis_data(analysis, each.shifts))
             (folder / "data" / analysis_file(analysis.key)).write_text(text, encoding="utf-8")
-    chosen = board([row for each in by_suite.values() for row in each[0].rows])
+    chosen = board([row for each in by_suite.values() for row in each.rows])
     (folder / "board.csv").write_text(csv_text(chosen), encoding="utf-8")
     context = {
         "suites": list(by_suite),
-        "first": {suite: analysis_file(each[0].key) for suite, each in by_suite.items()},
+        "first": {suite: analysis_file(each.each[0].key) for suite, each in by_suite.items()},
     }
     index = templates.get_template("index.html").render(problems=gathered.problems, **context)
     (folder / "index.html").write_text(index, encoding="utf-8")
-    template = templates.get_template("model.html")
+    template, models_folder = templates.get_template("model.html"), folder / "models"
     for model, rows in _by_model(by_suite).items():
         facts = _model_facts(model, rows, next(iter(by_suite)), chosen)
-        (folder / "models" / pages[model]).write_text(template.render(**facts), encoding="utf-8")
+        (models_folder / pages[model]).write_bytes(template.render(**facts).encode())
 
 
 def page_names(models: Iterable[str]) -> dict[str, str]:
@@ -91,26 +92,27 @@ def page_names(models: Iterable[str]) -> dict[str, str]:
     return {model: f"{slug(model)}-{hashlib.sha256(model.encode()).hexdigest()[:8]}.html" for model in models}
 
 
-def _by_model(by_suite: Mapping[str, list[Analysis]]) -> dict[str, list[list[BoardRow]]]:
-    """Model -> its rows, each as judged by every analysis, the chosen one first."""
-    grouped: dict[str, list[list[BoardRow]]] = {}
+def _by_model(by_suite: Mapping[str, SuiteAnalyses]) -> dict[str, list[tuple[SuiteAnalyses, int]]]:
+    """Model -> the analyses of its suites, each with the places of its rows there."""
+    grouped: dict[str, list[tuple[SuiteAnalyses, int]]] = {}
     for each in by_suite.values():
-        for judged in zip(*(analysis.rows for analysis in each), strict=True):
-            grouped.setdefault(judged[0].model, []).append(list(judged))
+        for i, row in enumerate(each.rows):
+            grouped.setdefault(row.model, []).append((each, i))
     return grouped
 
 
-def _model_facts(model: str, rows: Sequence[list[BoardRow]], suite: str, chosen: Board) -> dict[str, Any]:
+def _model_facts(model: str, places: Sequence[tuple[SuiteAnalyses, int]], suite: str, chosen: Board) -> dict[str, Any]:
     """What a model's page shows; `suite` is the one the board opens with, `chosen` the board by the chosen line."""
-    first = rows[0][0]
+    analyses, i = places[0]
+    first = analyses.rows[i]
     card = card_of(first)
     facts = card.as_json() | {"group": family(group_of(card), first.suite)}
     link = urlencode({"model": model} if first.suite == suite else {"suite": first.suite, "model": model})
-    return {"model": model, "card": facts, "rows": [_row_facts(judged, chosen) for judged in rows], "link": link}
+    return {"model": model, "card": facts, "rows": [_row_facts(*place, chosen) for place in places], "link": link}
 
 
-def _row_facts(judged: Sequence[BoardRow], chosen: Board) -> dict[str, Any]:
-    row = judged[0]
+def _row_facts(analyses: SuiteAnalyses, i: int, chosen: Board) -> dict[str, Any]:
+    row = analyses.rows[i]
     return {
         "source": row.source,
         "measured": row.measured,
@@ -121,18 +123,17 @@ def _row_facts(judged: Sequence[BoardRow], chosen: Board) -> dict[str, Any]:
         "clean_ci": _beside(None if row.clean_full is None else row.clean_full.clopper_pearson()),
         "mean": joined(points(row.mean), interval(row.mean_ci95, signed=True)),
         "mean_logit": logits(row.mean_logit),
-        "shifts": [_shift_facts(judged, shift, chosen) for shift in row.cells],
+        "shifts": [_shift_facts(analyses, i, shift, chosen) for shift in row.cells],
         "details": row.details,
         "origin": source(row.source.removeprefix("published:")).title if row.origin == "published" else None,
     }
 
 
-def _shift_facts(judged: Sequence[BoardRow], shift: str, chosen: Board) -> dict[str, Any]:
-    cell = judged[0].cells[shift]
-    facts = cell.robustness
-    everywhere = [row.cells[shift] for row in judged]
-    counts = survival(everywhere)
-    known = [each.effective_robustness for each in everywhere if each.effective_robustness is not None]
+def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> dict[str, Any]:
+    cell = analyses.rows[i].cells[shift]
+    facts, at = cell.robustness, (i, analyses.shifts.index(shift))
+    counts = dict(zip(VERDICTS, analyses.votes[at].tolist()))
+    least, most = (float(each[at]) for each in analyses.ranges)
     return {
         "name": title(shift),
         "accuracy": percent(cell.accuracy.value),
@@ -148,7 +149,7 @@ def _shift_facts(judged: Sequence[BoardRow], shift: str, chosen: Board) -> dict[
         "by_chance": facts["verdict"] in ("above", "below") and chosen.discovery(cell).by_chance,
         "survives": counts.get(facts["verdict"], 0),
         "of": sum(counts.values()),
-        "range": f"{points(min(known))} to {points(max(known))}" if known else "-",
+        "range": "-" if math.isnan(least) else f"{points(least)} to {points(most)}",
         "stands": f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
         "flags": facts["flags"],
         "why_not": cell.why_not,

@@ -6,6 +6,7 @@ Sources: Clopper and Pearson 1934 (exact interval), Wilson 1927 (score interval)
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -65,6 +66,7 @@ class Accuracy:
         return max(0.0, min(centre - half, p)), min(1.0, max(centre + half, p))
 
 
+@functools.lru_cache(maxsize=2**16)
 def clopper_pearson(k: float, n: float, alpha: float = 0.05) -> tuple[float, float]:
     """Exact binomial interval: Beta quantiles alpha/2 of (k, n-k+1) and 1-alpha/2 of (k+1, n-k)."""
     low = 0.0 if k <= 0 else float(betaincinv(k, n - k + 1, alpha / 2))

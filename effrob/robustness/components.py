@@ -49,14 +49,20 @@ class Components:
 
     def freedom(self, tx: float) -> float:
         """Degrees of freedom of an unseen model's distance from the line at `tx`: Satterthwaite, of its variance's estimate."""
+        return float(self.freedoms(np.float64(tx)))
+
+    def freedoms(self, tx: Floats | np.float64) -> Floats:
+        """`freedom` at each of tx."""
         if self.uncertainty is None:
-            return float(self.n - 2)
+            return np.full(np.shape(tx), float(self.n - 2))
         by_own, by_family, (a, b, c) = self._forms
         own = 1.0 + by_own[0] + by_own[1] * tx + by_own[2] * tx * tx
         family = 1.0 + by_family[0] + by_family[1] * tx + by_family[2] * tx * tx
         variance = a * own * own + b * own * family + c * family * family
         total = own * self.own + family * self.family
-        return max(1.0, 2 * total**2 / variance) if variance > 0 else float(self.n - 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = np.maximum(1.0, 2 * np.square(total) / variance)
+        return np.asarray(np.where(variance > 0, freedom, float(self.n - 2)))
 
 
 def components(x: Floats, residuals: Floats, families: NDArray[np.int64]) -> Components:

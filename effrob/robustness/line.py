@@ -184,6 +184,10 @@ class BaselineLine:
         """Degrees of freedom of an unseen model's distance from the line at `tx`."""
         return self.components.freedom(tx)
 
+    def predictive_freedoms(self, tx: Floats) -> Floats:
+        """`predictive_freedom` at each of tx (n,)."""
+        return self.components.freedoms(tx)
+
     @functools.cached_property
     def scatter(self) -> float:
         """Standard deviation between models on the scale: what `predictive_std` holds beyond test-set noise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from effrob.leaderboard.intervals import keep_intervals
+from effrob.leaderboard.judging.intervals import keep_intervals
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.effective import Effective

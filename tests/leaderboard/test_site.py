@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from effrob.cli import main
-from effrob.leaderboard.analyses import VERDICTS, analyses
+from effrob.leaderboard.analyses import analyses
 from effrob.leaderboard.gather import gather
+from effrob.leaderboard.judging.numbers import VERDICTS
 from effrob.leaderboard.page_data import script
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import page_names, write_site
@@ -87,7 +88,7 @@ def test_a_verdict_counts_the_analyses_it_survives_each_once(site: Path, records
     gathered = gather([records], "systems,mobileclip")
     boards = [
         {_key(row): row for row in as_json(gathered.board(a.line))}
-        for a in analyses(gathered, LineOptions())["imagenet"]
+        for a in analyses(gathered, LineOptions())["imagenet"].each
     ]
     seen = set()
     for row in suite["rows"]:

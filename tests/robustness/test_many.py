@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from effrob.leaderboard.p_values import p_values
+from effrob.leaderboard.judging.p_values import p_values
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import fit
