@@ -180,8 +180,8 @@ def as_json(ranking: Board) -> list[dict[str, Any]]:
     return [row_json(ranking, row) for row in ranking.rows]
 
 
-def row_json(ranking: Board, row: BoardRow) -> dict[str, Any]:
-    """One row, with all that is known of it."""
+def row_json(ranking: Board, row: BoardRow, wider: bool = True) -> dict[str, Any]:
+    """One row, with all that is known of it; `wider`: of cells beyond the line's range, what a wider line says too."""
     ranks, of_mean = ranking.rank_range(row), row.of_mean
     return {
         "model": row.model,
@@ -195,7 +195,9 @@ def row_json(ranking: Board, row: BoardRow) -> dict[str, Any]:
         "partial": row.partial,
         "clean_full": _value(row.clean_full),
         "clean_full_ci95": None if row.clean_full is None else list(row.clean_full.clopper_pearson()),
-        "shifts": {shift: _cell_json(ranking, cell) for shift, cell in row.cells.items() if shown(ranking, shift)},
+        "shifts": {
+            shift: _cell_json(ranking, cell, wider) for shift, cell in row.cells.items() if shown(ranking, shift)
+        },
         "mean_effective_robustness": row.mean,
         "mean_effective_robustness_ci95": None if row.mean_ci95 is None else list(row.mean_ci95),
         "mean_effective_robustness_logit": row.mean_logit,
@@ -209,9 +211,9 @@ def row_json(ranking: Board, row: BoardRow) -> dict[str, Any]:
     }
 
 
-def _cell_json(ranking: Board, cell: ScoredShift) -> dict[str, Any]:
+def _cell_json(ranking: Board, cell: ScoredShift, wider: bool) -> dict[str, Any]:
     p, q = ranking.discovery(cell)
-    return {**cell.as_json(), "p_value": p, "q_value": q}
+    return {**cell.as_json(wider), "p_value": p, "q_value": q}
 
 
 def _value(accuracy: Accuracy | None) -> float | None:
@@ -254,7 +256,7 @@ def csv_text(ranking: Board) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*PLAIN, *(f"{shift}.{field}{end}" for shift in shifts for field in fields for end in ends[field])])
     for row in ranking.rows:
-        facts = row_json(ranking, row)
+        facts = row_json(ranking, row, wider=False)
         line = [_plain(facts[key]) for key in PLAIN]
         for shift in shifts:
             cell = facts["shifts"].get(shift)

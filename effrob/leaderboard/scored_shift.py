@@ -82,14 +82,14 @@ class ScoredShift:
 
     @functools.cached_property
     def robustness(self) -> dict[str, Any]:
-        """The robustness fields, null where there is no effective robustness."""
+        """The robustness fields on the line, null where there is no effective robustness."""
         if self.effective is not None:
-            return self.effective.as_json()
+            return self.effective.fields
         stand = {"baseline": self.baseline, "axis": self.axis, "scale": self.scale}
         return {**dict.fromkeys(ROBUSTNESS), "segment": None, "flags": [], **stand}
 
-    def as_json(self) -> dict[str, Any]:
-        """As the JSON leaderboard holds it; fractions."""
+    def as_json(self, wider: bool = True) -> dict[str, Any]:
+        """As the JSON leaderboard holds it; fractions. `wider`: with the fields of a wider line, where there is one."""
         return {
             "accuracy": self.accuracy.value,
             "accuracy_ci95": list(self.accuracy_ci95),
@@ -97,7 +97,7 @@ class ScoredShift:
             "n_expected": self.n_expected,
             "partial": self.partial,
             "clean_accuracy": None if self.clean is None else self.clean.value,
-            **self.robustness,
+            **(self.robustness if self.effective is None or not wider else self.effective.as_json()),
             "why_not": self.why_not,
             "record": self.record,
             "disputed": list(self.disputed),

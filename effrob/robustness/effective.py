@@ -260,6 +260,11 @@ class Effective:
 
     def as_json(self) -> dict[str, Any]:
         """The robustness fields of a row, strict JSON."""
+        return {**self.fields, "wider": None if self.wider is None else self.wider.as_json()}
+
+    @functools.cached_property
+    def fields(self) -> dict[str, Any]:
+        """The robustness fields on this line, without those of a `wider` one."""
         return {
             "effective_robustness": self.effective_robustness,
             "effective_robustness_logit": self.effective_robustness_logit,
@@ -274,7 +279,6 @@ class Effective:
             "segment": None if self._line is None else self._line.segment,
             "flags": self.flags,
             "left_out": list(self.fit.left_out),
-            "wider": None if self.wider is None else self.wider.as_json(),
         }
 
 

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from effrob.leaderboard.judging.places import Floats, Places, Tallies
+from effrob.leaderboard.judging.places import Floats, LinePlaces, Tallies
 from effrob.robustness.effective import Effective
 
 TAIL = 0.025
 Ends = tuple[Floats, Floats]
 
 
-def intervals(places: Places) -> tuple[Ends, Ends]:
+def intervals(places: LinePlaces) -> tuple[Ends, Ends]:
     """(low, high) of the 95 % interval of effective robustness, and of the prediction interval."""
     z = -float(ndtri(TAIL))
     t_line, t = -_quantiles(places.line_freedom), -stdtrit(places.freedom, TAIL)
@@ -51,7 +51,7 @@ def keep_intervals(many: Iterable[Effective]) -> None:
         first = group[0].place
         assert first is not None
         counts = (Tallies.of(one.clean for one in group), Tallies.of(one.shift for one in group))
-        places = Places.beside(first[0], *counts)
+        places = LinePlaces.beside(first[0], *counts)
         ends = (list(zip(low.tolist(), high.tolist())) for low, high in intervals(places))
         variances = np.column_stack([places.line_variance, places.variance, places.freedom]).tolist()
         for one, ci95, pi95, variance in zip(group, *ends, variances):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from effrob.leaderboard.judging.intervals import intervals
 from effrob.leaderboard.judging.p_values import p_of, p_values
-from effrob.leaderboard.judging.places import Floats, Places, Tallies
+from effrob.leaderboard.judging.places import Floats, LinePlaces, Tallies
 from effrob.leaderboard.judging.ranks import ranks
 from effrob.leaderboard.row import REACHES, axes_of
 from effrob.leaderboard.scored_shift import Z95, mean_of, score
@@ -147,7 +147,7 @@ def _beside(made: Cells, fit: RobustnessFit, line: BaselineLine, clean: Tallies,
     placed = np.flatnonzero((clean.value > 0) & (clean.value < 1))
     if not len(placed):
         return made
-    places = Places.beside(line, clean.take(placed), shift.take(placed))
+    places = LinePlaces.beside(line, clean.take(placed), shift.take(placed))
     (low, high), (wide_low, wide_high) = intervals(places)
     sampling, half = _spread(line, places)
     known = {"low": low, "high": high, "wide_low": wide_low, "wide_high": wide_high, "half": half, "p": p_of(places)}
@@ -163,7 +163,7 @@ def _beside(made: Cells, fit: RobustnessFit, line: BaselineLine, clean: Tallies,
     return made
 
 
-def _spread(line: BaselineLine, places: Places) -> tuple[Floats, Floats]:
+def _spread(line: BaselineLine, places: LinePlaces) -> tuple[Floats, Floats]:
     """(n,) `Spread.sampling`, and `ScoredShift.logit_half_width`; NaN for an accuracy of 0 or 1 under shift."""
     scale, y = line.scale, places.shift
     ty = scale.forward(y.value)
@@ -229,7 +229,7 @@ def _rows(cells: Cells, accuracies: Accuracies, lines: Lines) -> Cells:
     some, clean, seen = accuracies.means
     line = lines.at(str(mean_of(suite)), "full") if len(some) else "no row"
     if not isinstance(line, str):
-        rows["of_mean"][some] = Places.beside(line.line, clean, seen).effective_robustness
+        rows["of_mean"][some] = LinePlaces.beside(line.line, clean, seen).effective_robustness
     groups = defaultdict(list)
     for i in np.flatnonzero(~np.isnan(rows["logit"])).tolist():
         groups[str(accuracies.origins[i]), accuracies.axes[lines.options.axis][i][0], int(reach[i])].append(i)

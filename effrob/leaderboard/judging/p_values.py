@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from effrob.leaderboard.judging.places import Floats, Places
+from effrob.leaderboard.judging.places import Floats, LinePlaces
 from effrob.robustness.effective import Effective
 from effrob.robustness.significance import MOST_CERTAIN
 
@@ -31,12 +31,12 @@ def p_values(many: Sequence[Effective]) -> list[float | None]:
         else:
             by_scale.setdefault(one.fit.scale.name, []).append(i)
     for indices in by_scale.values():
-        for i, p in zip(indices, p_of(Places.of([many[i] for i in indices])).tolist()):
+        for i, p in zip(indices, p_of(LinePlaces.of([many[i] for i in indices])).tolist()):
             result[i] = p
     return result
 
 
-def p_of(places: Places) -> Floats:
+def p_of(places: LinePlaces) -> Floats:
     """(n,) two-sided p-values: the level at which the prediction interval meets 0; 1 for a model on the line."""
     z = np.zeros(len(places.tx))
     off = np.flatnonzero(places.effective_robustness != 0)
@@ -61,7 +61,7 @@ def p_of(places: Places) -> Floats:
 class _Distances:
     """How far from 0 the nearer ends of prediction intervals are."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: LinePlaces) -> None:
         self.places = places
         self.above = places.effective_robustness > 0
         self.distance = np.abs(places.effective_robustness)

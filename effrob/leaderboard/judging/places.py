@@ -1,4 +1,4 @@
-"""Places: many models beside their lines, as arrays; what `Effective` holds of each."""
+"""LinePlaces: many models beside their lines, as arrays; what `Effective` holds of each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Tallies:
 
 
 @dataclass(frozen=True)
-class Places:
+class LinePlaces:
     """(n,) models of one scale, of clean accuracy between 0 and 1, without per-image answers.
 
     slope, tx, height        of the line, and where it is at the model's clean accuracy, on the scale
@@ -66,7 +66,7 @@ class Places:
     freedom: Floats
 
     @classmethod
-    def of(cls, many: Sequence[Effective]) -> Places:
+    def of(cls, many: Sequence[Effective]) -> LinePlaces:
         """Of models judged one by one, each with a place."""
         places = [one.place for one in many if one.place is not None]
         alone, scattered, freedom = np.array([one.model_variances for one in many]).T
@@ -84,7 +84,7 @@ class Places:
         )
 
     @classmethod
-    def beside(cls, line: BaselineLine, clean: Tallies, shift: Tallies) -> Places:
+    def beside(cls, line: BaselineLine, clean: Tallies, shift: Tallies) -> LinePlaces:
         """Of models beside one line, from their counts alone."""
         tx = line.scale.forward(clean.value)
         alone = line.spreads_by_family(tx) ** 2
@@ -101,7 +101,7 @@ class Places:
             freedom=line.predictive_freedoms(tx),
         )
 
-    def take(self, some: NDArray[Any]) -> Places:
+    def take(self, some: NDArray[Any]) -> LinePlaces:
         """These of them."""
         columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "scale"}
         taken: dict[str, Any] = {n: c.take(some) if isinstance(c, Tallies) else c[some] for n, c in columns.items()}
