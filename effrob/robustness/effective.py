@@ -237,26 +237,20 @@ class Effective:
         """What a reader must know beside the number, in fixed words."""
         if self.effective_robustness is None:
             return ["no-clean-accuracy" if self.clean is None else "no-shift-accuracy"]
-        flags = []
-        if self.extrapolated:
-            flags.append("extrapolated")
-        if self.place is None or self.spread is None:
-            flags.append("at-0-or-1")
-        if self.too_noisy and self.spread is not None:
-            flags.append("too-few-images")
-        if self.noise_floor is not None and abs(self.effective_robustness) < self.noise_floor:
-            flags.append("below-noise-floor")
-        if self._line is not None and self._line.flaws:
-            flags.append("no-line")
-        if self._line is not None and self._line.few_families:
-            flags.append("few-families")
-        if self.fit.diagnostic:
-            flags.append("diagnostic-only")
-        if self.model is not None and (self.model in self.fit.left_out or self.fit.carried_by(self.model)):
-            flags.append("in-baseline")
-        if self.pairing is None:
-            flags.append("conservative-interval")
-        return flags
+        floor, line = self.noise_floor, self._line
+        holds = {
+            "extrapolated": self.extrapolated,
+            "at-0-or-1": self.place is None or self.spread is None,
+            "too-few-images": self.too_noisy and self.spread is not None,
+            "below-noise-floor": floor is not None and abs(self.effective_robustness) < floor,
+            "no-line": line is not None and line.flaws,
+            "few-families": line is not None and line.few_families,
+            "diagnostic-only": self.fit.diagnostic,
+            "in-baseline": self.model is not None
+            and (self.model in self.fit.left_out or self.fit.carried_by(self.model)),
+            "conservative-interval": self.pairing is None,
+        }
+        return [flag for flag, held in holds.items() if held]
 
     def as_json(self) -> dict[str, Any]:
         """The robustness fields of a row, strict JSON."""
