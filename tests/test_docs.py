@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -58,6 +59,19 @@ def test_every_command_and_option_is_on_the_page_of_commands(site: Path) -> None
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert max(parameter.opts, key=len) in text, (words, parameter.opts)
+
+
+def test_every_command_takes_what_its_options_give() -> None:
+    """The line's options are handed over as one object."""
+    line = {"baseline", "axis", "scale", "families"}
+    for words, command in commands(main):
+        if isinstance(command, click.Group) or command.callback is None:
+            continue
+        given = {parameter.name for parameter in command.params if parameter.expose_value}
+        taken = inspect.signature(inspect.unwrap(command.callback)).parameters
+        wanted = given - line | {"line"} if line <= given else given
+        assert wanted <= taken.keys() or any(p.kind is p.VAR_KEYWORD for p in taken.values()), words
+        assert "line" not in wanted or "line" in taken, words
 
 
 def test_every_public_name_has_its_docstring_on_the_page_of_python(site: Path) -> None:

@@ -171,7 +171,7 @@ HEAD = "model,imagenet,imagenet-r"
         ([HEAD + ",imagenet-r-clean", "m,76.4,71.2,76.4"], "ordinary accuracy, over all classes"),
         (["model,imagenet,imagenet-v2,imagenet-v2-clean", "m,76.4,71.2,80"], "one number, and two are given"),
         ([HEAD + ",imagenet-r-n", "m,76.4,71.2,2.5"], "number of images"),
-        ([HEAD, "m,,"], "holds no accuracy"),
+        ([HEAD, "m,,"], "no accuracy was found"),
         ([HEAD, 'm,"76.4'], "cannot be read as CSV"),
     ],
 )  # fmt: skip
@@ -293,3 +293,63 @@ def test_a_suite_of_ones_own_has_columns_by_its_sets(tmp_path: Path, monkeypatch
     assert done.exit_code == 0, done.output
     refused = run("place", "plain=90", "noisy=80", "--suite", suite)
     assert refused.exit_code == 2 and "--n shapes/plain=N" in refused.output
+
+
+SHAPES = """
+[suite]
+name = "shapes"
+clean = "plain"
+shifts = ["noisy", "few"]
+classes = ["circle", "square", "star"]
+[sets.plain]
+labels = "plain.csv"
+[sets.noisy]
+labels = "noisy.csv"
+[sets.few]
+labels = "few.csv"
+"""
+
+
+def test_images_of_a_suite_of_ones_own_are_counted_where_it_lies_and_asked_for_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shifts.declared.suites._declared", {})
+    monkeypatch.delenv("EFFROB_DATA", raising=False)
+    sets = {
+        "plain": ["circle", "square", "star", "circle"],
+        "noisy": ["circle", "square", "star"],
+        "few": ["star", "circle"],
+    }
+    (tmp_path / "data").mkdir()
+    for name, labels in sets.items():
+        write(tmp_path / "data" / f"{name}.csv", "id,label", *(f"{name}{i},{label}" for i, label in enumerate(labels)))
+    write(tmp_path / "shapes.toml", SHAPES)
+    numbers = ["place", "plain=75", "noisy=50", "few=60", "few-clean=70", "--suite", tmp_path / "shapes.toml", "--json"]
+    asked = run(*numbers)
+    assert asked.exit_code == 2 and "Traceback" not in asked.output
+    sentence = asked.stderr.replace("=N", "=7")
+    told = [word for word in sentence.replace(",", "").split() if word.endswith("=7")]
+    assert told == ["shapes/plain=7", "shapes/noisy=7", "shapes/few=7", "shapes/few-clean=7"]
+    mended = run(*numbers, *(part for word in told for part in ("--n", word)))  # the sentence, followed
+    assert mended.exit_code == 0, mended.stderr
+    assert [row["n"] for row in json.loads(mended.stdout)] == [7, 7]
+    monkeypatch.setenv("EFFROB_DATA", str(tmp_path / "data"))
+    counted = run(*numbers)
+    assert counted.exit_code == 0, counted.stderr
+    noisy, few = json.loads(counted.stdout)
+    assert (noisy["n"], few["n"], noisy["partial"]) == (3, 2, False)
+    assert noisy["axis"] == "clean" and noisy["clean_accuracy"] == 0.75  # it has every class: both axes are one
+    assert set_size("shapes/few").clean_images == 3 and not set_size("shapes/few").same_classes
+
+
+def test_what_is_said_of_numbers_and_of_a_file_reads_as_a_sentence(tmp_path: Path) -> None:
+    mixed = run("place", "imagenet=0.7", "imagenet-r=60")
+    assert (
+        mixed.exit_code == 2
+        and "numbers given seems" not in mixed.stderr
+        and "fractions and percents at once, it seems" in mixed.stderr
+    )
+    file = write(tmp_path / "m.csv", "model,imagenet,imagenet-r", "a,0.7,60")
+    assert "fractions and percents at once, it seems" in run("place", file).stderr
+    empty = run("place", "imagenet-r=", "--name", "x")
+    assert empty.exit_code == 2 and "the numbers given: no accuracy was found" in empty.stderr

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from effrob.cli.options import line_options
+
+if TYPE_CHECKING:
+    from effrob.robustness.lines import LineOptions
 
 
 @click.command("import")
@@ -50,9 +54,7 @@ def command(
     chance: bool,
     results: Path,
     as_json: bool,
-    baseline: str | None,
-    axis: str,
-    scale: str,
+    line: LineOptions,
 ) -> None:
     """Keep a model's answers on a set as a record, image by image; no picture is needed.
 
@@ -65,7 +67,6 @@ def command(
     from effrob.files import strict_json
     from effrob.results.answer_match import answered_set, match_answers
     from effrob.results.imported import ImportRequest, import_answers
-    from effrob.robustness.lines import LineOptions
     from effrob.robustness.rows import row_of
     from shifts.registry import suite_of
 
@@ -84,7 +85,7 @@ def command(
     stored, notices = import_answers(answers, beside, ImportRequest(model.strip(), results, chance), of.suite)
     for notice in notices:
         click.echo(notice, err=True)
-    row = row_of(stored, LineOptions(baseline, axis, scale))
+    row = row_of(stored, line)
     if as_json:
         click.echo(strict_json(row.as_json()), nl=False)
         return

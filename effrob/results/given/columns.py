@@ -6,13 +6,15 @@ A set goes by its own name, by a short one, or by the name that a shipped publis
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from effrob.errors import UsageProblem, suggest
 from model_zoo.published import source, sources
-from shifts import describe, suite_of
+from shifts import DataError, DataMissing, describe, load_suite, suite_of
 from shifts.declared.suite import Suite
 from shifts.declared.suites import known_suite, suite, suite_names
 
@@ -78,13 +80,29 @@ def known_sets() -> tuple[str, ...]:
 
 
 def set_size(name: str) -> SetSize:
-    """Official counts of a set, from the shipped tables. Raises UsageProblem for an unknown set."""
+    """Counts of a set: official ones from the shipped tables, else those of the user's own copy, where it is at hand.
+
+    Raises UsageProblem for an unknown set.
+    """
     owner = known_suite(name)
     if owner is not None and owner.declares_places and name in owner.sets and name not in owner.training:
-        return SetSize(name, None, None if name == owner.clean else owner.clean, None, name == owner.clean)
+        return _declared_size(name, owner.clean, owner.file, os.environ.get("EFFROB_DATA"))
     if owner is None or name not in known_sets():
         raise UsageProblem(f"no test set is named {name!r}{suggest(name, known_sets())}")
     return _shipped_size(name)
+
+
+@functools.cache
+def _declared_size(name: str, clean: str, file: Path, data: str | None) -> SetSize:
+    """Of a set that a suite file says the place of: counted below `data` or beside the file, else without counts."""
+    wanted = None if name == clean else clean
+    try:
+        sets = load_suite(file, data)
+        test, reference = sets[name], sets[clean]
+    except (DataMissing, DataError):
+        return SetSize(name, None, wanted, None, name == clean)
+    matched = len(test.labels.restrict(reference.targets)[0])
+    return SetSize(name, len(test), wanted, matched, len(test.labels) == len(sets.classes))
 
 
 @functools.cache

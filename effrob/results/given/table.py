@@ -100,7 +100,7 @@ def table_of(
                 if value is not None:
                     numbers.append(GivenNumber(f"{row.where}, {column.heading}", column.heading, column.set, value))
     if not numbers:
-        raise UsageProblem(f"{where} holds no accuracy: give a number a model and set")
+        raise UsageProblem(f"{where}: no accuracy was found; give a number a model and set")
     unit = unit_of(numbers, options.unit, where)
     made: dict[str, ModelResult] = {}
     for row in rows:
@@ -168,14 +168,21 @@ def _result(row: GivenRow, unit: str, options: GivenOptions, name: str) -> Model
             if column.images is not None:
                 counts.setdefault((column.kind, column.set), column.images)
 
-    def images(kind: str, of: str) -> int:
+    def known_images(kind: str, of: str) -> int | None:
         size = set_size(of)
         official = size.images if kind == "accuracy" else size.clean_images
-        count = options.counts.get(of if kind == "accuracy" else f"{of}-clean") or counts.get((kind, of)) or official
-        if count is None:
-            what = of if kind == "accuracy" else f"{of}-clean"
-            raise UsageProblem(f"how many images {what} has is not known here: give a column {what}-n, or --n {what}=N")
-        return count
+        return options.counts.get(of if kind == "accuracy" else f"{of}-clean") or counts.get((kind, of)) or official
+
+    lacking = [of if kind == "accuracy" else f"{of}-clean" for kind, of in given if known_images(kind, of) is None]
+    if lacking:
+        raise UsageProblem(
+            f"how many images {' and '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} is not known here: give "
+            f"{' '.join(f'--n {what}=N' for what in lacking)}, or in a table the column {lacking[0]}-n, or set EFFROB_DATA to "
+            "the folder that the sets lie in"
+        )
+
+    def images(kind: str, of: str) -> int:
+        return known_images(kind, of) or 0
 
     accuracies = {of: Accuracy.of(v, images("accuracy", of)) for (kind, of), v in given.items() if kind == "accuracy"}
     shifts = {of: accuracy for of, accuracy in accuracies.items() if set_size(of).clean_set is not None}

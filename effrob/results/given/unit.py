@@ -95,6 +95,6 @@ def _value(each: GivenNumber) -> float:
 
 def _both(small: GivenNumber, large: GivenNumber, where: str) -> UsageProblem:
     return UsageProblem(
-        f"{where} seems to hold fractions and percents at once: {small.value:g} ({small.where}) beside {large.value:g} "
+        f"{where}: fractions and percents at once, it seems: {small.value:g} ({small.where}) beside {large.value:g} "
         f"({large.where}): write all in one unit, or declare --unit percent if {small.value:g} is a percentage"
     )
