@@ -21,6 +21,7 @@ from effrob.studies.finding import Finding, Overall
 from effrob.studies.reader import CAUSES
 from effrob.studies.report import WIDTH
 from effrob.studies.reported import Reported
+from effrob.studies.study import Contrast
 
 BEGIN, END = "<!-- effrob study summary: begin -->", "<!-- effrob study summary: end -->"
 PAPER = (
@@ -121,9 +122,14 @@ def _decided(ranked: Sequence[Ranked]) -> str:
     said = f"Published models decide {verdicts}"
     if not left:
         return f"{said}."
+    apart = [each for each in left if each.effect is not None and _reach(each.effect)[0] > 0]
+    seen = ""
+    if apart:
+        differ = "differs" if len(apart) == 1 else "differ"
+        seen = f" Models lie apart where {_and([_name(each) for each in apart])} {differ}, and what else differs may be why."
     return (
         f"{said}; they leave open {', '.join(map(_name, left))}, for want of models that differ in that factor alone or of "
-        "enough of them."
+        f"enough of them.{seen}"
     )
 
 
@@ -184,9 +190,14 @@ def _title(each: Ranked) -> str:
     return (f"{study.cause}. " if study.cause in CAUSES else "") + (study.title or study.name)
 
 
+def _single(each: Ranked) -> list[Contrast]:
+    """The study's contrasts less the means of them, which are no further evidence."""
+    return [contrast for contrast in each.finding.study.contrasts if contrast.kind != "mean"]
+
+
 def _published(each: Ranked) -> str:
     finding, effect = each.finding, each.effect
-    single = [contrast for contrast in finding.study.contrasts if contrast.kind != "mean"]
+    single = _single(each)
     alone = sum(contrast.confounded is None for contrast in single)
     count = f"{alone} of {len(single)} contrasts differ in the factor alone"
     if effect is None:
@@ -239,8 +250,8 @@ def as_json(
             "rank": None if each.best is None else [each.best, each.worst],
             "ranked_among": each.of,
             "why_not_ranked": each.why_not,
-            "contrasts": len(each.finding.study.contrasts),
-            "unconfounded_contrasts": sum(c.confounded is None for c in each.finding.study.contrasts),
+            "contrasts": len(_single(each)),
+            "unconfounded_contrasts": sum(c.confounded is None for c in _single(each)),
             "reported": [
                 {**asdict(one), "ci95": list(one.ci95)} for one in (reported or {}).get(each.finding.study.name, ())
             ],

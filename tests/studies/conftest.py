@@ -13,7 +13,7 @@ from effrob.results.provenance import here
 from effrob.results.record import EvalRecord, EvalSpec
 from effrob.results.store import ResultStore, count
 from effrob.studies.finding import Finding, run
-from effrob.studies.reader import find, shipped
+from effrob.studies.reader import find, path_of, shipped
 
 HEAD = """\
 question = "Does it?"
@@ -29,6 +29,17 @@ Write = Callable[..., Path]
 def findings() -> dict[str, Finding]:
     """Every shipped study, run."""
     return {name: run(find(name)) for name in shipped()}
+
+
+@pytest.fixture(scope="session")
+def as_if_alone(tmp_path_factory: pytest.TempPathFactory) -> Finding:
+    """The study of distribution, run as if its headline's two models differed in the source alone: what a verdict would be."""
+    text = path_of("distribution").read_text(encoding="utf-8")
+    named = 'confounded = "a sixth fewer pairs, and a schedule that is stated for YFCC-15M alone"\n'
+    assert text.count(named) == 1
+    path = tmp_path_factory.mktemp("alone") / "alone.toml"
+    path.write_text(text.replace(named, ""), encoding="utf-8")
+    return run(find(str(path)))
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_the_five_verdicts(findings: dict[str, Finding]) -> None:
     assert [find(name).cause for name in findings] == list(CAUSES)
     assert {name: found.verdict for name, found in findings.items()} == {
         "size": EQUIVALENT,
-        "distribution": MOVES,
+        "distribution": UNKNOWN,
         "training-language": UNKNOWN,
         "test-language": UNKNOWN,
         "contrastive-loss": UNKNOWN,
@@ -214,14 +214,24 @@ def test_a_mean_that_hides_a_shift_beyond_its_margin_is_not_called_equivalent(fi
     assert replace(found, answers=tuple(answers.values())).judgement(contrast) == UNKNOWN
 
 
-def test_outside_the_baselines_range_a_verdict_stands_only_where_the_wider_line_gives_it_too(
-    findings: dict[str, Finding],
+def test_two_models_whose_schedules_are_not_both_stated_tell_nothing(
+    findings: dict[str, Finding], as_if_alone: Finding
 ) -> None:
-    outside = [a for found in findings.values() for a in found.answers if a.extrapolated]
+    """The largest published effect of a source: its numbers stand, and no verdict on the source does."""
+    found, name = findings["distribution"], "CC12M instead of YFCC-15M, ResNet-50"
+    assert found.why == "also differs: a sixth fewer pairs, and a schedule that is stated for YFCC-15M alone"
+    assert [answer.size for answer in found.of(name)] == [answer.size for answer in as_if_alone.of(name)]
+    assert as_if_alone.verdict == MOVES and {answer.verdict for answer in found.of(name)} == {UNKNOWN}
+
+
+def test_outside_the_baselines_range_a_verdict_stands_only_where_the_wider_line_gives_it_too(
+    findings: dict[str, Finding], as_if_alone: Finding
+) -> None:
+    outside = [a for found in (*findings.values(), as_if_alone) for a in found.answers if a.extrapolated]
     assert outside
     for answer in outside:
         assert answer.verdict in (UNKNOWN, None if answer.wide is None else answer.wide.alone)
-    sources = findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50")
+    sources = as_if_alone.of("CC12M instead of YFCC-15M, ResNet-50")
     assert {a.shift: a.verdict for a in sources} == {
         V2: UNKNOWN,
         R: MOVES,
@@ -231,9 +241,9 @@ def test_outside_the_baselines_range_a_verdict_stands_only_where_the_wider_line_
     }
 
 
-def test_what_no_baseline_reaches_cannot_be_told(findings: dict[str, Finding]) -> None:
+def test_what_no_baseline_reaches_cannot_be_told(as_if_alone: Finding) -> None:
     """A verdict both lines give falls where the wider one does not reach the arms either."""
-    answer = next(a for a in findings["distribution"].answers if a.extrapolated and a.verdict == MOVES)
+    answer = next(a for a in as_if_alone.answers if a.extrapolated and a.verdict == MOVES)
     assert answer.wide is not None
     beyond = replace(answer.wide, made=replace(answer.wide.made, members=answer.made.members))
     assert beyond.extrapolated and beyond.alone == MOVES
@@ -253,7 +263,7 @@ def test_p_values_are_holms_over_all_the_questions_of_a_study(findings: dict[str
     for rank, i in enumerate(order):
         highest = max(highest, min(1.0, (raw[i] or 0.0) * (len(raw) - rank)))
         assert asked[i].p_adjusted == pytest.approx(highest)
-    assert len(asked) >= 5
+    assert len(asked) >= (0 if study in ("distribution", "contrastive-loss") else 5)
     confounded = [a for a in findings[study].answers if a.contrast.confounded]
     assert confounded and all(a.p_adjusted is None for a in confounded)
 
