@@ -19,8 +19,8 @@ from effrob.evaluation.worker import ENCODERS
 from effrob.results.lineage import lineage_of
 from effrob.results.model_result import of_records
 from effrob.results.select import read_records
-from effrob.robustness.built import load
-from effrob.robustness.catalogue import baseline
+from effrob.robustness.baselines.built import load
+from effrob.robustness.baselines.catalogue import baseline
 from model_zoo.mixtures.specs import mixture
 
 NETS = """
