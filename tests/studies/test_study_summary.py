@@ -224,7 +224,7 @@ def test_the_page_on_studies_states_what_the_studies_find(findings: dict[str, Fi
     page = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
     sizes = {a.shift: a.size for a in findings["distribution"].of("CC12M instead of YFCC-15M, ResNet-50")}
     r, sketch, objectnet = (f"{sizes[s] or 0:.2f}" for s in ("imagenet-r", "imagenet-sketch", "objectnet"))
-    assert f"is worth {r} logits on ImageNet-R and {sketch} on Sketch, {objectnet} on ObjectNet" in page
+    assert f"goes with {r} logits on ImageNet-R and {sketch} on Sketch, {objectnet} on ObjectNet" in page
     size = findings["size"].overall(findings["size"].study.contrast(findings["size"].study.headline or ""))
     assert size is not None and f"differs by {size.value:+.2f} logits" in page
 
