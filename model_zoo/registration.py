@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import ModelError
+from shifts.bounds.files import read_json
 
 SCHEMA = 1
 SUPERVISION = ("labels", "captions", "none")
@@ -84,7 +85,7 @@ def saved() -> dict[str, Registration]:
     """Every saved registration by name; empty where none was made. Raises ModelError for a file that cannot be read."""
     path = config_file()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["schema"] != SCHEMA:
             raise ModelError(
                 f"{path} has schema {content['schema']!r}, wanted {SCHEMA}: it is from another version of effrob"

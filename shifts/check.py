@@ -5,13 +5,12 @@ Problems are returned as sentences: a command prints them, a test asserts that t
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image
 
+from shifts.bounds.pictures import PictureRefused, open_picture, rgb
 from shifts.errors import DataError
 from shifts.labels import Ints
 from shifts.shift import ImageSource, Shift
@@ -103,10 +102,12 @@ def _files(shift: Shift, images: int, progress: Progress | None) -> Iterator[str
 
 def _undecodable(source: ImageSource, i: int, border: int) -> str | None:
     try:
-        with Image.open(io.BytesIO(source.read(i))) as image:
-            width, height = image.convert("RGB").size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"{source.ids[i]} cannot be decoded ({error})"
+        with open_picture(source.read(i)) as image:
+            width, height = rgb(image).size
+    except PictureRefused as error:
+        return f"{source.ids[i]} {error}"
+    except (OSError, ValueError) as error:
+        return f"{source.ids[i]} cannot be read ({error})"
     if min(width, height) <= 2 * border:
         return f"{source.ids[i]} is {width}x{height}, nothing is left inside a border of {border} pixels"
     return None

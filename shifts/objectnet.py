@@ -6,10 +6,10 @@ in its place.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from shifts.bounds.files import parse_json
 from shifts.classes import ClassTable, imagenet
 from shifts.errors import DataError
 from shifts.layout import Places, open_set
@@ -55,7 +55,7 @@ def object_folders(request: SetRequest) -> Shift:
 def _check_mappings(tree: Tree, table: ClassTable) -> None:
     """Raises DataError where the archive's own mapping, if it is there, is not the shipped one."""
     try:
-        labels, to_imagenet, to_official = (json.loads(tree.read(f"mappings/{name}")) for name in MAPPINGS)
+        labels, to_imagenet, to_official = (parse_json(tree.read(f"mappings/{name}")) for name in MAPPINGS)
         texts = [line.strip() for line in tree.read(f"mappings/{LABELS}").decode().splitlines()]
     except KeyError:
         return  # only images were unpacked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -10,6 +9,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from shifts.bounds.pictures import PictureRefused, open_picture, rgb
+from shifts.errors import DataError
 from shifts.labels import Ints, LabelSpace
 
 
@@ -40,20 +41,6 @@ class Example(NamedTuple):
     image: Image.Image
     target: int
     id: str
-
-
-def rgb(opened: Image.Image) -> Image.Image:
-    """A picture as RGB: grey, CMYK, palette and alpha as Pillow converts them.
-
-    Grey of 16 bits is brought to 8 first: Pillow would clip it, so that nearly all of it came out white.
-    """
-    if opened.mode.startswith("I"):
-        eight = (np.clip(np.asarray(opened, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8)
-        return Image.fromarray(eight).convert("RGB")
-    if opened.mode == "RGB":
-        opened.load()
-        return opened  # convert would copy it
-    return opened.convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -95,8 +82,11 @@ class Shift:
 
     def __getitem__(self, index: int) -> Example:
         row = int(self.rows[index])
-        with Image.open(io.BytesIO(self.source.read(row))) as opened:
-            image = rgb(opened)
+        try:
+            with open_picture(self.source.read(row)) as opened:
+                image = rgb(opened)
+        except PictureRefused as error:
+            raise DataError(f"{self.source.ids[row]} {error}") from error
         if self.border:
             image = image.crop((self.border, self.border, image.width - self.border, image.height - self.border))
         return Example(image, int(self.targets[index]), self.source.ids[row])

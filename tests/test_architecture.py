@@ -38,15 +38,15 @@ ALLOWED: dict[str, str] = {
     "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} jinja2 "
     "matplotlib imagenet_x",
     "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets yaml",
-    "model_zoo": "model_zoo numpy filelock platformdirs",
+    "model_zoo": "model_zoo shifts.bounds numpy filelock platformdirs",
     "model_zoo.encoder": "model_zoo torch numpy",
     "model_zoo.check": "model_zoo torch numpy",
     "model_zoo.proof": "model_zoo torch PIL",
-    "model_zoo.checkpoints": "model_zoo numpy torch safetensors huggingface_hub",
+    "model_zoo.checkpoints": "model_zoo shifts.bounds numpy torch safetensors huggingface_hub",
     "model_zoo.memory": "model_zoo numpy PIL torch",
     "model_zoo.mixtures.provider": "model_zoo torch",
-    "model_zoo.sources": "model_zoo numpy PIL yaml torch torchvision open_clip timm transformers huggingface_hub safetensors "
-    "peft filelock platformdirs",
+    "model_zoo.sources": "model_zoo shifts.bounds numpy PIL yaml torch torchvision open_clip timm transformers "
+    "huggingface_hub safetensors peft filelock platformdirs",
 }
 NUMPY_SIDE = (
     "effrob.results",

@@ -6,7 +6,6 @@ ratio of a factor is the error rate on the images that have it over the error ra
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from effrob.errors import UsageProblem
 from effrob.results.accuracy import BOOTSTRAP_SEED, Accuracy
 from effrob.results.predictions import Predictions
+from shifts.bounds.files import parse_json, read_lines
 
 Bools = NDArray[np.bool_]
 FACTORS = (
@@ -66,9 +66,9 @@ def load_annotations(path: Path | None = None) -> dict[str, frozenset[str]]:
         return _annotations(enumerate(rows, start=1), "imagenet-x")
     if not path.is_file():
         raise UsageProblem(f"--annotations wants a JSON-lines file of ImageNet-X; {path} is not there")
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
     try:
-        return _annotations(((number, json.loads(line)) for number, line in lines if line.strip()), path.name)
+        lines = enumerate(read_lines(path), start=1)
+        return _annotations(((number, parse_json(line)) for number, line in lines if line.strip()), path.name)
     except ValueError as error:
         raise UsageProblem(f"{path} is not a JSON-lines file of ImageNet-X: {error}") from None
 

@@ -13,6 +13,7 @@ import click
 
 from effrob.cli.options import at_option, follow_option, line_options
 from effrob.errors import UsageProblem
+from shifts.bounds.files import read_text
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -29,7 +30,7 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
         if not path.is_file():
             raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in read_text(path).splitlines()]
         except UnicodeDecodeError:
             raise UsageProblem(
                 f"--model {value} wants a text file of model specs, one a line; {path} is no text"

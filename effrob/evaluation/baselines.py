@@ -20,6 +20,7 @@ from effrob.robustness.baselines.built import from_records, load, save, user_fol
 from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
 from shifts import suite as named_suite
+from shifts.bounds.files import read_text
 
 
 def read_specs(values: Sequence[str], named: Sequence[str] = ()) -> dict[str, str]:
@@ -45,7 +46,7 @@ def _listed(values: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         if not path.is_file():
             raise UsageProblem(f"--model {value} wants a file of model specs, one a line; {path} is not there")
         family = None
-        for line in map(str.strip, path.read_text(encoding="utf-8").splitlines()):
+        for line in map(str.strip, read_text(path).splitlines()):
             if line.startswith("# family:"):
                 family = line.removeprefix("# family:").strip() or None
             elif line and not line.startswith("#"):

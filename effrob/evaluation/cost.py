@@ -6,7 +6,6 @@ Workers record how long each pass took; a network that was never timed here gets
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from effrob.results.store import slug
 from model_zoo.encoder import Identity
 from model_zoo.registered import registered
 from model_zoo.spec import ModelSpec
+from shifts.bounds.files import read_json
 from shifts.shift import ImageSource
 
 DECODING = 200.0  # images a second and core on the exact path, 500x375 JPEGs (benchmarks/RESULTS.md)
@@ -74,7 +74,7 @@ class Timings:
     def find(self, spec: str, device: str, path: str) -> Timed | None:
         """The model's last timing, or None."""
         try:
-            record = json.loads(self._file(spec, device, path).read_text(encoding="utf-8"))
+            record = read_json(self._file(spec, device, path))
             timed = Timed(float(record["seconds"]), int(record["width"]), int(record["weights"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -16,6 +16,7 @@ import shifts
 from effrob.errors import UsageProblem
 from effrob.evaluation.request import Request
 from effrob.files import write_json
+from shifts.bounds.files import read_json
 from shifts.shift import ImageSource, Shift
 
 UNREAD = "unread:"  # begins the digest of a source whose content was not read
@@ -88,7 +89,7 @@ def source_digest(source: ImageSource, cache: Path, read: bool = True) -> str:
     stat = source.stat()
     path = cache / "sources" / f"{stat}.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
+        return str(read_json(path)["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         if not read:
             return f"{UNREAD}{stat}"

@@ -28,6 +28,7 @@ from effrob.heads.splits import draw_shots, missing_classes, no_features
 from model_zoo.checkpoints.network import NotFetched, without_fetching
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.proof import VERSION, Proof, prove
+from shifts.bounds.files import read_json
 
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "transformers", "pillow", "peft")
 
@@ -61,7 +62,7 @@ def proof_file(cache: Path, identity: Identity) -> Path:
 def cached_proof(cache: Path, identity: Identity) -> Proof | None:
     """The proof that is in the cache, or None."""
     try:
-        return Proof.from_json(json.loads(proof_file(cache, identity).read_text(encoding="utf-8")))
+        return Proof.from_json(read_json(proof_file(cache, identity)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

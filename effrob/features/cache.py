@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from effrob.errors import IncompleteFeatures, StaleCache
 from effrob.files import strict_json, whole_file, write_json
+from shifts.bounds.files import read_json
 
 EXTRACTOR = 1
 SHARD_ROWS = 512
@@ -123,7 +124,7 @@ class FeatureCache:
     def filed(self) -> Iterator[tuple[FeatureKey, dict[str, Any]]]:
         """Every key filed here, with its meta."""
         for path in sorted((self.root / "features").glob("*/*/key.json")):
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = read_json(path)
             yield FeatureKey(**about["key"]), about["meta"]
 
     def shards(self, key: FeatureKey) -> Iterator[tuple[int, Floats]]:
@@ -139,7 +140,7 @@ class FeatureCache:
     def _check(self, key: FeatureKey) -> dict[str, Any]:
         path = self.folder(key) / "key.json"
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = read_json(path)
             if about["key"] != json.loads(strict_json(dataclasses.asdict(key))):
                 raise ValueError("another key is filed there")
             return dict(about["meta"])

@@ -11,8 +11,9 @@ import torch
 from torch.nn import functional
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from effrob.features.transforms import MAX_PIXELS, resized_size, window
+from effrob.features.transforms import resized_size, window
 from model_zoo.pixels import PixelSpec
+from shifts.bounds.pictures import too_many_scans, why_refused
 
 FILTERS = ("bicubic", "bilinear")
 TALL = 2  # beyond this height over width newer Pillows resize vertically first, and a level of difference becomes many
@@ -22,7 +23,10 @@ _ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
 
 
 def frame(data: bytes) -> tuple[int, int, int] | None:
-    """(width, height, components) of an 8-bit Huffman-coded JPEG, from its header; None where it is anything else."""
+    """(width, height, components) of an 8-bit Huffman-coded JPEG, from its header.
+
+    None where it is anything else, and where it is too large, too long or of too many scans to be decoded.
+    """
     if data[:2] != b"\xff\xd8":
         return None
     at = 2
@@ -36,7 +40,8 @@ def frame(data: bytes) -> tuple[int, int, int] | None:
             at += 2
         elif kind in _FRAMES:
             height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            return (width, height, data[at + 9]) if data[at + 4] == 8 and width and height else None
+            sound = data[at + 4] == 8 and width and height and not why_refused(width, height)
+            return (width, height, data[at + 9]) if sound and not too_many_scans(data) else None
         elif (0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)) or kind in (0xD9, 0xDA):
             return None
         else:
@@ -50,7 +55,7 @@ def decode_fast(data: bytes, border: int = 0) -> torch.Tensor | None:
     Equal to Pillow's decoding bit for bit: both are libjpeg-turbo's accurate transform. Broken bytes give None.
     """
     header = frame(data)
-    if header is None or header[2] not in (1, 3) or header[0] * header[1] > MAX_PIXELS or min(header[:2]) <= 2 * border:
+    if header is None or header[2] not in (1, 3) or min(header[:2]) <= 2 * border:
         return None
     try:
         planes = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)

@@ -6,20 +6,17 @@ torchvision's bit for bit. EXIF orientation is ignored, as it is by every publis
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from effrob.errors import ImageBroken
 from model_zoo.pixels import PixelSpec
-from shifts.shift import rgb
+from shifts.bounds.pictures import PictureRefused, open_picture, rgb
 
-MAX_PIXELS = 200_000_000  # a decoded picture of 600 MB: anything larger is a bomb, not a photograph
+TALL = 8  # times its crop's height, from which a resized picture is made a few columns at a time
+STRIP = 16  # columns
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -36,25 +33,13 @@ Crop = NDArray[np.uint8]
 def decode(data: bytes, name: str, border: int = 0) -> Image.Image:
     """An encoded picture as RGB, with `border` pixels cut off each side.
 
-    Raises ImageBroken naming `name` where the bytes are no whole picture.
+    Raises ImageBroken naming `name` where the bytes are no whole picture, and for one that `open_picture` refuses.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks and of transparency in palettes
-            with Image.open(io.BytesIO(data)) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise ImageBroken(
-                        f"{name} is {opened.width}x{opened.height}: more than {MAX_PIXELS} pixels are refused"
-                    )
-                image = rgb(opened)
-    except ImageBroken:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageBroken(
-            f"{name} cannot be decoded ({len(data)} bytes, of no known format): fetch that file again"
-        ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ImageBroken(f"{name} cannot be decoded ({error}): fetch that file again") from error
+        with open_picture(data) as opened:
+            image = rgb(opened)
+    except PictureRefused as error:
+        raise ImageBroken(f"{name} {error}") from error
     if border:
         if min(image.size) <= 2 * border:
             raise ImageBroken(f"{name} is {image.width}x{image.height}: too small to cut {border} pixels off each side")
@@ -89,6 +74,8 @@ def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:
             # leaves out can go before the second pass. A tall one may be done the other way round, by version.
             image = image.resize((wide, image.height), kernel).crop((columns.start, 0, columns.stop, image.height))
             wide, columns = spec.size[1], slice(0, spec.size[1])
+        if high > image.height and high > TALL * spec.size[0] and inside is None:
+            return _enlarged(image, wide, high, columns, kernel)[rows]
         image = image.resize((wide, high), kernel)
     pixels: Crop = np.asarray(image)
     if inside is None:
@@ -96,6 +83,26 @@ def exact_crop(image: Image.Image, spec: PixelSpec) -> Crop:
     padded = np.full((*spec.size, 3), spec.fill, dtype=np.uint8)
     padded[inside] = pixels[rows, columns]
     return padded
+
+
+def _enlarged(image: Image.Image, wide: int, high: int, columns: slice, kernel: Image.Resampling) -> Crop:
+    """`image.resize((wide, high))[:, columns]` of a tall picture that becomes taller, in the memory of a few columns.
+
+    Pillow enlarges along the rows first, whatever its version, and then each column for itself.
+    """
+    narrow = image.resize((wide, image.height), kernel)
+    strips = range(columns.start, columns.stop, STRIP)
+    return np.concatenate(
+        [
+            np.asarray(
+                narrow.crop((left, 0, min(left + STRIP, columns.stop), image.height)).resize(
+                    (min(left + STRIP, columns.stop) - left, high), kernel
+                )
+            )
+            for left in strips
+        ],
+        axis=1,
+    )
 
 
 def window(height: int, width: int, spec: PixelSpec) -> tuple[tuple[slice, slice], tuple[slice, slice] | None]:

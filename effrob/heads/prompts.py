@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from effrob.errors import UsageProblem, suggest
+from shifts.bounds.files import read_json
 
 NAMES = ("openai", "simple", "name-only", "photo-only")
 
@@ -57,7 +58,7 @@ def prompt_set(name_or_file: str) -> PromptSet:
     if not path.is_file():
         raise UsageProblem(f"no prompt set and no file is called {name_or_file!r}{suggest(name_or_file, NAMES)}")
     try:
-        templates = json.loads(path.read_text(encoding="utf-8"))
+        templates = read_json(path)
     except (OSError, ValueError) as error:
         raise UsageProblem(f"{path} must hold a JSON list of templates with one {{}} each: {error}") from error
     if not isinstance(templates, list):

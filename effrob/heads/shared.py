@@ -19,6 +19,7 @@ from effrob.files import whole_file
 from effrob.results.record import EvalSpec
 from model_zoo.pixels import PixelSpec
 from model_zoo.registration import config_file
+from shifts.bounds.files import ARRAYS, read_bytes
 
 if TYPE_CHECKING:
     from effrob.heads.classifier import LinearClassifier, Training
@@ -96,11 +97,11 @@ def import_probe(file: Path, name: str, replace: bool = False) -> dict[str, Any]
         raise UsageProblem(f"a probe's name is letters, digits, '.', '_' and '-', and not {name!r}")
     about = describe_probe(file)
     there = probes_folder() / f"{name}.safetensors"
-    if there.is_file() and not replace and there.read_bytes() != file.read_bytes():
+    if there.is_file() and not replace and read_bytes(there, ARRAYS) != read_bytes(file, ARRAYS):
         raise UsageProblem(f"a probe is already called {name}: choose another --name, or --replace it")
     there.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(there) as out:
-        out.write(file.read_bytes())
+        out.write(read_bytes(file, ARRAYS))
     return about
 
 
@@ -139,7 +140,7 @@ class ImportedProbe:
     @property
     def digest(self) -> str:
         """Covers the file's content; its name does not count."""
-        return f"{PREFIX}{hashlib.sha256(self.file.read_bytes()).hexdigest()}"
+        return f"{PREFIX}{hashlib.sha256(read_bytes(self.file, ARRAYS)).hexdigest()}"
 
     def lacking(self, identity: Identity, pixel_path: str, precision: str) -> str | None:
         """Why a model's features are not those it was trained on, or None."""

@@ -7,8 +7,6 @@ Which image a row is of, and what is right, is decided in `imported`.
 from __future__ import annotations
 
 import csv
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem, describe_error
+from shifts.bounds.files import ARRAYS, read_array, read_arrays, read_csv, read_lines
 
 WHAT = ("classes", "logits")
 IDS = ("id", "ids", "image_id", "image_name", "filename", "file_name", "file", "files", "path", "image", "__key__")
@@ -79,9 +78,11 @@ def read_ids(path: Path) -> tuple[str, ...]:
         if path.suffix.lower() == ".npy":
             ids = tuple(map(str, _array(path).ravel().tolist()))
         else:
-            ids = tuple(line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+            ids = tuple(line for line in read_lines(path) if line.strip())
     except UnicodeDecodeError:
         raise UsageProblem(f"--ids {path} wants a text file with one id a line; it is no text") from None
+    except ValueError as error:
+        raise UsageProblem(f"--ids {path} wants a text file with one id a line; {error}") from None
     except OSError as error:
         raise UsageProblem(f"--ids wants a text file with one id a line: {describe_error(error)}") from None
     if not ids:
@@ -100,40 +101,47 @@ def _not_read(path: Path) -> str:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        return read_array(path)
+    except ValueError as error:
         raise UsageProblem(f"{path} is no array of numbers ({error}): save one with numpy.save") from None
-    if not isinstance(loaded, np.ndarray):
-        raise UsageProblem(f"{path} holds several arrays: name it .npz")
-    return loaded
 
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        return read_arrays(path)
+    except ValueError as error:
         raise UsageProblem(
             f"{path} is no npz of arrays ({error}): save ids, and classes or logits, with numpy.savez"
         ) from None
 
 
 def _csv(path: Path) -> dict[str, Any]:
+    columns: list[list[str]] = []
     try:
-        rows = [
-            row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True) if row
-        ]
+        for line, row in read_csv(path):
+            if not columns:
+                columns = [[name.strip()] for name in row]
+                continue
+            if len(row) != len(columns):
+                raise UsageProblem(
+                    f"{path} line {line} has {len(row)} cells, its heading {len(columns)}: mend that line"
+                )
+            for column, cell in zip(columns, row, strict=True):
+                column.append(cell)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
-    if not rows:
+        raise UsageProblem(
+            f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text, or scores as .npy"
+        ) from None
+    if not columns:
         raise UsageProblem(f"{path} is empty: give a heading `id,class` and a line an image")
-    heading = [name.strip() for name in rows[0]]
-    for i, row in enumerate(rows[1:], start=2):
-        if len(row) != len(heading):
-            raise UsageProblem(f"{path} line {i} has {len(row)} cells, its heading {len(heading)}: mend that line")
+    heading = [column[0] for column in columns]
     if len(set(heading)) != len(heading):
         raise UsageProblem(f"{path} names a column twice in its heading: keep one of the two")
-    return {name: np.array([row[i] for row in rows[1:]], dtype=np.str_) for i, name in enumerate(heading)}
+    for column in columns:
+        longest = max(map(len, column))
+        if 4 * longest * len(column) > ARRAYS // 2:  # an array of text is as wide as its longest
+            raise UsageProblem(f"{path} has a cell of {longest:,} characters under {column[0]!r:.40}: mend that line")
+    return {column[0]: np.array(column[1:], dtype=np.str_) for column in columns}
 
 
 def _arrow(path: Path) -> dict[str, Any]:

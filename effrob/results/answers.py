@@ -5,7 +5,6 @@ One matrix a view: the shift's images, or the class-matched clean images that go
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import ModelResult
+from shifts.bounds.files import read_arrays
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -111,7 +111,6 @@ def _matrix(files: Mapping[str, Path]) -> PredictionMatrix:
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """Named arrays of an .npz without pickles. Raises UsageProblem where the file is torn or lacks one."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        return read_arrays(path, names)
+    except (OSError, KeyError, ValueError) as error:
         raise UsageProblem(f"{path} is not a readable file of per-image answers ({error}): build it again") from None

@@ -6,7 +6,6 @@ It needs neither the model nor the images: a file of it can be checked and score
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from effrob.errors import EffrobError
 from effrob.files import whole_file
 from effrob.results.accuracy import Accuracy
+from shifts.bounds.files import open_regular, read_arrays
 
 TOP = 5
 SCHEMA = 2
@@ -87,7 +87,7 @@ class Predictions:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -98,13 +98,13 @@ def load_predictions(path: Path, sha256: str | None = None) -> Predictions:
             raise EffrobError(
                 f"{path} is not the file its record names (its SHA-256 differs): evaluate the model again"
             )
-        with np.load(path, allow_pickle=False) as arrays:
-            schema = int(arrays["schema"]) if "schema" in arrays else 1
-            if schema > SCHEMA:
-                raise EffrobError(f"{path} is of schema {schema}, and this effrob reads up to {SCHEMA}: upgrade effrob")
-            kept = [field.name for field in fields(Predictions) if schema == SCHEMA or field.name not in ADDED]
-            columns: dict[str, Any] = {name: arrays[name] for name in kept}
-            unknown = np.full(len(columns["index"]), np.nan, dtype=np.float32)
-            return Predictions(**{**dict.fromkeys(ADDED, unknown), **columns})
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        schema = int(arrays["schema"]) if "schema" in arrays else 1
+        if schema > SCHEMA:
+            raise EffrobError(f"{path} is of schema {schema}, and this effrob reads up to {SCHEMA}: upgrade effrob")
+        kept = [field.name for field in fields(Predictions) if schema == SCHEMA or field.name not in ADDED]
+        columns: dict[str, Any] = {name: arrays[name] for name in kept}
+        unknown = np.full(len(columns["index"]), np.nan, dtype=np.float32)
+        return Predictions(**{**dict.fromkeys(ADDED, unknown), **columns})
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise EffrobError(f"{path} is not a readable predictions file ({error}): evaluate the model again") from error

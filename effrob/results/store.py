@@ -7,7 +7,6 @@ A folder appears whole or not at all; a second writer of the same key must agree
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
 from effrob.results.record import Counts, EvalRecord, EvalSpec, from_json
 from shifts import Suite, declare, known_suite
+from shifts.bounds.files import parse_json, read_text
 
 
 def slug(text: str) -> str:
@@ -115,8 +115,8 @@ def read(folder: Path) -> Stored:
     """The record of one folder. Raises EffrobError naming the file that is torn, foreign or edited."""
     path = folder / "record.json"
     try:
-        text = path.read_text(encoding="utf-8")
-        record = from_json(json.loads(text, parse_constant=_no_number))
+        text = read_text(path)
+        record = from_json(parse_json(text, _no_number))
         _declare_suite(record)
         return Stored(record, folder)
     except (OSError, ValueError, RecursionError, EffrobError) as error:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import AXES
 from effrob.studies.study import Arm, Contrast, Study, TomlLocation
+from shifts.bounds.files import read_bytes
 
 SHIPPED = Path(str(files("effrob.studies"))) / "data"
 CAUSES = ("i", "ii", "iii", "iv", "v")
@@ -59,7 +60,7 @@ def path_of(name: str) -> Path:
 def read(path: Path) -> Study:
     """Read and check a study file. Raises UsageProblem with the line that is wrong."""
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read ({error.strerror}): give the path of a TOML file") from None
     try:

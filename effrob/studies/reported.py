@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -13,6 +12,7 @@ from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.formatting import joined, logit_interval, logits
 from effrob.studies.answer import EQUIVALENT, LIFTS, LOWERS, MOVES, UNKNOWN
 from effrob.studies.reader import shipped
+from shifts.bounds.files import read_json
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Reported:
 def read_report(path: Path) -> dict[str, tuple[Reported, ...]]:
     """Cause -> what a training run reported of it. Raises UsageProblem with the number of the entry that is wrong."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path, encoding="utf-8-sig")
     except OSError as error:
         raise UsageProblem(
             f"{path} cannot be read ({error.strerror}): name the report.json of a training run"

@@ -10,7 +10,6 @@ import argparse
 import collections
 import datetime
 import hashlib
-import json
 import pathlib
 import re
 import struct
@@ -24,8 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_zoo.checkpoints.torchscript import archive_names, is_torchscript, tensors_of
+from model_zoo.checkpoints.torchscript import archive_names, check_stored, is_torchscript, tensors_of
 from model_zoo.errors import ModelError, UnknownModel
+from shifts.bounds.files import read_json
 
 INDEX = ".index.json"  # transformers' list of which shard holds which tensor
 _UNKNOWN = re.compile(r"GLOBAL (\S+)|(?:class|type) (\S+\.\S+)|Unsupported global: \S+ (\S+)")
@@ -70,6 +70,7 @@ def contents(path: Path) -> Any:
         with _sound(path):
             return load_file(str(path))
     _refuse_programs(path)
+    check_stored(path)
     if is_torchscript(path):
         return tensors_of(path)
     return _unpickled(path)
@@ -91,7 +92,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
 def shards(index: Path) -> list[Path]:
     """The files an index names, in order. Raises ModelError where one is missing or the index is none."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index)["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
             f"{index} is no index of shards ({error}): wanted a weight_map, as save_pretrained writes"

@@ -12,6 +12,7 @@ from typing import Any
 
 from model_zoo.checkpoints.parts import WeightsFile
 from model_zoo.errors import ModelError
+from shifts.bounds.files import read_text
 
 DATA = ("input_size", "img_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 NETWORK = ("gp", "bn_eps", "in_chans", "model_kwargs", "class_map", "input_img_mode", "naflex_loader")
@@ -86,7 +87,7 @@ def class_map_labels(file: WeightsFile, arguments: Mapping[str, Any], width: int
             f"{file.path} was trained with class_map: {named}, which cannot be read here as text: {wanted}"
         )
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in read_text(path).splitlines()]
     except (OSError, ValueError) as error:
         raise ModelError(f"the class map {path} cannot be read ({error}): mend it") from error
     while names and not names[-1]:

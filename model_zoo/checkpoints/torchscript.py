@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ class _Reader(pickle.Unpickler):
     """Unpickles tensors and containers alone; every class is a bag of attributes, and nothing else can be named."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str, order: str) -> None:
-        super().__init__(archive.open(f"{root}/data.pkl"))
+        super().__init__(io.BytesIO(_checked_pickle(archive.read(f"{root}/data.pkl"))))
         self._archive, self._root, self._order = archive, root, order
         self._storages: dict[str, torch.UntypedStorage] = {}
 
@@ -79,6 +81,31 @@ class _Reader(pickle.Unpickler):
             data = bytearray(self._archive.read(f"{self._root}/data/{key}"))
             self._storages[key] = torch.frombuffer(data or bytearray(1), dtype=torch.uint8).untyped_storage()
         return self._storages[key], kind if isinstance(kind, torch.dtype) else torch.uint8
+
+
+def _checked_pickle(data: bytes) -> bytes:
+    """The pickle itself. UnpicklingError where it puts a value so far up that the memory for those below it would run out."""
+    if any(
+        op.name in ("PUT", "LONG_BINPUT") and isinstance(arg, int) and arg > len(data)
+        for op, arg, _ in pickletools.genops(data)
+    ):
+        raise pickle.UnpicklingError("it numbers more values than it holds")
+    return data
+
+
+def check_stored(path: Path) -> None:
+    """Raises ModelError for an archive whose members are compressed: torch stores them as they are, and a bomb would not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = next((each for each in archive.infolist() if each.compress_type != zipfile.ZIP_STORED), None)
+            claimed = sum(each.file_size for each in archive.infolist())
+    except Exception:  # no archive, or a damaged one: whoever reads it says so
+        return
+    if packed is not None or claimed > path.stat().st_size:
+        raise ModelError(
+            f"{path} is an archive with compressed members ({claimed:,} bytes in {path.stat().st_size:,}), which torch does "
+            "not write: save the state_dict() again with torch.save"
+        )
 
 
 def _rebuilt(held: tuple[torch.UntypedStorage, torch.dtype], offset: int, size: Any, stride: Any, *_: object) -> Any:

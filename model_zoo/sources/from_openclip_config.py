@@ -18,6 +18,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.pixels import PixelSpec
+from shifts.bounds.files import read_json
 
 
 def preprocess_of_file(arch: str, tags: list[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -77,7 +78,7 @@ def user_config(path: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     It is registered under its stem and digest, so that no file can take the place of a built-in architecture.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
         config = content.get("model_cfg", content)
         if not all(key in config for key in ("embed_dim", "vision_cfg", "text_cfg")):
             raise ModelError(f"{path} is no model config of open_clip: wanted embed_dim, vision_cfg and text_cfg in it")

@@ -6,7 +6,6 @@ Each key that changes what a network computes or how its pictures are prepared i
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +18,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from model_zoo.checkpoints.parts import WeightsFile, outline
 from model_zoo.errors import ModelError
+from shifts.bounds.files import read_bytes, read_json
 
 HUB = "open_clip_config.json"
 RUN = "params.txt"
@@ -56,7 +56,7 @@ def record_beside(file: WeightsFile, arch: str, config: Mapping[str, Any]) -> Ru
     logs = [log for log in (folder / RUN, *above) if log.is_file()]
     if logs:
         record = _of_run(logs[0], arch, changed)
-        if len(logs) == 2 and logs[0].read_bytes() != logs[1].read_bytes():
+        if len(logs) == 2 and read_bytes(logs[0]) != read_bytes(logs[1]):
             note = f"{logs[0]} is taken as the record of the training run, and not {logs[1]}, which says otherwise"
             record = replace(record, notes=(note, *record.notes))
         return record
@@ -181,7 +181,7 @@ def _refuse_other_model(log: Path, model: str, arch: str, config: Mapping[str, A
 
 def _of_hub(path: Path, file: WeightsFile, arch: str, config: dict[str, Any]) -> RunRecord:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         described, preprocess = content["model_cfg"], content.get("preprocess_cfg") or {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(

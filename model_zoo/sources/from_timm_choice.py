@@ -6,7 +6,6 @@ changes pictures or network is read, and a conflict with the name is refused. Lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from model_zoo.checkpoints.run_arguments import (
 )
 from model_zoo.errors import ModelError, UnknownModel, listed, suggest
 from model_zoo.spec import ModelSpec
+from shifts.bounds.files import read_json, read_text
 
 LOCAL, REMOTE = "local-dir:", "hf-hub:"
 
@@ -194,7 +194,7 @@ def _beside(
     """`config` overlaid with config.json beside the file, and its model_args. Raises ModelError for another architecture."""
     path = file.path.resolve().parent / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        content = read_json(path) if path.is_file() else {}
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} beside the weights cannot be read ({error}): mend it, or move the weights away"
@@ -223,7 +223,7 @@ def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, A
         import yaml  # type: ignore[import-untyped]
 
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(read_text(path))
         except (OSError, yaml.YAMLError) as error:
             message = " ".join(str(error).split())
             raise ModelError(

@@ -41,6 +41,7 @@ from model_zoo.sources.hf.networks import (
 from model_zoo.sources.hf.processors import Prepare, caller, pixels_of
 from model_zoo.sources.hf.texts import HfText, about_prompts, pooled
 from model_zoo.spec import ModelSpec
+from shifts.bounds.files import read_json
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENS = ("tokenizer*", "vocab*", "merges*", "spiece*", "*.model", "special_tokens_map.json", "added_tokens.json")
@@ -213,7 +214,7 @@ def _beside(folder: Path) -> list[str]:
         return []
     shards: set[str] = set()
     if taken.endswith(".json"):
-        shards = set(json.loads((folder / taken).read_text(encoding="utf-8")).get("weight_map", {}).values())
+        shards = set(read_json(folder / taken).get("weight_map", {}).values())
     found = {file.name for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern)}
     others = sorted(name for name in found - shards - {taken} if not name.startswith(_NO_WEIGHTS))
     if not others:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from shifts import classes
+from shifts.bounds.files import read_text
 from shifts.captions.imagenet_captions import CaptionReport, Captions, draw, statistics
 from shifts.captions.manifests import (
     MANIFEST,
@@ -230,5 +231,5 @@ def _about(made: Sequence[Pair], build: Mapping[str, Any], of: Variant | None) -
 
 def class_file(path: Path) -> tuple[str, ...]:
     """Class ids of a file, one a line; blank lines and lines that start with # do not count."""
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in read_text(path).splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

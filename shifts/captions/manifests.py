@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shifts.bounds.files import read_json
 from shifts.errors import DataError, DataMissing
 
 FORMAT = "effrob-captions/1"
@@ -94,7 +95,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
             f"{folder} has no {MANIFEST}; `{makes.get(kind, 'effrob captions export')}` makes such a folder"
         )
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = read_json(file)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is no JSON ({error}); make the folder anew") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

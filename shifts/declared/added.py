@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from shifts.bounds.files import read_json
 from shifts.errors import DataError
 
 
@@ -24,7 +25,7 @@ def added() -> dict[str, Path]:
     """Every suite that was added. DataError where the file cannot be read."""
     file = config_file()
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         return {str(name): Path(str(path)) for name, path in dict(content).items()}
     except FileNotFoundError:
         return {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from shifts.bounds.files import read_toml
 from shifts.declared.suite import FOLDER_NAMES, FORMS, TRAIN, Suite, SuiteSet, TrainingSplit
 from shifts.errors import DataError, DataMissing
 
@@ -25,8 +25,7 @@ def read_suite(file: Path) -> Suite:
     A set whose place the file gives is called NAME/SET; one without a form is known by its own name.
     """
     try:
-        with file.expanduser().open("rb") as opened:
-            content = tomllib.load(opened)
+        content = read_toml(file.expanduser())
     except FileNotFoundError:
         raise DataMissing(
             f"there is no suite file {file}; name one that is there, or a suite of `effrob suite list`"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+from shifts.bounds.files import parse_json
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "pixels")
 LABEL_COLUMNS = (
@@ -18,7 +19,7 @@ PATH_COLUMNS = ("path", "file_name", "filename", "image_path", "file", "image_id
 def names_in(metadata: bytes | None, column: str) -> Sequence[str] | None:
     """The names that a dataset's metadata gives the labels of a column; None where it gives none."""
     try:
-        content = json.loads(metadata or b"null")
+        content = parse_json(metadata or b"null")
         features = (content.get("info") or content).get("features")
         names = features[column]["names"]
     except (ValueError, AttributeError, KeyError, TypeError):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shifts.bounds.files import read_bytes
 from shifts.classes import ClassFolders
 from shifts.errors import DataError
 from shifts.evidence.official_names import CLASS_ID
@@ -128,6 +129,6 @@ def names_in_readme(text: str) -> Sequence[str] | None:
 
 def _text(file: Path) -> str:
     """A text file in UTF-8, or in UTF-16 where it starts with its mark."""
-    content = file.read_bytes()
+    content = read_bytes(file)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from shifts.bounds.files import read_bytes
 from shifts.errors import DataError
 from shifts.evidence.columns import names_in, split_column
 from shifts.storage.samples import Sample
@@ -67,7 +68,7 @@ class ArrowTree(TableTree):
             about, schema = file.parent / "dataset_info.json", self._tables[file].schema
             labels = self._columns(schema)[2]
             names = names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
-            told.append(names_in(about.read_bytes(), labels[0]) if names is None and about.is_file() else names)
+            told.append(names_in(read_bytes(about), labels[0]) if names is None and about.is_file() else names)
         return self._agreed(told)
 
     def _bytes(self, sample: Sample, path: str) -> bytes:

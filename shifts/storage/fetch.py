@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+from shifts.bounds.files import read_json
 from shifts.errors import DataError, FetchFailed
 
 BLOCK = 1 << 14  # bytes read at once: what a cut connection loses of what had come
@@ -291,7 +292,7 @@ def _strong(etag: str | None) -> str | None:
 def _kept(path: Path) -> dict[str, Any] | None:
     """What was noted of a download; None where nothing was, or what is there was not written by us."""
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted = read_json(path)
         return {name: noted[name] for name in ("url", "etag", "modified", "size")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from shifts.bounds.files import read_bytes
 from shifts.errors import DataError, DataMissing
+from shifts.storage.spans import MAX_FILE
 from shifts.storage.tree import FileStat, TreeSource, checked_path, counted_suffix, is_image
 
 
@@ -105,7 +107,7 @@ class FolderTree:
     def read(self, path: str) -> bytes:
         """The bytes of one file; KeyError where there is none."""
         try:
-            return (self.root / checked_path(path, self.where)).read_bytes()
+            return read_bytes(self.root / checked_path(path, self.where), MAX_FILE)
         except (FileNotFoundError, NotADirectoryError):
             raise KeyError(path) from None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import platformdirs
 
+from shifts.bounds.files import read_json
 from shifts.errors import DataError, DataMissing
 
 
@@ -33,7 +33,7 @@ def kept_places() -> dict[str, Path]:
     """Set -> place, as `effrob data where` kept them."""
     file = config_file()
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         return {str(name): Path(place) for name, place in content["places"].items()}
     except FileNotFoundError:
         return {}

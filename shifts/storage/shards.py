@@ -9,7 +9,6 @@ called by the file name in its .json where that tells images apart, else by its 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from shifts.bounds.files import parse_json, read_text
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.label_names import names_beside
@@ -79,7 +79,7 @@ class ShardTree(SampleTree):
 
     def _lines(self) -> Iterator[str]:
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = read_text(self._path)
         except UnicodeDecodeError:
             raise DataError(f"{self.where} should name one shard a line and is no text") from None
         for line in map(str.strip, text.splitlines()):
@@ -157,8 +157,8 @@ class ShardTree(SampleTree):
             said.append(_read(shard, span, key).strip())
         if sidecar is not None and sidecar.size <= MAX_LABEL:
             try:
-                content: Any = json.loads(_read(shard, sidecar, key))
-            except (ValueError, RecursionError):
+                content: Any = parse_json(_read(shard, sidecar, key))
+            except ValueError:
                 content = None
             fields = {str(k).lower(): v for k, v in content.items()} if isinstance(content, dict) else {}
             also = [fields[name] for name in NAME_KEYS if isinstance(fields.get(name), str)]

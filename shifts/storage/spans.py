@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import platformdirs
 
+from shifts.bounds.files import read_arrays
 from shifts.errors import DataError
 
 INDEX_VERSION = 2
@@ -95,13 +95,13 @@ def checked_size(size: int, path: str, where: str) -> None:
 
 def _load(file: Path, archive_size: int) -> dict[str, Span] | None:
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            paths = stored["paths"].tobytes().decode().split("\n") if len(stored["paths"]) else []
-            offsets, sizes = stored["offsets"], stored["sizes"]
-            if len(sizes) and ((offsets < 0) | (sizes < 0) | (offsets > archive_size - sizes)).any():
-                return None
-            return {p: Span(int(o), int(s)) for p, o, s in zip(paths, offsets, sizes, strict=True)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        stored = read_arrays(file, ("paths", "offsets", "sizes"))
+        paths = stored["paths"].tobytes().decode().split("\n") if len(stored["paths"]) else []
+        offsets, sizes = stored["offsets"], stored["sizes"]
+        if len(sizes) and ((offsets < 0) | (sizes < 0) | (offsets > archive_size - sizes)).any():
+            return None
+        return {p: Span(int(o), int(s)) for p, o, s in zip(paths, offsets, sizes, strict=True)}
+    except (OSError, ValueError, KeyError, TypeError):
         return None  # absent or damaged: it is made anew
 
 

@@ -5,13 +5,13 @@ Each becomes rows of the same kind that a CSV gives; both write fractions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from effrob.errors import UsageProblem, describe_error
 from effrob.results.given.columns import Column, GivenRow
+from shifts.bounds.files import parse_json, read_text
 
 FEATHER = (".f", ".feather")
 # dataset in CLIP_benchmark (with `wds/` before it for webdatasets) or UniBench -> set
@@ -52,14 +52,14 @@ def read_results_file(path: Path) -> list[GivenRow]:
 
 def _clip_benchmark(path: Path) -> Iterator[tuple[str, str, float]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(f"a JSON file of results was wanted: {describe_error(error)}") from None
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         try:
-            content = [json.loads(line) for line in text.splitlines() if line.strip()]
+            content = [parse_json(line) for line in text.splitlines() if line.strip()]
         except ValueError as error:
             raise UsageProblem(f"{path} is not JSON ({error}): give the file that CLIP_benchmark wrote") from None
     for entry in content if isinstance(content, list) else [content]:

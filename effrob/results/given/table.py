@@ -7,7 +7,6 @@ Evaluation results of CLIP_benchmark and UniBench's table of means are read too 
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +17,11 @@ from effrob.results.given.columns import Column, GivenRow, columns, known_sets, 
 from effrob.results.given.formats import FEATHER, read_results_file
 from effrob.results.given.unit import UNITS, GivenNumber, check_unit, number, unit_of
 from effrob.results.model_result import ModelResult
+from shifts.bounds.files import read_csv
 from shifts.declared.suite import Suite
 
 UNSTATED = "unstated"
+CELLS = 1_000_000  # of a table of accuracies: a hundred thousand models
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,15 @@ def table_of(
 
 def _csv_rows(path: Path, suite: Suite | None) -> tuple[list[GivenRow], list[str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        lines = [
+            (number, cells) for number, cells in read_csv(path, cells=CELLS) if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
     except UnicodeDecodeError:
         raise UsageProblem(f"{path} is not a CSV file in UTF-8: save it as comma-separated UTF-8 text") from None
     except OSError as error:
         raise UsageProblem(f"a CSV file of accuracies was wanted: {describe_error(error)}") from None
-    try:
-        lines = [(number, cells) for number, cells in _numbered(text) if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise UsageProblem(f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text") from None
     if not lines:
         raise UsageProblem(f"{path} is empty: give a line of headings (model, imagenet, ...) and a line a model")
     known, model_at, ignored = columns(lines[0][1], str(path), suite)
@@ -146,11 +147,6 @@ def _csv_rows(path: Path, suite: Suite | None) -> tuple[list[GivenRow], list[str
     if not rows:
         raise UsageProblem(f"{path} has headings and no line below them: give a line a model")
     return rows, [f"{path}: not read, as no test set has that name: {', '.join(ignored)}"] if ignored else []
-
-
-def _numbered(text: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    return [(reader.line_num, cells) for cells in reader]
 
 
 def _result(row: GivenRow, unit: str, options: GivenOptions, name: str) -> ModelResult:

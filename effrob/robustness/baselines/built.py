@@ -29,6 +29,7 @@ from effrob.results.select import fullest
 from effrob.results.store import Stored
 from effrob.robustness.baselines.baseline import Baseline
 from model_zoo.published import DATA
+from shifts.bounds.files import read_json
 
 SCHEMA = 1
 SHIPPED = DATA / "baselines"
@@ -106,7 +107,7 @@ def _member_json(member: ModelResult) -> dict[str, Any]:
 def load(folder: Path) -> Baseline:
     """Read a baseline and check its digests. Raises UsageProblem where it was edited, torn or is none."""
     try:
-        content = json.loads((folder / "baseline.json").read_text(encoding="utf-8"))
+        content = read_json(folder / "baseline.json")
         if content.get("schema") != SCHEMA:
             raise ValueError(f"schema {content.get('schema')!r} where {SCHEMA} was wanted")
         made = Baseline(
@@ -160,7 +161,7 @@ def _member_from(value: Mapping[str, Any]) -> ModelResult:
 
 
 def _load_reference(path: Path) -> ModelResult | None:
-    return _member_from(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return _member_from(read_json(path)) if path.is_file() else None
 
 
 def _load_answers(folder: Path, digests: Mapping[str, str]) -> BaselineAnswers | None:

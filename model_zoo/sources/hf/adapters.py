@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from model_zoo.checkpoints.files import shapes
 from model_zoo.errors import ModelError, UnknownModel
 from model_zoo.sources.hf.labels import labels_of
+from shifts.bounds.files import read_json
 
 ADAPTER = "adapter_config.json"
 _UPDATE = re.compile(r"\.(lora|oft|boft|vera|hada|lokr|ia3)_")  # peft's updates to a layer, which are no layer
@@ -34,7 +34,7 @@ def check_head_is_labelled(folder: Path, config: Any, what: str) -> None:
     """
     if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
         return
-    saved = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("modules_to_save") or ()
+    saved = read_json(folder / ADAPTER).get("modules_to_save") or ()
     own = head_of(folder) is not None or any("classifier" in str(name) for name in saved)
     if own and labels_of(config, what)[0] is not None:
         raise ModelError(
@@ -68,7 +68,7 @@ def base_of(folder: Path) -> str | None:
     if not (folder / ADAPTER).is_file():
         return None
     try:
-        named = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        named = read_json(folder / ADAPTER).get("base_model_name_or_path")
     except (OSError, ValueError) as error:
         raise UnknownModel(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
     return None if named is None else str(named)

@@ -6,7 +6,6 @@ No code of a repository is run. Weights that lack a part are refused; LoRA adapt
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from model_zoo.checkpoints.network import weights_from_network
 from model_zoo.errors import ModelError
 from model_zoo.sources.hf.adapters import ADAPTER, head_of, without_adapter
 from model_zoo.sources.hf.texts import pooled
+from shifts.bounds.files import read_json
 
 Role = Literal["classifier", "towers", "backbone"]
 POOLER = "pooler."  # a layer that pretraining may have left untrained: its absence is no fault, and it is not used
@@ -229,7 +229,7 @@ def _merged(folder: Path, config: Any, role: Role, what: str) -> Any:
             f"{what} is an adapter (LoRA) to another model's weights, which peft merges: pip install 'effrob[peft]'"
         ) from None
     try:
-        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        base = read_json(folder / ADAPTER).get("base_model_name_or_path")
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / ADAPTER} cannot be read ({error}): save the adapter again") from error
     own = any(folder.glob("model*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
