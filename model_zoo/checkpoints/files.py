@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model_zoo.checkpoints.torchscript import archive_names, check_stored, is_torchscript, tensors_of
+from model_zoo.checkpoints.torchscript import archive_names, check_swelling, is_torchscript, tensors_of
 from model_zoo.errors import ModelError, UnknownModel
 from shifts.bounds.files import read_json
 
@@ -70,7 +70,7 @@ def contents(path: Path) -> Any:
         with _sound(path):
             return load_file(str(path))
     _refuse_programs(path)
-    check_stored(path)
+    check_swelling(path)
     if is_torchscript(path):
         return tensors_of(path)
     return _unpickled(path)

@@ -42,6 +42,9 @@ STORAGES = {
 }
 
 
+SWELLING, CODE = 2, 16 << 20  # what an archive may unpack to: so many times its size, or so many bytes above it
+
+
 class _Module:
     """A scripted module as its attributes; made by unpickling, and never run."""
 
@@ -93,18 +96,18 @@ def _checked_pickle(data: bytes) -> bytes:
     return data
 
 
-def check_stored(path: Path) -> None:
-    """Raises ModelError for an archive whose members are compressed: torch stores them as they are, and a bomb would not."""
+def check_swelling(path: Path) -> None:
+    """Raises ModelError for an archive that unpacks to far more than it holds: torch compresses code, and no tensors."""
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = next((each for each in archive.infolist() if each.compress_type != zipfile.ZIP_STORED), None)
             claimed = sum(each.file_size for each in archive.infolist())
     except Exception:  # no archive, or a damaged one: whoever reads it says so
         return
-    if packed is not None or claimed > path.stat().st_size:
+    held = path.stat().st_size
+    if claimed > max(SWELLING * held, held + CODE):
         raise ModelError(
-            f"{path} is an archive with compressed members ({claimed:,} bytes in {path.stat().st_size:,}), which torch does "
-            "not write: save the state_dict() again with torch.save"
+            f"{path} is an archive of {held:,} bytes that unpacks to {claimed:,}, which torch does not write: save the "
+            "state_dict() again with torch.save"
         )
 
 
