@@ -13,7 +13,6 @@ import click
 
 from effrob.cli.options import at_option, follow_option, line_options
 from effrob.errors import UsageProblem
-from shifts.bounds.files import read_text
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     """`@FILE` stands for the specs in it, one a line; blank lines and lines that start with # do not count."""
+    from shifts.bounds.files import read_text
+
     specs: list[str] = []
     for value in values:
         if not value.startswith("@"):

@@ -79,10 +79,9 @@ def read_ids(path: Path) -> tuple[str, ...]:
             ids = tuple(map(str, _array(path).ravel().tolist()))
         else:
             ids = tuple(line for line in read_lines(path) if line.strip())
-    except UnicodeDecodeError:
-        raise UsageProblem(f"--ids {path} wants a text file with one id a line; it is no text") from None
     except ValueError as error:
-        raise UsageProblem(f"--ids {path} wants a text file with one id a line; {error}") from None
+        why = "it is no text" if isinstance(error, UnicodeDecodeError) else error
+        raise UsageProblem(f"--ids {path} wants a text file with one id a line; {why}") from None
     except OSError as error:
         raise UsageProblem(f"--ids wants a text file with one id a line: {describe_error(error)}") from None
     if not ids:
@@ -110,9 +109,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         return read_arrays(path)
     except ValueError as error:
-        raise UsageProblem(
-            f"{path} is no npz of arrays ({error}): save ids, and classes or logits, with numpy.savez"
-        ) from None
+        raise UsageProblem(f"{path} is no npz of arrays ({error}): save ids and classes with numpy.savez") from None
 
 
 def _csv(path: Path) -> dict[str, Any]:
@@ -129,9 +126,7 @@ def _csv(path: Path) -> dict[str, Any]:
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageProblem(
-            f"{path} cannot be read as CSV ({error}): save it as comma-separated UTF-8 text, or scores as .npy"
-        ) from None
+        raise UsageProblem(f"{path} cannot be read as CSV ({error}): save UTF-8 text, or scores as .npy") from None
     if not columns:
         raise UsageProblem(f"{path} is empty: give a heading `id,class` and a line an image")
     heading = [column[0] for column in columns]

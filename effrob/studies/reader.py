@@ -49,8 +49,7 @@ def find(name: str) -> Study:
 def path_of(name: str) -> Path:
     """The file of a shipped study, or the file named. Raises UsageProblem where there is neither."""
     known = {path.stem: path for path in SHIPPED.glob("*.toml")}
-    path = known.get(name, Path(name))
-    if path.is_file():
+    if (path := known.get(name, Path(name))).is_file():
         return path
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UsageProblem(f"there is no study file {name}: give the path of a TOML file, or see `effrob study list`")
