@@ -23,8 +23,8 @@ KINDS = {
     "names": ("CLIP's loss on class names", "#E69F00", "s"),
     "classes": ("cross-entropy over class names", "#8C564B", "s"),
     "labels": ("classifier on labels", "#555555", "^"),
-    "captions-then": ("captions, then matched labels", "#CC79A7", "D"),
-    "views-then": ("views, then matched labels", "#9467BD", "D"),
+    "captions": ("captions, then matched labels", "#CC79A7", "D"),
+    "views": ("views, then matched labels", "#9467BD", "D"),
     "layer": ("layer on CLIP's tower", "#009E73", "v"),
 }  # the first that a name begins with
 DPI = 90

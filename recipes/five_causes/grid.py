@@ -43,6 +43,8 @@ class Arm:
     text         what a picture is told by: its caption, its class name, its label, or another view of it (no text)
     loss         told apart from the other texts (or views) of its batch, as CLIP is, or from the other classes
     views        crops, or crops that are mirrored and recoloured too
+    passes       how often a picture of a batch goes through the image tower in a step (of the first stage), each time another
+                 crop of it: two where a view is told by another view, and where captions are to have as many
     finish       `matched`: the second half of the steps goes on with labels that captions were matched to, and a layer
     layer_on     this arm's towers, held as they are, get a layer over the classes, learned from matched labels
     """
@@ -55,18 +57,18 @@ class Arm:
     text: Literal["caption", "class-name", "label", "view"] = "caption"
     loss: Literal["among-the-batch", "among-the-classes"] = "among-the-batch"
     views: Literal["crops", "recoloured"] = "crops"
+    passes: int = 1
     finish: Literal["none", "matched"] = "none"
     layer_on: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.text == "view" and self.passes != 2:
+            raise ValueError(f"{self.name}: a view is told by another view, so passes are 2, not {self.passes}")
 
     @property
     def has_prompts(self) -> bool:
         """Whether it is read out by sentences: its last stage ended in a text tower."""
         return self.text in ("caption", "class-name") and self.finish == "none" and self.layer_on is None
-
-    @property
-    def passes(self) -> int:
-        """How often a picture of a batch goes through the image tower in a step: a view is told by another view of it."""
-        return 2 if self.text == "view" else 1
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Grid:
         arm = self.arm(read.arm)
         if arm.layer_on is not None:
             return {**self.configuration(replace(read, arm=arm.layer_on)), "head": "a layer on matched labels"}
-        kept = (field.name for field in fields(Arm) if field.name not in ("name", "layer_on"))
+        kept = (field.name for field in fields(Arm) if field.name not in ("name", "layer_on", "passes"))
         passes = self.settings.batch * arm.passes  # a step, of the first stage where there are two
         return {
             **{key: getattr(arm, key) for key in kept},
@@ -143,7 +145,8 @@ _CLIP = Arm("clip-web")
 _NAMES = replace(_CLIP, text="class-name")
 _CLASSES = replace(_NAMES, loss="among-the-classes")
 _LABELS = replace(_CLASSES, text="label")
-_RECOLOURED = replace(_CLIP, views="recoloured", finish="matched")
+_FIRST = replace(_CLIP, views="recoloured", finish="matched")
+_TWICE = replace(_FIRST, passes=2)
 
 ARMS = (
     _CLIP,
@@ -159,8 +162,11 @@ ARMS = (
     replace(_LABELS, name="labels-web-overlap-100", overlap=1.0),
     replace(_LABELS, name="labels-narrow", pictures_of="narrow"),
     replace(_LABELS, name="labels-narrow-few", pictures_of="narrow", pictures=500),
-    replace(_RECOLOURED, name="captions-then-matched"),
-    replace(_RECOLOURED, name="views-then-matched", text="view"),
+    replace(_FIRST, name="captions-then-matched"),
+    replace(_TWICE, name="captions-twice-then-matched"),
+    replace(_TWICE, name="views-then-matched", text="view"),
+    replace(_TWICE, name="captions-twice-crops-then-matched", views="crops"),
+    replace(_TWICE, name="views-crops-then-matched", text="view", views="crops"),
     Arm("layer-web", layer_on="clip-web"),
     Arm("layer-narrow", pictures_of="narrow", layer_on="clip-narrow"),
 )

@@ -40,10 +40,11 @@ shipped contrastive model `{model}` has on the same line ({reference:+.2f}), and
 *Lifts it*, *lowers it*: p under {alpha} after Holm's correction, over the five headlines or over the {singles} contrasts that
 are no headline by themselves, and all parts of one sign. *Cannot tell*: neither, or an arm lies outside the line's range, or
 anything but the factor differs. *At most* is the smallest margin, in logits and either way, within which the effect and its
-contrasts would be equivalent. Three things were settled after the runs: a contrast that is a headline by itself is judged
-once, as the headline, and not a second time among the single contrasts; how often pictures go through the tower in a step
-counts as a difference; and language at test time is asked with CLIP's eighty prompts as with the bare name. Points are a
-translation: what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
+contrasts would be equivalent. What was settled after a first run: a contrast that is a headline by itself is judged once, as
+the headline, and not a second time among the single contrasts; how often pictures go through the tower in a step counts as a
+difference; language at test time is asked with CLIP's eighty prompts as with the bare name; and captions were given arms with
+as many passes as views, written down as the headline of language at training time before any of those arms was trained.
+Points are a translation: what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
 """
 
 LINE = """\
@@ -55,8 +56,8 @@ TRAINING = """\
 Every arm has the same image tower (three convolutions, 32 pixels) and the same loop: AdamW (rate {rate}, decay {decay}, cosine
 with {warmup} steps of warm-up) over batches of {batch}, crops of at least {crop:.0%} of a picture. Text tower, tokeniser and
 contrastive loss are open_clip's; another view of a picture takes a text's place in the same loss, which takes each picture
-through the tower twice. Pictures are drawn by seed,
-fewer ones inside more.
+through the tower twice. Where captions are passed twice, two crops of each picture are told by its caption, and the loss is the
+mean of both. Pictures are drawn by seed, fewer ones inside more.
 """
 
 TIME = """\
@@ -77,9 +78,10 @@ without any likeness to the test sets cannot be drawn. Twenty classes in a batch
 calls different although they show the same thing, which may cost captions more than it would among thousands of classes. The
 line's classifiers are trained on narrow pictures alone, and below an accuracy of a tenth, near chance, logits bend.
 
-Captions against views is no clean comparison either. Views pass each picture twice in a step of the first stage, captions once.
-And both learn from recoloured pictures, so that a caption can name a colour that its picture no longer shows; a view cannot be
-contradicted so.
+Captions against views compares two ways of telling a picture, not language with nothing in its place. Both learn from
+recoloured pictures, so that a caption can name a colour that its picture no longer shows, and a view cannot be contradicted so;
+over crops alone, where captions are true, views are easier to tell by colour than by shape, which is why SimCLR recolours. The
+two contrasts stand side by side for that.
 
 Captions that say more than the class take effective robustness away here, and clean accuracy with it. A likely reason: in 800
 steps a small tower learns colours, places and styles where class names let it learn shapes. That is a fact of a small world and

@@ -1,7 +1,8 @@
 """What the pocket grid is asked, cause by cause: the headline question first, then what stands beside it. Plain data.
 
-The questions were written down before the runs, but for the layer against CLIP's eighty prompts, which joined them after; the
-report answers all of them, whatever comes out. What differs in more than the factor, as published comparisons do, is shown
+The questions were written down before the runs, but for two that joined them after: the layer against CLIP's eighty prompts,
+and captions with as many passes as views, of whose arms none had been trained then. The report answers all of them, whatever
+comes out. What differs in more than the factor, as published comparisons do, is shown
 without a verdict.
 """
 
@@ -23,7 +24,8 @@ WEB, NARROW = _prompted("clip-web"), _prompted("clip-narrow")
 NAMES_WEB, NAMES_NARROW = _prompted("names-web"), _prompted("names-narrow")
 CLASSES_WEB, CLASSES_NARROW = _prompted("classes-web"), _prompted("classes-narrow")
 LABELS_WEB, LABELS_NARROW = _layer("labels-web"), _layer("labels-narrow")
-CAPTIONS_FIRST, VIEWS_FIRST = _layer("captions-then-matched"), _layer("views-then-matched")
+CAPTIONS_ONCE, CAPTIONS_TWICE = _layer("captions-then-matched"), _layer("captions-twice-then-matched")
+VIEWS_FIRST = _layer("views-then-matched")
 LAYER_WEB, LAYER_NARROW = _layer("layer-web"), _layer("layer-narrow")
 
 CAUSES = {
@@ -60,14 +62,24 @@ QUESTIONS = (
         Contrast("CLIP, overlap of 50 % minus none", _prompted("clip-web-overlap-50"), WEB, "overlap"),
     )),
     Question("training-language", "a tower that learned by captions instead of by views of pictures alone", (
-        Contrast("captions first minus views first, then the same labels matched from captions, the same web pictures",
-                 CAPTIONS_FIRST, VIEWS_FIRST, "text"),
+        Contrast("captions first minus views first, then the same labels matched from captions; the same web pictures, each "
+                 "passed twice a step", CAPTIONS_TWICE, VIEWS_FIRST, "text"),
+    )),
+    Question("training-language", "the same over crops alone, which leave a picture the colours that its caption names", (
+        Contrast("captions first minus views first, crops alone, then the same labels; the same web pictures, each passed "
+                 "twice a step", _layer("captions-twice-crops-then-matched"), _layer("views-crops-then-matched"), "text"),
+    )),
+    Question("training-language", "a second pass of each picture in a step, for captions", (
+        Contrast("captions first, each picture passed twice a step, minus the same passed once, then the same labels",
+                 CAPTIONS_TWICE, CAPTIONS_ONCE, "image_passes_per_step"),
     )),
     Question("training-language", "captions that say more instead of class names, for CLIP", (
         Contrast("captions minus class names, the same web pictures", WEB, NAMES_WEB, "text"),
         Contrast("captions minus class names, the same narrow pictures", NARROW, NAMES_NARROW, "text"),
     )),
     Question("training-language", "comparisons as they are published, which change more than language", (
+        Contrast("captions first, passed once a step, minus views first, passed twice, then the same labels, the same web "
+                 "pictures", CAPTIONS_ONCE, VIEWS_FIRST, "text"),
         Contrast("CLIP minus self-supervision and matched labels, the same web pictures", WEB, VIEWS_FIRST, "text"),
         Contrast("CLIP on captions minus a classifier on labels, the same narrow pictures", NARROW, LABELS_NARROW, "text"),
     )),

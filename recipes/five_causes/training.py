@@ -49,7 +49,7 @@ def train(arm: Arm, chosen: Examples, settings: Settings, seed: int) -> State:
     generator = torch.Generator().manual_seed(seed)
     if arm.text == "label":
         network = classifier()
-        _fit(network, _labels_loss(network, chosen.labels), chosen, arm.views, settings, steps, generator)
+        _fit(network, _labels_loss(network, chosen.labels), chosen, arm.views, settings, steps, generator, arm.passes)
         return _state(network)
     if arm.text == "view":
         views_model = Viewed()
@@ -57,7 +57,7 @@ def train(arm: Arm, chosen: Examples, settings: Settings, seed: int) -> State:
         tower: nn.Module = views_model.tower
     else:
         told = Told(arm, chosen)
-        _fit(told.model, told.loss, chosen, arm.views, settings, steps, generator)
+        _fit(told.model, told.loss, chosen, arm.views, settings, steps, generator, arm.passes)
         if arm.finish == "none":
             return told.state()
         tower = told.model.visual.get_submodule("trunk")
@@ -95,16 +95,20 @@ class Told:
         self.batch_loss = ClipLoss()
 
     def loss(self, rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """CLIP's loss over the batch, or cross-entropy over every class's text, both at the learned temperature."""
+        """CLIP's loss over the batch, or cross-entropy over every class's text, both at the learned temperature.
+
+        images: of the rows; where they are passed several times, all of the first time, then all of the second, and the loss
+        is the mean over the times.
+        """
+        times = len(images) // len(rows)
         scale = self.model.logit_scale.exp().clamp(max=HOTTEST)
         seen = self.model.encode_image(images, normalize=True)
         if self.among_classes:
             said = self.model.encode_text(self.tokens, normalize=True)
-            return functional.cross_entropy(scale * seen @ said.T, self.text_of[rows])
+            return functional.cross_entropy(scale * seen @ said.T, self.text_of[rows].repeat(times))
         texts, back = torch.unique(self.text_of[rows], return_inverse=True)
         said = self.model.encode_text(self.tokens[texts], normalize=True)[back]
-        loss: torch.Tensor = self.batch_loss(seen, said, scale)
-        return loss
+        return torch.stack([self.batch_loss(once, said, scale) for once in seen.chunk(times)]).mean()
 
     def state(self) -> State:
         """Of the whole model, its table of tokens at full length again."""
@@ -136,7 +140,7 @@ def _labels_loss(network: nn.Module, labels: torch.Tensor) -> Loss:
     """Cross-entropy over the classes; -1 is a picture without a label."""
 
     def loss(rows: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(network(images), labels[rows], ignore_index=-1)
+        return functional.cross_entropy(network(images), labels[rows].repeat(len(images) // len(rows)), ignore_index=-1)
 
     return loss
 
@@ -145,7 +149,7 @@ def _fit(
     network: nn.Module, loss: Loss, chosen: Examples, kind: str, settings: Settings, steps: int,
     generator: torch.Generator, passes: int = 1,
 ) -> None:  # fmt: skip
-    """The one loop: AdamW on a warmed-up cosine rate, over crops of shuffled pictures."""
+    """The one loop: AdamW on a warmed-up cosine rate, over so many crops of each of the shuffled pictures."""
     if len(chosen) < settings.batch:
         raise ValueError(f"{len(chosen)} pictures make no batch of {settings.batch}")
     network.to(memory_format=torch.channels_last).train()

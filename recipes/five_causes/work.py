@@ -23,7 +23,8 @@ def run_grid(
     grid: Grid, data: Path, out: Path, say: Say, seeds: Collection[int] = (), pool_images: int = IMAGES
 ) -> list[Measured]:
     """Train and evaluate what is missing: the line and the reference model, then seed by seed (of `seeds` alone)."""
-    out.mkdir(parents=True, exist_ok=True)
+    for folder in (out, data):  # what is missing in `data` is drawn there
+        folder.mkdir(parents=True, exist_ok=True)
     measured: list[Measured] = []
     for member in grid.members:
         _timed(out, member.name, "training", lambda m=member: make_member(m, data, out))  # type: ignore[misc]

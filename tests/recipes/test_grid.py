@@ -16,12 +16,12 @@ import torch
 from open_clip.loss import ClipLoss
 from torch.nn import functional
 
-from recipes.five_causes import arms, training, views
+from recipes.five_causes import arms, training, views, work
 from recipes.five_causes.evaluation import REFERENCE, SETS, evaluate_reference
 from recipes.five_causes.grid import ARMS, BARE, POCKET, READ_TWICE, Arm, Grid, Read, Run, Settings
 from recipes.five_causes.loaders import run_loader
 from recipes.five_causes.pairs import Examples, chosen, examples, matched
-from recipes.five_causes.questions import CAUSES, QUESTIONS, VIEWS_FIRST
+from recipes.five_causes.questions import CAUSES, QUESTIONS
 from recipes.five_causes.tower import SIDE, clip_config
 from recipes.five_causes.work import TIMES, processor_seconds, run_grid
 from shifts.classes import pocket
@@ -68,9 +68,6 @@ def test_the_arms_of_a_contrast_differ_in_the_factor_alone(question: object) -> 
         if "as they are published" in question.text:  # type: ignore[attr-defined]
             assert contrast.factor in differing and len(differing) > 1
             assert set(contrast.differs(POCKET)) == differing - {contrast.factor}
-        elif VIEWS_FIRST in (contrast.high, contrast.low):  # a view is another pass of the same picture
-            assert differing == {contrast.factor, "image_passes_per_step"}
-            assert contrast.differs(POCKET) == {"image_passes_per_step": (64, 128)}
         else:
             assert differing == {contrast.factor}
             assert contrast.differs(POCKET) == {}
@@ -79,7 +76,7 @@ def test_the_arms_of_a_contrast_differ_in_the_factor_alone(question: object) -> 
 def test_a_configuration_names_every_factor_that_training_reads() -> None:
     """So that what is compared is what is trained: no other field, and no arm's name, reaches a training."""
     named = set(POCKET.configuration(Read("clip-web", "zero-shot", BARE))) - {"head", "image_passes_per_step"}
-    assert named == {field.name for field in fields(Arm)} - {"name", "layer_on"}
+    assert named == {field.name for field in fields(Arm)} - {"name", "layer_on", "passes"}
     read: set[str] = set()
     for module in ("training", "pairs", "arms", "views"):
         for node in ast.walk(
@@ -99,12 +96,27 @@ def test_image_passes_are_those_that_the_tower_makes(small_pool: Path, monkeypat
         return forward(tower, images)
 
     monkeypatch.setattr(training.StrideTower, "forward", counted)
-    for text in ("caption", "view"):
-        arm = replace(CLIP, text=text, finish="matched")  # type: ignore[arg-type]
+    for text, passes in (("caption", 1), ("caption", 2), ("view", 2)):
+        arm = replace(CLIP, text=text, passes=passes, finish="matched")  # type: ignore[arg-type]
         seen.clear()
         training.train(arm, drawn(small_pool), TINY.settings, 0)
-        passes = Grid((arm,), 1, TINY.settings, ()).configuration(Read(arm.name, "native"))["image_passes_per_step"]
-        assert seen == [passes] * 4 + [16] * 4
+        told = Grid((arm,), 1, TINY.settings, ()).configuration(Read(arm.name, "native"))["image_passes_per_step"]
+        assert told == 16 * passes and seen == [told] * 4 + [16] * 4
+    with pytest.raises(ValueError, match="passes are 2, not 1"):
+        replace(CLIP, text="view")
+
+
+def test_two_passes_of_captions_are_the_mean_of_clips_losses(small_pool: Path) -> None:
+    chosen = drawn(small_pool)
+    rows, generator = torch.arange(16), torch.Generator().manual_seed(1)
+    images = views.normalised(views.crops(chosen.images[rows.repeat(2)], 0.6, generator))
+    assert not torch.equal(images[:16], images[16:])  # another crop each time
+    for arm in (CLIP, replace(CLIP, text="class-name", loss="among-the-classes")):
+        torch.manual_seed(0)
+        told = training.Told(arm, chosen)
+        told.model.eval()
+        apart = [told.loss(rows, part).item() for part in images.chunk(2)]
+        assert told.loss(rows, images).item() == pytest.approx(sum(apart) / 2, rel=1e-5)
 
 
 def test_every_arm_sees_as_many_pictures_but_the_dose_of_steps() -> None:
@@ -182,6 +194,15 @@ def test_a_killed_grid_goes_on_where_it_was(
         assert not training.finished(first)
 
 
+def test_test_sets_are_drawn_where_they_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All weights are there and the data folder is not: nothing is drawn for training, and test sets are drawn."""
+    found: list[bool] = []
+    monkeypatch.setattr(work, "make", lambda *_: None)
+    monkeypatch.setattr(work, "evaluate_runs", lambda runs, grid, data, out: found.append(data.is_dir()) or [])
+    run_grid(TINY, tmp_path / "gone" / "data", tmp_path / "out", lambda _: None)
+    assert found == [True]
+
+
 def test_the_margins_model_is_evaluated_too(few_pictures: Path, tmp_path: Path) -> None:
     found = evaluate_reference(few_pictures, tmp_path)
     assert [m.row.shift for m in found] == list(SETS) and {m.name for m in found} == {REFERENCE}
@@ -195,9 +216,10 @@ def test_the_margins_model_is_evaluated_too(few_pictures: Path, tmp_path: Path) 
         replace(CLIP, text="class-name", loss="among-the-classes"),
         LABELS,
         replace(CLIP, views="recoloured", finish="matched"),
-        replace(CLIP, views="recoloured", finish="matched", text="view"),
+        replace(CLIP, views="recoloured", finish="matched", passes=2),
+        replace(CLIP, views="recoloured", finish="matched", text="view", passes=2),
     ],
-    ids=lambda arm: f"{arm.text} {arm.loss} {arm.finish}",
+    ids=lambda arm: f"{arm.text} {arm.loss} {arm.finish} {arm.passes}",
 )
 def test_every_way_of_training_repeats_itself_and_learns(small_pool: Path, arm: Arm) -> None:
     chosen = drawn(small_pool)

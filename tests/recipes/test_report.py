@@ -105,7 +105,7 @@ def test_a_planted_truth_is_found_again(tmp_path: Path) -> None:
     assert found["distribution"]["value"] == pytest.approx(0.6, abs=0.02) and found["distribution"]["parts"] == 4
     low, high = found["distribution"]["ci95"]
     assert 0.5 < low < high < 0.7 and found["distribution"]["verdict"] == "moves it"
-    views = found.pop("training-language")
+    views = next(one for one in report["contrasts"] if one["contrast"].startswith("captions first, passed once"))
     assert views["why"] == "also differs: image passes per step (64 against 128)" and views["verdict"] == "cannot tell"
     assert {found[cause]["verdict"] for cause in found if cause != "distribution"} == {"equivalent"}
     assert report["reference"]["value"] == pytest.approx(1.5)
