@@ -19,6 +19,7 @@ APART = (
     0.01  # harnesses differ by up to a point on the same weights; more is another protocol, other weights or an error
 )
 ROUNDING = 1e-9
+PRINTED = 0.0005 + ROUNDING  # a percentage with one decimal is within this of the figure it was rounded from
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,18 @@ class Conflict:
 def disputes_of(row: PublishedAccuracy) -> tuple[Dispute, ...]:
     """What is disputed of this row; empty where nothing is."""
     return _disputes().get((row.source, row.model), ())
+
+
+def disputes_of_given(model: str, shift: str, accuracy: float) -> tuple[Dispute, ...]:
+    """Disputes of a published accuracy that a given one repeats: the same model's name, and equal as far as it is printed."""
+    return tuple(
+        each
+        for disputes in _disputes().values()
+        for each in disputes
+        if each.shift == shift
+        and model in (each.model, each.model.partition(":")[2])
+        and abs(each.accuracy - accuracy) <= PRINTED
+    )
 
 
 @functools.cache

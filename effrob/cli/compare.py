@@ -103,4 +103,5 @@ def _sentence(row: dict[str, Any]) -> str:
     return (
         f"{row['shift']:<16} accuracy {points(row['accuracy_difference'])} points{mcnemar}; effective robustness "
         f"{points(row['effective_robustness_difference'])} ({between}){p}: {words} [{how}; {where}]"
+        + "".join(f"\n{'':<16} † {said}" for said in row["disputed"])
     )

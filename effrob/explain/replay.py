@@ -16,6 +16,7 @@ from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS, device_of
 from effrob.explain.pixels import PixelVariant, features_of, variants
 from effrob.explain.setting import ExpectedAccuracy, Explanation, ProtocolSetting, ScoredSetting, explain
+from effrob.explain.tables import disputed_of
 from effrob.explain.views import AnswerView, clean_views, name_lists, own_name_views, views_of
 from effrob.features.cache import FeatureCache, FeatureSet
 from effrob.heads.classifier import LinearClassifier, load_classifier, save_classifier
@@ -59,7 +60,8 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
         ]
         outcomes += result
         base = base or result[0]
-    return explain(str(identity.spec), shift.name, target, outcomes, base, _notes(shift, pixels_too))
+    notes = [*_notes(shift, pixels_too), *disputed_of(str(identity.spec), shift.name)]
+    return explain(str(identity.spec), shift.name, target, outcomes, base, notes)
 
 
 def _check_head(identity: Identity, head: str, shift: Shift) -> None:

@@ -33,6 +33,11 @@ def published_of(model: str) -> list[PublishedAccuracy]:
     return [row for row in rows if row.weights in named]
 
 
+def disputed_of(model: str, shift: str) -> list[str]:
+    """What other evidence says against published accuracies of these weights on a set, a sentence each."""
+    return [each.sentence for row in published_of(model) for each in disputes_of(row) if each.shift == shift]
+
+
 def explain_published(model: str, shift: str, target: ExpectedAccuracy) -> PublishedExplanation:
     """Every published accuracy of these weights on a set, nearest first. Raises UsageProblem where no table has one."""
     rows = {_source(row): row for row in published_of(model) if _accuracy(row, shift) is not None}
@@ -88,8 +93,9 @@ def _setting(row: PublishedAccuracy, shift: str) -> ProtocolSetting:
 
 def _account(row: PublishedAccuracy, nearest: PublishedAccuracy, shift: str) -> tuple[str, ...]:
     """What the tables say differs between a row and the nearest one."""
+    disputed = tuple(each.sentence for each in disputes_of(row) if each.shift == shift)
     if row is nearest:
-        return tuple(each.sentence for each in disputes_of(row) if each.shift == shift)
+        return disputed
     one, two = _setting(row, shift), _setting(nearest, shift)
     said = {
         "protocol": "named protocol",
@@ -117,4 +123,4 @@ def _account(row: PublishedAccuracy, nearest: PublishedAccuracy, shift: str) -> 
             f"nothing that the tables state differs; {abs(apart) * images[0]:.0f} of {images[0]:,} answers do: software, file "
             "encoding or precision, which neither table names"
         )
-    return (*parts, *(each.sentence for each in disputes_of(row) if each.shift == shift))
+    return (*parts, *disputed)

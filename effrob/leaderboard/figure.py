@@ -78,12 +78,19 @@ class Panel:
             )
         if self.too_low:
             said.append(f"{self.shift}: {self.too_low} models under {LOWEST:.0%} clean accuracy are not drawn")
-        disputed = [p for p in self.points if self.shift in p.row.cells and p.row.cells[self.shift].disputed]
-        if disputed:
+        if self.disputed:
+            many = "1 accuracy drawn is" if len(self.disputed) == 1 else f"{len(self.disputed)} accuracies drawn are"
             said.append(
-                f"{self.shift}: {len(disputed)} accuracies drawn are disputed, first of {disputed[0].row.model}"
+                f"{self.shift}: {many} disputed (†), the first of {self.disputed[0].row.model}; `effrob models MODEL` "
+                "shows both values"
             )
         return said
+
+    @property
+    def disputed(self) -> list[Point]:
+        """The points whose accuracy, or a part of whose mean, other evidence contradicts."""
+        parts = MEANS.get(self.shift, (self.shift,))
+        return [p for p in self.points if any(p.row.cells[part].disputed for part in parts if part in p.row.cells)]
 
 
 @dataclass(frozen=True)
@@ -214,6 +221,9 @@ def _draw_panel(axis: Any, each: Panel, scale: Scale) -> None:
                 linewidths=0.6,
                 zorder=4 if own else 3,
             )
+    for p in each.disputed:
+        look = {"xytext": (3, 3), "textcoords": "offset points", "fontsize": 5, "zorder": 4}
+        axis.annotate("†", (p.x, p.y), annotation_clip=True, **look)
     axis.set_xlabel(_x_label(each))
     axis.set_ylabel(f"{TITLES.get(each.shift) or title(each.shift)} (%)")
 
@@ -283,5 +293,8 @@ def _legend(figure: Any, panels: Sequence[Panel], columns: int) -> None:
         names = ", ".join(sorted({fit.baseline.name for fit in fits}))
         entries.append(Line2D([], [], color="#D55E00", linewidth=1.2, label=f"line of {names}"))
         entries.append(Patch(color="#D55E00", alpha=0.15, label="95 % of baseline models"))
+    if any(each.disputed for each in panels):
+        dagger: dict[str, Any] = {"marker": "$†$", "markersize": 4.5, "color": "black", "linestyle": "none"}
+        entries.append(Line2D([], [], label="disputed accuracy", **dagger))
     entries.append(Line2D([], [], color="black", linewidth=0.7, linestyle=(0, (4, 3)), label="y = x"))
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, handletextpad=0.4)

@@ -54,6 +54,7 @@ MARKS_SAID = (
     "Brackets are 95 % intervals. * extrapolated; ? like the baseline's; ! not among so many; ~ part of the set; "
     "dagger: disputed."
 )
+DAGGER_SAID = "Dagger: other evidence contradicts the accuracy, or one that a mean rests on."
 
 
 def _best(values: Sequence[tuple[float | None, Interval | None]]) -> float | None:
@@ -76,8 +77,9 @@ def _table(ranking: Board, section: Section, ci: bool) -> str:
     lines = []
     for i, row in enumerate(section.rows):
         rank = ranking.rank_range(row).rank
-        logit = "--" if row.mean_logit is None else _bold(logits(row.mean_logit), row.mean_logit == best_logit)
-        mean = _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean)
+        dagger = r"$^\dagger$" if row.disputed and row.mean is not None else ""
+        logit = "--" if row.mean_logit is None else _bold(logits(row.mean_logit), row.mean_logit == best_logit) + dagger
+        mean = _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean) + dagger
         cells = [
             "--" if rank is None else str(rank),
             escape(name(row)),
@@ -140,6 +142,8 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_
         rf" & & & \multicolumn{{2}}{{c}}{{mean}} & {groups} \\" + "\n" + rf"\cmidrule(lr){{4-5}}{rules}" + "\n"
         r" & model & clean & logit & points" + " & acc. & eff. rob." * len(shifts) + r" \\"
     )
+    if not marks_said and any("dagger" in line for line in lines):
+        marks_said = DAGGER_SAID
     caption = escape(f"{section.title}: {section.stands}. {RULE} {marks_said}".rstrip())
     if len(lines) <= PAGE:
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])

@@ -28,8 +28,8 @@ READING = (
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, rows of one origin together, without diagnostic sets); `†` other evidence contradicts the accuracy, which "
-    "`effrob models MODEL` shows. Ranks in brackets are those the interval of the logit mean "
+    "range, rows of one origin together, without diagnostic sets); `†` other evidence contradicts the accuracy, or one that a "
+    "mean rests on, which `effrob models MODEL` shows. Ranks in brackets are those the interval of the logit mean "
     "leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
@@ -152,8 +152,9 @@ def _text(text: str) -> str:
 
 
 def _cells(ranking: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
-    logit = joined(logits(row.mean_logit), logit_interval(row.mean_logit_ci95))
-    mean = joined(points(row.mean), interval(row.mean_ci95, signed=True))
+    dagger = DISPUTED if row.disputed and row.mean is not None else ""
+    logit = joined(logits(row.mean_logit), logit_interval(row.mean_logit_ci95)) + dagger
+    mean = joined(points(row.mean), interval(row.mean_ci95, signed=True)) + dagger
     clean = "-" if row.clean_full is None else percent(row.clean_full.value)
     facts = [rank_text(ranking, row), name(row), row.source, how(row), clean, logit, mean]
     return [_text(text) for text in (*facts, *(_shift(ranking, row.cells.get(shift)) for shift in shifts))]
@@ -207,6 +208,7 @@ def row_json(ranking: Board, row: BoardRow, wider: bool = True) -> dict[str, Any
         "rank": ranks.rank,
         "rank_range": None if ranks.rank is None else [ranks.best, ranks.worst],
         "ranked_among": ranks.of,
+        "disputed": list(row.disputed),
         **row.details,
     }
 
@@ -242,6 +244,7 @@ PLAIN = (
     "mean_effective_robustness",
     "mean_effective_robustness_logit",
     "effective_robustness_of_mean",
+    "disputed",
 )
 
 

@@ -72,6 +72,11 @@ class BoardRow:
     def partial(self) -> bool:
         return any(cell.partial for cell in self.cells.values())
 
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """What is disputed of the accuracies that the means, and so the rank, rest on."""
+        return tuple(said for shift in self.ranked if shift in self.cells for said in self.cells[shift].disputed)
+
     @functools.cached_property
     def four(self) -> tuple[ScoredShift, ...] | None:
         """The four cells a mean is over, or None unless each has an effective robustness."""

@@ -13,7 +13,6 @@ from effrob.robustness.effective import Effective, assess
 from effrob.robustness.lines import Lines, judge
 from effrob.robustness.rows import ROBUSTNESS
 from effrob.robustness.scale import LOGIT
-from model_zoo.disputes import disputes_of
 from shifts import Suite
 
 Z95 = 1.959963984540054
@@ -127,14 +126,8 @@ def score(lines: Lines, result: ModelResult, shift: str, axis: str) -> ScoredShi
         n_expected=int(accuracy.n) if stored is None else stored.record.n_expected,
         partial=stored is not None and stored.record.partial,
         record=None if stored is None else str(stored.folder),
-        disputed=disputes(result, shift),
+        disputed=result.disputed(shift),
     )
-
-
-def disputes(result: ModelResult, shift: str) -> tuple[str, ...]:
-    """What is disputed of a published accuracy; nothing of what was measured, imported or given."""
-    row = result.published
-    return () if row is None else tuple(each.sentence for each in disputes_of(row) if each.shift == shift)
 
 
 def mean_of(suite: Suite) -> str | None:

@@ -64,7 +64,7 @@ def _by_chance(row: Row) -> bool:
 
 
 WIDTH = 100  # columns of a terminal the short table fits
-SHORT = ("shift", "accuracy", "clean", "eff. robustness", "verdict")
+SHORT = ("shift", "accuracy", "clean", "eff. robustness", "verdict", "notes")
 UNCERTAIN = "too uncertain"
 
 
@@ -80,6 +80,7 @@ def table(rows: Sequence[Row], verbose: bool = False) -> str:
     for key, block in _blocks(rows).items():
         lines += [*([""] if lines else []), *_fold(key)]
         lines += ["  " + line for line in columns([SHORT, *_mean(block), *map(_short, block)])]
+        lines += [f"  {line}" for line in textwrap.wrap(_aloud(block), WIDTH - 2)]
     return "\n".join([*lines, "", *(line for note in _notes(rows, False) for line in textwrap.wrap(note, WIDTH))])
 
 
@@ -102,7 +103,7 @@ def _short(row: Row) -> tuple[str, ...]:
     facts = row.robustness
     name = row.shift + (f" ({row.n} of {row.n_expected})" if row.partial else "")
     clean = percent(row.clean_accuracy_full) + " f" if row.axis == "full" else percent(row.clean_accuracy)
-    return name, percent(row.accuracy), clean, _plus_minus(facts), _word(row)
+    return name, percent(row.accuracy), clean, _plus_minus(facts), _word(row), " ".join(_letters(row))
 
 
 def _plus_minus(facts: Mapping[str, Any]) -> str:
@@ -120,14 +121,42 @@ def _word(row: Row) -> str:
     return ", ".join([word + (" !" if _by_chance(row) else ""), *flags])
 
 
-# What a flag says in a row; the others are told by the verdict itself or in the notes.
-FLAGS = {
-    "in-baseline": "in the baseline",
-    "extrapolated": "extrapolated",
-    "no-line": "no line",
-    "below-noise-floor": "below noise",
+# What a flag says in a row, in words beside the verdict or by a letter that the legend spells out; others the verdict tells.
+FLAGS = {"extrapolated": "extrapolated", "no-line": "no line", "below-noise-floor": "below noise"}
+LETTERS = {
+    "disputed": ("†", "other evidence contradicts the accuracy"),
+    "in-baseline": ("i", "in the baseline: a member of it, left out of the line where it was measured here"),
+    "conservative-interval": (
+        "c", "conservative: no answers an image are shared with the baseline, so the interval is too wide, not too narrow",
+    ),
+    "other-harness": ("h", "other harness: others measured the baseline's models"),
+    "beta-set": ("b", "beta set: the baseline's ObjectNet is 1.0-beta, 18,514 images"),
+}  # fmt: skip
+
+
+def _letters(row: Row) -> list[str]:
+    flags = row.robustness.get("flags") or ()
+    return [letter for flag, (letter, _) in LETTERS.items() if flag in flags]
+
+
+ALOUD = {
+    "above": "more robust than its clean accuracy predicts on",
+    "below": "less robust than it predicts on",
+    "on": "as its clean accuracy predicts on",
+    "cannot-tell": "too uncertain to tell on",
 }
-OTHER_HARNESS = ("testbed", "testbed-wide", "timm-in1k")  # baselines whose accuracies others measured
+
+
+def _aloud(rows: Sequence[Row]) -> str:
+    """What the block says of the model, in a sentence: the ranked sets under each verdict; nothing where none has one."""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        verdict = row.robustness["verdict"]
+        if verdict is not None and row.shift not in suite_of(row.shift).diagnostic:
+            doubt = " (perhaps by chance)" if _by_chance(row) else ""
+            by_verdict.setdefault(verdict, []).append(row.shift + doubt)
+    said = "; ".join(f"{words} {', '.join(by_verdict[key])}" for key, words in ALOUD.items() if key in by_verdict)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -145,7 +174,7 @@ def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     ends = [row.robustness["effective_robustness_pi95"] for row in four]
     known = [pair for pair in ends if pair is not None]
     half = f" ± {50 * sum(high - low for low, high in known) / len(known):.2f}" if len(known) == len(four) else ""
-    return [(f"mean of {len(four)}", percent(accuracy), "", f"{points(robust)}{half}", "")]
+    return [(f"mean of {len(four)}", percent(accuracy), "", f"{points(robust)}{half}", "", "")]
 
 
 def _verbose(rows: Sequence[Row]) -> str:
@@ -181,15 +210,8 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
             + ("the one row asked about" if asked == 1 else f"the {asked} rows asked about at once")
         )
     flags = {flag for row in rows for flag in row.robustness.get("flags") or ()}
-    if "conservative-interval" in flags:
-        notes.append("intervals are conservative: no answers an image are shared with the baseline, so nothing cancels")
-    others = sorted(
-        {row.baseline for row in rows if row.baseline in OTHER_HARNESS and row.effective_robustness is not None}
-    )
-    if others:
-        beta = any(row.shift == "objectnet" and row.baseline != "timm-in1k" for row in rows)
-        of_set = "; its ObjectNet is 1.0-beta, 18,514 images" if beta else ""
-        notes.append(f"the models of {' and '.join(others)} were measured by another harness{of_set}")
+    notes += [f"{flag if verbose else letter}: {said}" for flag, (letter, said) in LETTERS.items() if flag in flags]
+    notes += [f"† {said}" for said in dict.fromkeys(said for row in rows for said in row.disputed)]
     if any(map(_by_chance, rows)):
         notes.append(
             "!: its own interval leaves the line out, but among so many rows one may by chance: not more than noise"

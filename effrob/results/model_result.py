@@ -14,6 +14,7 @@ from typing import Any
 from effrob.results.accuracy import Accuracy, mean_accuracy
 from effrob.results.record import Counts
 from effrob.results.store import Stored
+from model_zoo.disputes import disputes_of, disputes_of_given
 from model_zoo.published import PublishedAccuracy
 from shifts import suite, suite_of
 
@@ -75,6 +76,20 @@ class ModelResult:
         y = self.accuracies.get(shift)
         x = self.full(shift) if axis == "full" else self.clean.get(shift)
         return None if x is None or y is None else (x, y)
+
+    def disputed(self, shift: str) -> tuple[str, ...]:
+        """What other evidence says against the accuracy on a shift, a sentence each; of a mean, against any part of it.
+
+        Of published rows, and of given accuracies that repeat one; nothing of what was measured or imported.
+        """
+        if shift in MEANS:
+            return tuple(sentence for part in MEANS[shift] for sentence in self.disputed(part))
+        if self.published is not None:
+            return tuple(each.sentence for each in disputes_of(self.published) if each.shift == shift)
+        if self.origin != "given" or shift not in self.accuracies:
+            return ()
+        repeated = disputes_of_given(self.model, shift, self.accuracies[shift].value)
+        return tuple(each.sentence for each in repeated)
 
     def folder(self, shift: str) -> Path | None:
         """The folder of a set's record; None where there is none."""

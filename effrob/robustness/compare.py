@@ -116,6 +116,7 @@ class Comparison:
                 "p_adjusted": p,
                 "verdict": NOTHING if p is not None and p >= ALPHA else each.verdict,
                 "verdict_uncorrected": each.verdict,
+                "disputed": [said for one in (self.first, self.second) for said in one.disputed(each.first.fit.shift)],
                 "notices": list(self.notices),
             }
             for each, (first, second), p in zip(self.differences, self.places, adjusted)

@@ -42,6 +42,7 @@ class Effective:
     """Effective robustness of one model on one shift. Fractions; None where a number does not exist.
 
     model  its name, where it may be one of the baseline's; `lines.judge` chooses the line such a model is compared with
+    context  flags of where the two sides' numbers come from (`lines.context`), which counts do not tell
     """
 
     fit: RobustnessFit
@@ -49,6 +50,7 @@ class Effective:
     shift: Accuracy | None
     pairing: Pairing | None = None
     model: str | None = None
+    context: tuple[str, ...] = ()
 
     @functools.cached_property
     def _line(self) -> BaselineLine | None:
@@ -250,7 +252,7 @@ class Effective:
             and (self.model in self.fit.left_out or self.fit.carried_by(self.model)),
             "conservative-interval": self.pairing is None,
         }
-        return [flag for flag, held in holds.items() if held]
+        return [*(flag for flag, held in holds.items() if held), *self.context]
 
     def as_json(self) -> dict[str, Any]:
         """The robustness fields of a row, strict JSON."""
@@ -282,14 +284,16 @@ def assess(
     shift: Accuracy | None,
     pairing: Pairing | None = None,
     model: str | None = None,
+    context: tuple[str, ...] = (),
 ) -> Effective:
     """Compare a model's counts with this very line.
 
     clean    on the fit's axis: class-matched for `clean`, all classes for `full`; None where it is not known
     pairing  where per-image answers of the model and of the baseline exist; without it the images count as not shared
     model    its name: `flags` then says where the line was fitted through it
+    context  flags of where the two sides' numbers come from, which counts do not tell
     """
-    return Effective(line, clean, shift, pairing, model)
+    return Effective(line, clean, shift, pairing, model, context)
 
 
 def equivalence(effective: Effective, margin: float | None = None) -> Equivalence:

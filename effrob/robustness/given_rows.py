@@ -15,7 +15,7 @@ from effrob.results.given.table import GivenOptions, GivenTable, given_numbers, 
 from effrob.results.model_result import AXES, ModelResult
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import ROBUSTNESS, Row
-from effrob.robustness.sentences import result_sentence
+from effrob.robustness.sentences import disputed_words, result_sentence
 from effrob.robustness.significance import adjust
 from shifts.declared.suite import Suite
 
@@ -123,7 +123,7 @@ def _row(result: ModelResult, shift: str, options: LineOptions, lines: Lines, as
         robustness |= effective.as_json() | effective.equivalence().as_json() | {"p_value": effective.p_value}
     accuracy, official = result.accuracies[shift], set_size(shift).images
     clean, full = result.clean.get(shift), result.full(shift)
-    whole = round(accuracy.n_correct)
+    whole, disputed = round(accuracy.n_correct), result.disputed(shift)
     return Row(
         model=result.model,
         weights=None,
@@ -148,5 +148,8 @@ def _row(result: ModelResult, shift: str, options: LineOptions, lines: Lines, as
         record=None,
         origin=result.origin,
         source=result.source,
-        sentence=result_sentence(result.model, shift, accuracy, effective, why_not),
+        sentence=" ".join(
+            [result_sentence(result.model, shift, accuracy, effective, why_not), *disputed_words(disputed)]
+        ),
+        disputed=disputed,
     )

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrob.errors import UsageProblem
-from effrob.results.model_result import ModelResult
+from effrob.results.model_result import MEANS, ModelResult
 from effrob.robustness.baselines.baseline import default_baseline
 from effrob.robustness.baselines.catalogue import baseline
 from effrob.robustness.effective import Effective, assess
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.per_image.pairing import pairing_from
+
+BETA_OF = "published:testbed"  # the harness whose ObjectNet is 1.0-beta
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,26 @@ def judge(line: RobustnessFit, result: ModelResult) -> Effective | None:
     """A model beside a line; None where it lacks an accuracy on the line's shift or axis.
 
     Flagged are `in-baseline`, where the model is a member of the baseline (left out of the line, if it was measured here and
-    enough members remain), and `conservative-interval`, where no image is known to be shared.
+    enough members remain), `conservative-interval`, where no image is known to be shared, and what `context` says.
     """
     point = result.point(line.shift, line.axis)
     if point is None:
         return None
     if result.has_answers:
         line, folder = line_without(line, [result.model]), result.folder(line.shift)
-        return assess(line, *point, None if folder is None else pairing_from(line, folder), result.model)
+        pairing = None if folder is None else pairing_from(line, folder)
+        return assess(line, *point, pairing, result.model, context(line, result))
     own = line.baseline.harness == result.source
-    return assess(line, *point, model=result.model if own else None)
+    return assess(line, *point, model=result.model if own else None, context=context(line, result))
+
+
+def context(line: RobustnessFit, result: ModelResult) -> tuple[str, ...]:
+    """Flags of where the numbers come from: `other-harness`, where the baseline's models were measured by another than the
+    model; `beta-set`, where theirs is ObjectNet 1.0-beta and the model's is not; `disputed`, where other evidence contradicts
+    the model's accuracy.
+    """
+    harness, shift = line.baseline.harness, line.shift
+    other = harness.startswith("published:") and result.source != harness
+    beta = other and harness == BETA_OF and "objectnet" in MEANS.get(shift, (shift,))
+    told = {"other-harness": other, "beta-set": beta, "disputed": bool(result.disputed(shift))}
+    return tuple(name for name, holds in told.items() if holds)

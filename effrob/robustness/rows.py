@@ -35,6 +35,7 @@ class Row:
     clean_accuracy       on the class-matched clean view;  clean_accuracy_full on the whole clean set
     origin, source       `measured`, `imported` or `given`; with the table's name where it has one (`given:NAME`)
     sentence             the result as one would write it, for given accuracies
+    disputed             what other evidence says against a given accuracy that repeats a published one, a sentence each
     record               the folder of its record; None where there is none
     robustness           the robustness fields, all None where there is no clean accuracy or no line; `why_not` says why;
                          with them p_value, p_adjusted (Holm over the rows of one command), and equivalence
@@ -64,6 +65,7 @@ class Row:
     origin: str = "measured"
     source: str = "measured"
     sentence: str | None = None
+    disputed: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         if name in ROBUSTNESS:
@@ -73,7 +75,12 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """The interface's object: robustness fields stand beside the others."""
         flat = asdict(self)
-        return {**flat, **flat.pop("robustness"), "accuracy_ci95": list(self.accuracy_ci95)}
+        return {
+            **flat,
+            **flat.pop("robustness"),
+            "accuracy_ci95": list(self.accuracy_ci95),
+            "disputed": list(self.disputed),
+        }
 
 
 def _accuracy(counts: Counts | None) -> Accuracy | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from effrob.results.accuracy import Accuracy
 from effrob.results.given.columns import known_sets, set_size
 from effrob.robustness.effective import Effective
@@ -40,6 +42,11 @@ def result_sentence(
         f"{fit.scale.name} line of {members} models (baseline {fit.baseline.name}) at {_percent(effective.clean.value)} % "
         f"{axis_words(shift, fit.axis)}, {_verdict(effective)}."
     )
+
+
+def disputed_words(disputed: Sequence[str]) -> list[str]:
+    """Sentences that say what is disputed, for the end of a result; none where nothing is."""
+    return [f"The accuracy on {sentence}." for sentence in disputed]
 
 
 def axis_words(shift: str, axis: str) -> str:

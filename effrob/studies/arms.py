@@ -44,6 +44,7 @@ class ArmResult:
             "shift": self.effective.fit.shift,
             "accuracy": None if shift is None else shift.value,
             "clean_accuracy": None if clean is None else clean.value,
+            "disputed": list(self.result.disputed(self.effective.fit.shift)),
             **self.effective.as_json(),
             "segments": len(self.effective.fit.segments),
         }

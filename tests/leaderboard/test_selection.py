@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 from effrob.cli import main
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.latex import latex
-from effrob.leaderboard.render import markdown
 from effrob.robustness.lines import LineOptions
 
 FOUR = ("--model", "openclip:ViT-B-32@openai", "--model", "openclip:ViT-L-14@openai", "--model", "openclip:RN50@openai",
@@ -69,21 +68,6 @@ def test_latex_has_intervals_and_marks_and_bold_only_what_can_be_told_apart() ->
         LineOptions()
     )
     assert "mathbf" not in latex(twins)  # one network under two names: nothing to tell apart
-
-
-def test_disputed_accuracies_are_marked_on_every_output(tmp_path: Path) -> None:
-    siglip = "openclip:ViT-B-16-SigLIP@webli"
-    (row,) = json.loads(_run("leaderboard", "--published", "openclip", "--model", siglip, "--format", "json").stdout)
-    assert "55.09 in openclip, 70.70 in PE" in row["shifts"]["objectnet"]["disputed"][0]
-    assert row["shifts"]["imagenet-r"]["disputed"] == [] and "disputed" in row["note"]
-    text = markdown(gather([], "openclip", models=[siglip]).board(LineOptions()))
-    line = next(line for line in text.splitlines() if "SigLIP" in line and line.startswith("|"))
-    assert line.count("†") == 1 and "`†` other evidence contradicts" in text
-    table = _run("leaderboard", "--published", "openclip", "--model", siglip, "--format", "csv").stdout
-    assert "objectnet.disputed" in table and "70.70 in PE" in table
-    done = _run("plot", "--published", "openclip", "--model", "openclip:*SigLIP*", "--axis", "full", "--shift", "objectnet",
-                "--out", str(tmp_path / "x.svg"))  # fmt: skip
-    assert done.exit_code == 0 and "accuracies drawn are disputed" in done.stderr
 
 
 def test_a_figure_names_two_models_and_fades_the_others(tmp_path: Path) -> None:

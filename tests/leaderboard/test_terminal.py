@@ -64,7 +64,9 @@ def test_the_short_table_is_a_block_a_model_in_a_hundred_columns(rows: list[Row]
     first, second, notes = text.split("\n\n")
     assert first.splitlines()[0].startswith("my-model (native") and second.startswith("a-model-with")
     heading, mean, *lines = first.splitlines()[1:]
-    assert heading.split() == ["shift", "accuracy", "clean", "eff.", "robustness", "verdict"]
+    lines = [line for line in lines if "±" in line]
+    assert heading.split() == ["shift", "accuracy", "clean", "eff.", "robustness", "verdict", "notes"]
+    assert "\n  More robust than its clean accuracy predicts on imagenet-" in first
     four = [row for row in rows if row.shift != "imagenet-a"]
     robust = 100 * sum(row.effective_robustness or 0 for row in four) / 4
     assert (
@@ -85,7 +87,25 @@ def test_flags_and_what_is_too_uncertain_reach_the_text(rows: list[Row]) -> None
         "why": "few images",
     }
     text = " ".join(table([replace(rows[0], robustness=facts)]).split())
-    assert "too uncertain, in the baseline" in text and "too uncertain: few images" in text
-    assert "intervals are conservative" in text and "measured by another harness" in text
+    assert "too uncertain i c " in text and "too uncertain: few images" in text
+    assert "i: in the baseline" in text and "c: conservative" in text and "h: other" not in text
     objects = next(row for row in rows if row.shift == "objectnet")
-    assert "1.0-beta" in table([objects])
+    assert objects.robustness["flags"] == ["conservative-interval", "other-harness", "beta-set"]
+    line = next(line for line in table([objects]).splitlines() if line.startswith("  objectnet"))
+    assert line.endswith("above    c h b") and "b: beta set" in table([objects]) and "1.0-beta" in table([objects])
+    other = next(row for row in rows if row.shift == "imagenet-v2")
+    assert other.robustness["flags"][-1] == "other-harness" and "beta" not in table([other])
+
+
+def test_a_sentence_says_aloud_what_the_block_says_of_the_model(rows: list[Row]) -> None:
+    doubted, plain, unsure, diagnostic = (
+        replace(row, robustness={**row.robustness, "verdict": verdict, "p_adjusted": p})
+        for row, verdict, p in zip(rows[1:], ("above", "above", "cannot-tell", "below"), (0.2, 1e-9, 0.5, None))
+    )
+    diagnostic = replace(diagnostic, shift="imagenet-a")
+    text = " ".join(table([doubted, plain, unsure, diagnostic]).split())
+    assert (
+        f"More robust than its clean accuracy predicts on {doubted.shift} (perhaps by chance), {plain.shift}; too uncertain "
+        f"to tell on {unsure.shift}."
+    ) in text
+    assert "less robust" not in text

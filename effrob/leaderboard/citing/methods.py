@@ -21,7 +21,7 @@ from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import candidates, read_records
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import LineOptions, Lines, judge
-from effrob.robustness.sentences import axis_words, result_sentence
+from effrob.robustness.sentences import axis_words, disputed_words, result_sentence
 from shifts import suite, suite_of
 
 FORMATS = ("text", "latex", "bibtex")
@@ -175,4 +175,8 @@ def _result(subject: ModelResult, line: RobustnessFit) -> Statement:
         raise UsageProblem(
             f"{subject.model} lacks a part of {line.shift}: name shifts it has, as {', '.join(subject.accuracies)}"
         )
-    return Statement(result_sentence(subject.model, line.shift, accuracy, effective, None))
+    said = [
+        result_sentence(subject.model, line.shift, accuracy, effective, None),
+        *disputed_words(subject.disputed(line.shift)),
+    ]
+    return Statement(" ".join(said))
