@@ -6,6 +6,7 @@ None. Loads no library and no weights.
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import re
@@ -114,6 +115,18 @@ def _timm() -> dict[str, str | None]:
 def timm_training(name: str) -> str | None:
     """The training column of timm's table for ARCH.TAG, or None where the table lacks the model."""
     return _timm().get(name)
+
+
+@functools.cache
+def _notable() -> dict[tuple[str, str], tuple[str, int]]:
+    with (DATA / "notable.csv").open(newline="", encoding="utf-8") as file:
+        rows = enumerate(csv.DictReader(file))
+        return {(f"published:{row['source']}", row["model"]): (row["name"], place) for place, row in rows}
+
+
+def notable(source: str, model: str) -> tuple[str, int] | None:
+    """The name a picture writes beside a published model that readers look for, and its turn; None for the others."""
+    return _notable().get((source, model))
 
 
 def _card(model: str, source: str, training: str | None, named_by: str) -> ModelCard:

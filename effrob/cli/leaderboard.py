@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from effrob.cli.options import add_option, line_options
 
@@ -56,7 +57,8 @@ def command(
     """Rank measured and published models by effective robustness, the two apart.
 
     A measured row is shown only after its record's digests were checked and its accuracies recomputed from the
-    predictions, so --results also takes folders that others sent.
+    predictions, so --results also takes folders that others sent. The page (html) opens on the axis that ranks most
+    rows together, the other one click away; --axis chooses.
     """
     from effrob.errors import UsageProblem
     from effrob.leaderboard.gather import gather, uncollected
@@ -68,7 +70,8 @@ def command(
         raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
     with uncollected():
         asked = gather(results, published, add, models, shifts)
-        text = write_board(asked, line, form, out, top, ci)
+        named = click.get_current_context().get_parameter_source("axis") is not ParameterSource.DEFAULT
+        text = write_board(asked, line, form, out, top, ci, named)
     if text is not None:
         click.echo(text, nl=False)
     else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.judging.numbers import VERDICTS, Accuracies, Numbers, numbers
-from effrob.leaderboard.row import BoardRow
+from effrob.leaderboard.row import REACHES, BoardRow
 from effrob.results.model_result import AXES
 from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.lines import LineOptions, Lines
@@ -71,6 +71,20 @@ class SuiteAnalyses:
         """(rows, shifts) least and greatest effective robustness over the analyses; NaN where none has one."""
         every = np.array([analysis.numbers.cells["points"] for analysis in self.each])
         return np.fmin.reduce(every), np.fmax.reduce(every)
+
+    def ranked(self, analysis: Analysis) -> int:
+        """Rows of an analysis's longest ranking: of one origin, on its own axis, within the baseline's clean accuracies."""
+        rows, own = analysis.numbers.rows, np.array(analysis.numbers.axes) == analysis.line.axis
+        ranked = own & (rows["rank"] > 0) & (rows["reach"] == REACHES.index("within"))
+        origins = self.accuracies.origins[ranked]
+        return max(np.unique(origins, return_counts=True)[1].tolist(), default=0)
+
+    @property
+    def opening(self) -> Analysis:
+        """Of the first analysis and its twin on the other axis, the one that ranks most rows together; the first where equal."""
+        first = self.each[0].line
+        twins = [a for a in self.each if (a.line.baseline, a.line.scale) == (first.baseline, first.scale)]
+        return max(twins, key=self.ranked)
 
 
 def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, SuiteAnalyses]:

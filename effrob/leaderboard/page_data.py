@@ -23,6 +23,7 @@ from effrob.leaderboard.scored_shift import ScoredShift, mean_of
 from effrob.results.accuracy import mean_accuracy
 from effrob.results.store import slug
 from effrob.robustness.lines import Lines
+from model_zoo.cards import notable
 from shifts import suite
 
 DIGITS = 7
@@ -47,15 +48,20 @@ def _table(columns: Sequence[NDArray[Any]]) -> list[list[Any]]:
     return made.tolist()
 
 
-def board_data(by_suite: Mapping[str, SuiteAnalyses], pages: Mapping[str, str]) -> dict[str, Any]:
-    """What does not change with the analysis: rows, groups, suites. `pages` maps a model to its page."""
+def board_data(
+    by_suite: Mapping[str, SuiteAnalyses], pages: Mapping[str, str], opens: Mapping[str, str]
+) -> dict[str, Any]:
+    """What does not change with the analysis: rows, groups, suites.
+
+    `pages` maps a model to its page, `opens` a suite to the key of the analysis it opens with.
+    """
     return {
         "groups": {key: look._asdict() for key, look in GROUPS.items()},
         "verdicts": list(VERDICTS),
         "reaches": list(REACHES),
         "rule": RULE,
         "rate": RATE,
-        "suites": {name: _suite(each, pages) for name, each in by_suite.items()},
+        "suites": {name: _suite(each, pages, opens[name]) for name, each in by_suite.items()},
     }
 
 
@@ -64,7 +70,7 @@ def analysis_file(key: str) -> str:
     return f"{slug(key.replace('|', '.'))}.js"
 
 
-def _suite(analyses: SuiteAnalyses, pages: Mapping[str, str]) -> dict[str, Any]:
+def _suite(analyses: SuiteAnalyses, pages: Mapping[str, str], opens: str) -> dict[str, Any]:
     known, shifts = suite(analyses.suite), analyses.shifts
     named = mean_of(known)
     labels = {shift: title(shift) for shift in shifts} | ({named: "Mean of the four"} if named else {})
@@ -76,6 +82,8 @@ def _suite(analyses: SuiteAnalyses, pages: Mapping[str, str]) -> dict[str, Any]:
         "families": {key: family(key, analyses.suite) for key in GROUPS},
         "labels": labels,
         "files": {analysis.key: analysis_file(analysis.key) for analysis in analyses.each},
+        "opens": opens,
+        "ranked": {analysis.key: analyses.ranked(analysis) for analysis in analyses.each},
         "rows": [
             _row(row, dict(zip(shifts, votes)), pages) for row, votes in zip(analyses.rows, analyses.votes.tolist())
         ],
@@ -104,6 +112,8 @@ def _row(row: BoardRow, votes: Mapping[str, list[int]], pages: Mapping[str, str]
             shift: _accuracy(row.cells[shift], of_shift) for shift, of_shift in votes.items() if shift in row.cells
         },
         **({"series": [told["name"], told["place"]]} if (told := row.details.get("series")) else {}),
+        **({"disputed": said} if (said := {s: list(c.disputed) for s, c in row.cells.items() if c.disputed}) else {}),
+        **({"named": list(known)} if (known := notable(row.source, row.model)) else {}),
     }
 
 

@@ -29,15 +29,18 @@ from effrob.robustness.lines import LineOptions
 from model_zoo.published import source
 
 MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
-SCRIPTS = ("theme", "data", "state", "rows", "place", "chart", "table", "picked", "controls", "main")
+SCRIPTS = (
+    "theme", "data", "state", "rows", "place", "names", "chart", "table", "picked", "controls", "find", "main",
+)  # fmt: skip
 OURS = ("board.css", *(f"{name}.js" for name in SCRIPTS))
 
 
-def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
+def write_site(gathered: Gathered, line: LineOptions, out: Path, axis_asked: bool = False) -> int:
     """Write the page into the folder `out`, which appears whole; returns the number of rows on it.
 
-    A folder this function wrote before is replaced. Raises UsageProblem where `out` holds anything else, and where
-    jinja2 or plotly is missing.
+    axis_asked  the page opens on the line's own axis; else on the one that ranks most rows together
+    A folder this function wrote before is replaced. Raises UsageProblem where `out` holds anything else, and where jinja2
+    or plotly is missing.
     """
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
@@ -46,7 +49,7 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
     by_suite = analyses(gathered, line)
     draft = temporary(out)
     try:
-        _write(draft, gathered, by_suite, templates, chart_library)
+        _write(draft, gathered, by_suite, templates, chart_library, axis_asked)
         old = temporary(out)
         if out.exists():
             out.rename(old)
@@ -58,7 +61,12 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path) -> int:
 
 
 def _write(
-    folder: Path, gathered: Gathered, by_suite: Mapping[str, SuiteAnalyses], templates: Any, chart_library: Path
+    folder: Path,
+    gathered: Gathered,
+    by_suite: Mapping[str, SuiteAnalyses],
+    templates: Any,
+    chart_library: Path,
+    axis_asked: bool,
 ) -> None:
     (folder / "models").mkdir(parents=True)
     (folder / "data").mkdir()
@@ -68,7 +76,8 @@ def _write(
     shutil.copyfile(chart_library, folder / "plotly.min.js")
     models = dict.fromkeys(row.model for each in by_suite.values() for row in each.rows)
     pages = page_names(models)
-    (folder / "data" / "board.js").write_text(script("board", board_data(by_suite, pages)), encoding="utf-8")
+    opens = {suite: (each.each[0] if axis_asked else each.opening).key for suite, each in by_suite.items()}
+    (folder / "data" / "board.js").write_text(script("board", board_data(by_suite, pages, opens)), encoding="utf-8")
     for each in by_suite.values():
         for analysis in each.each:
             text = script("analysis", analysis_data(analysis, each.shifts))
@@ -77,7 +86,7 @@ def _write(
     (folder / "board.csv").write_text(csv_text(chosen), encoding="utf-8")
     context = {
         "suites": list(by_suite),
-        "first": {suite: analysis_file(each.each[0].key) for suite, each in by_suite.items()},
+        "first": {suite: analysis_file(key) for suite, key in opens.items()},
     }
     index = templates.get_template("index.html").render(problems=gathered.problems, **context)
     (folder / "index.html").write_text(index, encoding="utf-8")
@@ -153,6 +162,7 @@ def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> 
         "stands": f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
         "flags": facts["flags"],
         "why_not": cell.why_not,
+        "disputed": cell.disputed,
     }
 
 

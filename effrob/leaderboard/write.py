@@ -13,19 +13,26 @@ from effrob.robustness.lines import LineOptions
 
 
 def write_board(
-    gathered: Gathered, line: LineOptions, form: str, out: Path | None, top: int | None = None, ci: bool = False
+    gathered: Gathered,
+    line: LineOptions,
+    form: str,
+    out: Path | None,
+    top: int | None = None,
+    ci: bool = False,
+    axis_asked: bool = False,
 ) -> str | None:
     """The text where `out` is None; else None, once `out` is written whole.
 
     form  md, latex, csv, json, or html, which is a folder and needs `out`
     top   at most that many rows a table, in md and latex;  ci  with intervals and marks, in latex
+    axis_asked  in html, the page opens on the line's axis
     """
     if form == "html":
         if out is None:
             raise UsageProblem("an html board is a folder of files: say where with --out FOLDER")
         from effrob.leaderboard.site import write_site
 
-        write_site(gathered, line, out)
+        write_site(gathered, line, out, axis_asked)
         return None
     if out is not None and out.is_dir():
         raise UsageProblem(f"--out wants a file for {form}; {out} is a folder")

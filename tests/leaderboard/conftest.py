@@ -9,7 +9,7 @@ import pytest
 
 from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
-from effrob.results.record import EvalRecord, EvalSpec
+from effrob.results.record import EvalRecord, EvalSpec, imported_digest
 from effrob.results.store import ResultStore, Stored, count
 
 SHIFTS = {"imagenet-v2": 0.56, "imagenet-r": 0.69, "imagenet-sketch": 0.42, "objectnet": 0.44, "imagenet-a": 0.31}
@@ -38,12 +38,19 @@ def answers(n: int, accuracy: float, classes: int = 20) -> Predictions:
 
 
 def submit(
-    root: Path, model: str, shift: str, accuracy: float, n: int = 1000, clean: float = 0.63, **resolved: object
+    root: Path,
+    model: str,
+    shift: str,
+    accuracy: float,
+    n: int = 1000,
+    clean: float = 0.63,
+    origin: str = "measured",
+    **resolved: object,
 ) -> Stored:
     """One record with predictions below `root`."""
     asked = EvalSpec(
         model=model,
-        model_digest="d" * 64,
+        model_digest="d" * 64 if origin == "measured" else imported_digest(model),
         layer="default",
         pixels={"size": [224, 224]},
         pixel_path="exact",
@@ -73,6 +80,7 @@ def submit(
         {},
         {"kind": "logits", **resolved},
         here("cpu", "fp32"),
+        origin=origin,
     )
     return ResultStore(root).write(record, rows, clean_rows)
 

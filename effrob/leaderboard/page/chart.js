@@ -45,6 +45,9 @@ effrob.chart = (() => {
     return lines;
   }
 
+  const disputed = (row, view, facts) =>
+    effrob.disputedIn(row, view.shift === facts.mean ? facts.four : [view.shift]) ?? [];
+
   function hover({ row, i }, numbers, view, facts) {
     const size = row.size && row.source.startsWith("published") ? `, ${row.size} px` : "";
     const lines = view.shift === facts.mean
@@ -55,6 +58,7 @@ effrob.chart = (() => {
       `<b>${plain(row.model)}</b>${size}`,
       ...lines,
       plain(row.trained_on ? `trained on ${row.trained_on}` : "training not stated"),
+      ...disputed(row, view, facts).map((said) => `† ${plain(said)}`),
       plain(`${row.source}; ${how}; protocol ${row.protocol}${row.partial ? "; partial" : ""}`),
     ].join("<br>");
   }
@@ -71,12 +75,16 @@ effrob.chart = (() => {
     return traces;
   }
 
-  // One trace a family and source kind: hollow published and given, filled measured and imported.
+  // One trace a family and origin: small and hollow published, hollow with an ink edge given, filled imported, filled with
+  // an ink edge measured.
   function pointTraces(spots, numbers, view, facts, brush) {
     const groups = {}, dark = isDark(), ground = ink("--ground"), edge = ink("--ink"), found = [];
-    for (const spot of spots) (groups[`${effrob.filled(spot.row) ? 1 : 0}|${spot.row.group}`] ??= []).push(spot);
+    const rank = (row) => 3 - effrob.ORIGINS.indexOf(effrob.origin(row)); // measured last, on top
+    for (const spot of spots) (groups[`${rank(spot.row)}|${spot.row.group}`] ??= []).push(spot);
     for (const key of Object.keys(groups).sort()) {
-      const filled = key[0] === "1", these = groups[key], look = effrob.data.groups[key.slice(2)];
+      const origin = effrob.ORIGINS[3 - Number(key[0])], own = origin !== "published";
+      const filled = origin === "measured" || origin === "imported", edged = origin === "measured" || origin === "given";
+      const these = groups[key], look = effrob.data.groups[key.slice(2)];
       const colour = dark ? look.on_dark : look.colour;
       found.push({
         ids: these.map(({ i }) => i),
@@ -86,8 +94,8 @@ effrob.chart = (() => {
           text: these.map((each) => hover(each, numbers, view, facts)),
           hovertemplate: "%{text}<extra></extra>",
           marker: {
-            symbol: SYMBOLS[look.marker] + (filled ? "" : "-open"), color: colour, size: filled ? 12 : 7.5,
-            line: { width: filled ? 1.5 : 1.4, color: filled ? edge : colour },
+            symbol: SYMBOLS[look.marker] + (filled ? "" : "-open"), color: filled || !edged ? colour : edge, size: own ? 12 : 7.5,
+            line: { width: own ? 1.6 : 1.4, color: edged ? edge : colour },
           },
           hoverlabel: { bordercolor: colour, bgcolor: ground, font: { color: edge } },
           selectedpoints: brush ? these.flatMap(({ i }, at) => (brush.has(i) ? [at] : [])) : null,
@@ -115,20 +123,22 @@ effrob.chart = (() => {
     });
   }
 
-  // A ring around the chosen model's points, and its name at the first.
+  // A ring around the chosen model's points.
   function chosen(spots, view) {
     const these = view.model ? spots.filter(({ row }) => row.model === view.model) : [];
-    if (!these.length) return { traces: [], annotations: [] };
-    const ring = {
+    if (!these.length) return [];
+    return [{
       x: these.map(({ x }) => x), y: these.map(({ y }) => y), mode: "markers", hoverinfo: "skip", showlegend: false,
       marker: { symbol: "circle-open", size: 20, color: ink("--ink"), line: { width: 2 } },
-    };
-    const label = {
-      x: these[0].x, y: these[0].y, text: plain(view.model), showarrow: true, arrowhead: 0, ax: -46, ay: -34,
-      standoff: 10, font: { color: ink("--ink"), size: 12.5 },
-      bgcolor: ink("--ground"), bordercolor: ink("--ink"), borderpad: 3,
-    };
-    return { traces: [ring], annotations: [label] };
+    }];
+  }
+
+  // Names beside points: the chosen model's in a frame, on top.
+  function names(spots, view, made) {
+    const look = { font: { color: ink("--ink"), size: 11 }, arrowcolor: ink("--soft"), bgcolor: ink("--veil") };
+    const framed = { ...look, bgcolor: ink("--ground"), bordercolor: ink("--ink"), arrowcolor: ink("--ink"), borderpad: 3 };
+    return effrob.names.place(spots, view.model, ranges, made.margin, box)
+      .map(({ chosen: on, ...each }) => ({ ...each, ...(on ? framed : look), text: plain(each.text) })).reverse();
   }
 
   function outline(view, facts) {
@@ -173,13 +183,21 @@ effrob.chart = (() => {
       x: [-9, 9], y: [-9, 9], mode: "lines", hoverinfo: "skip", showlegend: false,
       line: { dash: "dash", width: 1.2, color: ink("--soft") },
     });
-    under.push(...seriesTraces(spots));
-    const points = pointTraces(spots, numbers, view, facts, brush), pick = chosen(spots, view);
+    const joined = seriesTraces(spots);
+    under.push(...joined);
+    const daggered = spots.filter(({ row }) => disputed(row, view, facts).length);
+    if (daggered.length) {
+      under.push({
+        x: daggered.map(({ x }) => x), y: daggered.map(({ y }) => y), mode: "text", text: daggered.map(() => "†"), name: "disputed",
+        textposition: "top right", textfont: { size: 10, color: ink("--line-colour") }, hoverinfo: "skip", showlegend: false,
+      });
+    }
+    const points = pointTraces(spots, numbers, view, facts, brush);
     ids = [...under.map(() => []), ...points.map((each) => each.ids)];
     const made = layout(to, view, facts, tool);
-    Object.assign(made, { annotations: pick.annotations, shapes: outline(view, facts) });
-    Plotly.react(box, [...under, ...points.map(({ trace }) => trace), ...pick.traces], made, CONFIG);
-    return { shown: spots.map(({ row }) => row), left, why: line.why };
+    Object.assign(made, { annotations: names(spots, view, made), shapes: outline(view, facts) });
+    Plotly.react(box, [...under, ...points.map(({ trace }) => trace), ...chosen(spots, view)], made, CONFIG);
+    return { shown: spots.map(({ row }) => row), left, own: view.axis === "clean" && view.shift !== facts.mean, why: line.why, joined: joined.length > 0 };
   }
 
   // What the reader does in the picture: zoom to a range, brush a polygon, pick a point; null for undone.

@@ -1,8 +1,8 @@
 // The controls: selects, legend, shift tabs, columns. They show the view and change it; they draw no number.
 "use strict";
 effrob.ORIGINS = ["measured", "imported", "given", "published"];
-effrob.filled = (row) => row.source === "measured" || row.source === "imported";
-effrob.glyph = (group, filled) => {
+effrob.origin = (row) => row.source.split(":")[0];
+effrob.glyph = (group, origin) => {
   const SHAPES = {
     o: "M8 3a5 5 0 1 0 .01 0z", s: "M3.5 3.5h9v9h-9z", "^": "M8 3l5.5 9.5h-11z", D: "M8 2l6 6-6 6-6-6z",
     v: "M8 13L2.5 3.5h11z",
@@ -15,7 +15,7 @@ effrob.glyph = (group, filled) => {
   svg.style.setProperty("--dark", look.on_dark);
   const path = document.createElementNS(name, "path");
   path.setAttribute("d", SHAPES[look.marker]);
-  if (filled) path.setAttribute("class", "filled");
+  path.setAttribute("class", origin);
   svg.append(path);
   return svg;
 };
@@ -73,9 +73,29 @@ effrob.controls = (() => {
     byId("legend").replaceChildren(...families.map(([key, name]) => {
       const state = { "aria-pressed": String(pressed.has(key)), "data-group": key };
       const count = make("small", {}, String(counts[key] ?? 0));
-      return make("button", { type: "button", ...state }, effrob.glyph(key, false), `${name} `, count);
+      return make("button", { type: "button", ...state }, effrob.glyph(key, "published"), `${name} `, count);
     }));
     if (focused) byId("legend").querySelector(`[data-group="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  // Above the table: the axis, each with the rows its longest ranking has; the rankings of this axis; all other tables.
+  function tables(now, facts, ranking, numbers) {
+    const radio = (on, facts_, ...said) =>
+      make("button", { type: "button", role: "radio", "aria-checked": String(on), tabindex: on ? "0" : "-1", ...facts_ }, ...said);
+    const small = (n) => make("small", {}, ` ${n}`);
+    byId("axes").replaceChildren(...Object.entries({ full: "All classes", clean: "The shift's classes" }).map(([axis, name]) =>
+      radio(axis === now.axis, { "data-axis": axis }, name, small(facts.ranked[view.keyOf({ ...now, axis })] ?? 0))));
+    const { key: chosen, counts } = ranking, keys = Object.keys(counts).sort();
+    const own = keys.filter((key) => rows.isWithin(key) && key.split("|")[1] === now.axis);
+    byId("rankings").replaceChildren(...own.map((key) => {
+      const kind = effrob.ORIGINS[Number(key[0])];
+      return radio(key === chosen, { "data-ranking": key }, kind[0].toUpperCase() + kind.slice(1), small(counts[key]));
+    }));
+    byId("rankings").hidden = own.length < 2 && own[0] === chosen;
+    const total = keys.reduce((sum, key) => sum + counts[key], 0);
+    const others = keys.filter((key) => !own.includes(key)).map((key) => [key, `${effrob.table.groupTitle(key)}: ${counts[key]}`]);
+    const options = [["", "Other tables"], ...others, ["all", `Every table: ${total}`]];
+    byId("others").replaceChildren(...options.map(([value, text]) => make("option", { value, selected: value === chosen }, text)));
   }
 
   function columns() {
@@ -84,11 +104,25 @@ effrob.controls = (() => {
       make("label", {}, make("input", { type: "checkbox", value: key, checked: on.has(key) }), text)));
   }
 
-  function draw(now, facts, counts) {
+  function draw(now, facts, counts, ranking, numbers) {
+    tables(now, facts, ranking, numbers);
     selects(now, facts);
     summaries(now);
     tabs(now, facts);
     legend(now, facts, counts);
+  }
+
+  // Arrow keys walk a group of radio buttons, as they do in a form.
+  function arrows(group, name) {
+    group.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const all = [...group.children];
+      const at = all.findIndex((each) => each.getAttribute("aria-checked") === "true");
+      view.change({ [name]: all[(at + step + all.length) % all.length].dataset[name] });
+      group.querySelector("[aria-checked=true]")?.focus();
+    });
   }
 
   function listen() {
@@ -112,15 +146,14 @@ effrob.controls = (() => {
     byId("shifts").addEventListener("click", ({ target }) => {
       if (target.dataset.shift) view.change({ shift: target.dataset.shift });
     });
-    byId("shifts").addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const all = [...byId("shifts").children];
-      const at = all.findIndex((each) => each.getAttribute("aria-checked") === "true");
-      view.change({ shift: all[(at + step + all.length) % all.length].dataset.shift });
-      byId("shifts").querySelector("[aria-checked=true]").focus();
-    });
+    for (const [id, name] of [["shifts", "shift"], ["axes", "axis"], ["rankings", "ranking"]]) arrows(byId(id), name);
+    for (const name of ["axis", "ranking"]) {
+      byId(name === "axis" ? "axes" : "rankings").addEventListener("click", ({ target }) => {
+        const chosen = target.closest("button")?.dataset[name];
+        if (chosen) view.change({ [name]: chosen });
+      });
+    }
+    byId("others").addEventListener("change", ({ target }) => view.change({ ranking: target.value }));
     columns();
     byId("columns").addEventListener("change", () => {
       const on = [...byId("columns").querySelectorAll("input:checked")].map((each) => each.value);
@@ -130,7 +163,7 @@ effrob.controls = (() => {
       const on = view.columns();
       for (const each of byId("columns").querySelectorAll("input")) each.checked = on.has(each.value);
     });
-    if (view.narrow) for (const each of form.querySelectorAll("details")) each.open = false;
+    if (view.narrow) for (const each of [...form.querySelectorAll("details"), byId("more")]) each.open = false;
   }
 
   return { draw, listen };

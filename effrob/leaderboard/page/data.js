@@ -41,6 +41,17 @@ const effrob = (() => {
     return n >= 1e6 ? `${+(n / 1e6).toPrecision(3)} M` : n.toLocaleString("en");
   }
 
+  // What is disputed of a row on some shifts, or on any; null for nothing.
+  function disputedIn(row, shifts = Object.keys(row.disputed ?? {})) {
+    const said = shifts.flatMap((shift) => row.disputed?.[shift] ?? []);
+    return said.length ? said : null;
+  }
+
+  // A row of a paper names it in brackets after its model: the table shows the two apart.
+  const bracketed = (row) => (row.source.startsWith("published") ? row.model.match(/^(.+) \[(.+)\]$/) : null);
+  const shortName = (row) => bracketed(row)?.[1] ?? row.model;
+  const reference = (row) => bracketed(row)?.[2] ?? null;
+
   // In how many analyses at hand a cell has the verdict it has now.
   function survival(row, shift, score) {
     const votes = row.shifts[shift][A.votes];
@@ -65,7 +76,7 @@ const effrob = (() => {
   }
 
   return {
-    J, C, A, load, analysis, percent, points, logits, between, count, survival, byChance, make,
+    J, C, A, load, analysis, percent, points, logits, between, count, survival, byChance, make, shortName, reference, disputedIn,
     board: (value) => { held = value; },
     get data() { return held; },
   };

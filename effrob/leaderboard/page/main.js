@@ -9,15 +9,15 @@
   function notes(drawn, now, facts) {
     const protocols = [...new Set(drawn.shown.map((row) => row.protocol))].sort(), said = [];
     if (drawn.why) said.push(`No line: ${drawn.why}.`);
-    if (protocols.length > 1) {
-      said.push(`Protocols differ (${protocols.join(", ")}): points are not comparable to the last point.`);
-    }
+    byId("protocols-note").textContent = protocols.length > 1
+      ? `Protocols differ (${protocols.join(", ")}): points are not comparable to the last point.` : "";
+    byId("joined").hidden = !drawn.joined;
     if (drawn.left) { // last, beside the button that mends it
       const many = drawn.left === 1 ? "1 row has" : `${drawn.left} rows have`;
-      said.push(`${many} no clean accuracy on the shift's classes and cannot be drawn here.`);
+      said.push(`${many} no clean accuracy${drawn.own ? " on the shift's classes" : ""} and cannot be drawn here.`);
     }
     byId("picture-note").textContent = said.join(" ");
-    byId("full-axis").hidden = !drawn.left;
+    byId("full-axis").hidden = !(drawn.left && drawn.own);
     const against = `${facts.labels[now.shift]} against clean accuracy, with the line of ${now.baseline}`;
     const label = `${drawn.shown.length} models: ${against}. The table below holds the same numbers.`;
     byId("chart").setAttribute("aria-label", label);
@@ -37,11 +37,16 @@
     const { rows: shown, counts } = rows.kept(now, facts, view.groups()), brush = place.brushed(now.brush, facts);
     const listed = brush ? shown.filter(({ i }) => brush.has(i)) : shown;
     const standing = rows.standings(facts, numbers, now.protocol);
-    controls.draw(now, facts, counts);
+    const ranking = rows.ranking(now, listed, standing), together = ranking.key === "all";
+    const meeting = together ? listed : listed.filter(({ i }) => standing[i].group === ranking.key);
+    controls.draw(now, facts, counts, ranking, numbers);
     tools(now);
-    table.draw(listed, numbers, now, facts, standing);
+    table.draw(meeting, numbers, now, facts, standing, together);
+    byId("ranking-said").textContent = table.sentence(ranking.key, meeting, now);
+    byId("verdicts-said").hidden = !view.columns().has("verdicts") || !view.columns().has("shifts");
     picked.draw(now, facts, numbers, standing);
-    byId("count").textContent = `${listed.length} of ${facts.rows.length} rows${brush ? ", brushed in the picture" : ""}`;
+    const held = brush ? ", brushed in the picture" : "";
+    byId("count").textContent = `${listed.length} of ${facts.rows.length} rows of the board${held}; ${meeting.length} listed here`;
     document.documentElement.dataset.table = numbers.key;
     picture = () => {
       notes(chart.draw(shown, numbers, now, facts, brush, tool), now, facts);
@@ -55,7 +60,8 @@
 
   function brush(flat) {
     const { shift, axis, scale } = view.now;
-    view.change({ brush: flat ? [shift, axis, scale, place.short(flat)].join("~") : "" });
+    const held = flat ? [shift, axis, scale, place.short(flat)].join("~") : "";
+    view.change({ brush: held, ranking: held ? "all" : "" }); // a brush holds rows of several tables
   }
 
   function pick(i) {
@@ -73,7 +79,7 @@
   });
   byId("full-axis").addEventListener("click", () => view.change({ axis: "full" }));
   byId("unzoom").addEventListener("click", () => view.change({ zoom: "" }));
-  byId("unbrush").addEventListener("click", () => view.change({ brush: "" }));
+  byId("unbrush").addEventListener("click", () => brush(null));
   byId("picked").addEventListener("click", ({ target }) => { if (target.id === "unpick") view.change({ model: "" }); });
   byId("table").addEventListener("click", ({ target }) => {
     const button = target.closest("button");
@@ -109,6 +115,7 @@
   document.addEventListener("theme", refresh);
   view.listen(refresh);
   controls.listen();
+  effrob.find.listen();
   byId("rule").textContent = effrob.data.rule;
   refresh();
   byId("plotly").addEventListener("load", () => {

@@ -48,9 +48,11 @@ effrob.picked = (() => {
       said.append(make("p", { class: "note" }, `No accuracy on ${facts.labels[view.shift]}.`));
       return said;
     }
+    const disputed = effrob.disputedIn(row, mean ? facts.four : [view.shift]) ?? [];
     const pairs = mean ? ofMean(row, numbers.rows[i]) : ofShift(row, i, numbers, view, facts);
     const items = pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
     said.append(make("dl", {}, ...items));
+    for (const each of disputed) said.append(make("p", { class: "note" }, `† ${each}`));
     return said;
   }
 

@@ -74,7 +74,28 @@ effrob.rows = (() => {
     }
   }
 
+  // Rows that compare, by their key: how many of those listed. `all` is every table together.
+  function rankings(listed, standing) {
+    const counts = {};
+    for (const { i } of listed) counts[standing[i].group] = (counts[standing[i].group] ?? 0) + 1;
+    return counts;
+  }
+
+  const isWithin = (key) => key.endsWith("|0");
+  const most = (counts, keys) => keys.reduce((best, key) => (best && counts[best] >= counts[key] ? best : key), null);
+
+  // The ranking to show: the one asked for, or where none is, or it lists nothing, the one with most rows on this axis.
+  function ranking(view, listed, standing) {
+    const counts = rankings(listed, standing), keys = Object.keys(counts).sort();
+    if (view.ranking === "all" || counts[view.ranking]) return { key: view.ranking, counts };
+    const every = rankings(standing.map((each, i) => ({ i })), standing);
+    const own = (from) => most(from, Object.keys(from).sort().filter((key) => isWithin(key) && key.split("|")[1] === view.axis));
+    const home = own(every);
+    if (home && counts[home]) return { key: home, counts };
+    return { key: own(counts) ?? most(counts, keys.filter(isWithin)) ?? most(counts, keys) ?? "all", counts };
+  }
+
   const known = (facts, of) => [...new Set(facts.rows.map(of))].sort((a, b) => (a < b ? -1 : 1));
 
-  return { SIZES, IMAGES, kept, standings, known };
+  return { SIZES, IMAGES, kept, standings, ranking, isWithin, known };
 })();

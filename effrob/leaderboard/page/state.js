@@ -17,10 +17,10 @@ effrob.view = (() => {
   function start(suite = first) {
     if (!suite) return { suite };
     const facts = effrob.data.suites[suite];
-    const [, baseline, axis, scale] = Object.keys(facts.files)[0].split("|");
+    const [, baseline, axis, scale] = facts.opens.split("|");
     return {
       suite, baseline, axis, scale, protocol: "", shift: facts.mean ?? facts.shifts[0],
-      q: "", source: "", data: "", group: "", images: "", size: "", head: "",
+      ranking: "", q: "", source: "", data: "", group: "", images: "", size: "", head: "",
       sort: "rank", down: false, page: 0, per: 50, columns: (narrow ? NARROW : WIDE).join("."),
       model: "", zoom: "", brush: "",
     };
@@ -64,7 +64,7 @@ effrob.view = (() => {
   // Where the picture is zoomed to means nothing on another shift, axis or scale.
   const MOVES = ["suite", "shift", "axis", "scale"];
   // These change which rows there are, or their order: the table starts at its first page again.
-  const TURNS = ["sort", "down", "per", "q", "source", "data", "group", "images", "size", "head", "protocol", "brush"];
+  const TURNS = ["ranking", "sort", "down", "per", "q", "source", "data", "group", "images", "size", "head", "protocol", "brush"];
 
   function change(part) {
     const changed = Object.keys(part).filter((key) => part[key] !== now[key]);
@@ -72,6 +72,7 @@ effrob.view = (() => {
     if (changed.includes("suite")) now = { ...start(part.suite), columns: now.columns };
     else now = { ...now, ...part };
     if (changed.some((key) => MOVES.includes(key)) && !("zoom" in part)) now.zoom = "";
+    if (changed.includes("axis") && !("ranking" in part) && now.ranking !== "all") now.ranking = ""; // of the other axis
     if (changed.some((key) => TURNS.includes(key)) && !("page" in part)) now.page = 0;
     write();
     tell();

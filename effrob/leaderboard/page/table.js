@@ -26,7 +26,7 @@ effrob.table = (() => {
   function tags(row, standing, view, mixed) {
     const [, axis, reach] = standing.group.split("|"), found = make("div", { class: "tags" });
     const origin = row.source.split(":")[0];
-    found.append(tag(row.source.replace("published:", ""), SAID[origin], origin));
+    found.append(tag(effrob.reference(row) ?? row.source.replace("published:", ""), SAID[origin], origin));
     if (mixed) {
       const why = "other rows here have another: not comparable to the last point";
       found.append(tag(`protocol ${row.protocol}`, why, "protocol"));
@@ -38,14 +38,16 @@ effrob.table = (() => {
       found.append(tag("↗ extrapolated", "outside the baseline's clean accuracies", "warn"));
     }
     if (row.partial) found.append(tag("◐ partial", "part of the official set was evaluated", "warn"));
+    const disputed = effrob.disputedIn(row);
+    if (disputed) found.append(tag("† disputed", disputed.join("; "), "warn"));
     return found;
   }
 
   function nameCell(row, i, standing, view, mixed) {
     const label = `Show ${row.model} in the picture`, facts = { type: "button", class: "pick", "data-pick": i };
-    const glyph = effrob.glyph(row.group, effrob.filled(row));
+    const glyph = effrob.glyph(row.group, effrob.origin(row));
     const pick = make("button", { ...facts, "aria-label": label, title: "Show in the picture" }, glyph);
-    const named = make("div", { class: "named" }, pick, make("a", { href: `models/${row.page}` }, row.model));
+    const named = make("div", { class: "named" }, pick, make("a", { href: `models/${row.page}` }, effrob.shortName(row)));
     return make("th", { scope: "row", class: "name" }, named, tags(row, standing, view, mixed));
   }
 
@@ -84,23 +86,25 @@ effrob.table = (() => {
     plain("size", "size", "Pixels", false, (row) => row.size, (row) => String(row.size ?? "–"));
     plain("protocol", "protocol", "Head, protocol", true, (row) => `${row.head} ${row.protocol}`,
       (row) => (row.prompts ? `${row.head}, ${row.prompts}` : row.head), (row) => row.protocol);
-    const number = (column, id, head, value, text, ends) => {
+    const number = (column, id, head, value, text, ends, disputed = () => null) => {
       if (!on.has(column)) return;
       made.push({ id, head, value, cell: (row, i) => {
-        const known = value(row, i);
-        return make("td", {}, text(known), known === null ? null : ends(row, i));
+        const known = value(row, i), said = known === null ? null : disputed(row);
+        const dagger = said ? make("span", { class: "dagger", role: "img", "aria-label": `disputed: ${said.join("; ")}`, title: said.join("; ") }, "†") : null;
+        return make("td", {}, text(known), dagger, known === null ? null : ends(row, i));
       } });
     };
     const { percent, points, logits } = effrob;
+    const ofMean = (row) => effrob.disputedIn(row, facts.four);
     number("clean", "clean", "Clean %", (row) => row.clean[0], percent, (row) => ci(row.clean[1], row.clean[2]));
     number("mean", "logit", "Logit mean", (row, i) => numbers.rows[i][J.logit], logits,
-      (row, i) => ci(numbers.rows[i][J.logitLow], numbers.rows[i][J.logitHigh], logits, 2));
+      (row, i) => ci(numbers.rows[i][J.logitLow], numbers.rows[i][J.logitHigh], logits, 2), ofMean);
     number("mean", "mean", "Mean, points", (row, i) => numbers.rows[i][J.mean], points,
-      (row, i) => ci(numbers.rows[i][J.meanLow], numbers.rows[i][J.meanHigh], points));
+      (row, i) => ci(numbers.rows[i][J.meanLow], numbers.rows[i][J.meanHigh], points), ofMean);
     for (const shift of shiftsShown(on, facts)) {
       const label = facts.labels[shift];
       number("accuracy", `${shift}.accuracy`, `${label} %`, (row) => row.shifts[shift]?.[A.accuracy] ?? null, percent,
-        (row) => ci(row.shifts[shift][A.low], row.shifts[shift][A.high]));
+        (row) => ci(row.shifts[shift][A.low], row.shifts[shift][A.high]), (row) => row.disputed?.[shift]);
       made.push({
         id: shift, head: `${label} eff. rob.`, value: (row, i) => numbers.cells[shift][i]?.[C.points] ?? null,
         cell: (row, i) => robustnessCell(row, shift, numbers.cells[shift][i], on, ci),
@@ -121,7 +125,7 @@ effrob.table = (() => {
     return make("td", {}, effrob.points(score[C.points]), ci(score[C.low], score[C.high], effrob.points), verdict);
   }
 
-  function groupTitle(key, protocols) {
+  function groupTitle(key, protocols = new Set()) {
     const [kind, axis, reach] = key.split("|"), names = [...protocols].sort().join(", ");
     const origin = effrob.ORIGINS[Number(kind)];
     const mixed = protocols.size > 1 ? `. Protocols differ (${names}): not comparable to the last point` : "";
@@ -163,20 +167,38 @@ effrob.table = (() => {
     );
   }
 
-  function draw(rows, numbers, view, facts, standing) {
+  // What the table lists, in a sentence: which rows, judged how, and whether their protocols differ.
+  function sentence(key, rows, view) {
+    const protocols = new Set(rows.map(({ row }) => row.protocol));
+    if (key === "all") return "Every table, one below the other: rows of different tables do not compare.";
+    const [kind, axis, reach] = key.split("|"), ranked = rows.length === 1 ? "row" : "rows";
+    const judged = `clean accuracy over ${axis === "clean" ? "the shift's own" : "all"} classes, line of ${view.baseline}`;
+    const why = reach === "3" ? "Without a rank, for want of a ranked shift or of a clean accuracy: " : "";
+    const beyond = reach === "1" || reach === "2" ? REACH[Number(reach)] : "";
+    const which = effrob.view.narrow ? "" : ` (${[...protocols].sort().join(", ")})`;
+    const mixed = protocols.size > 1 ? ` Protocols differ${which}: not comparable to the last point.` : "";
+    return `${why}${rows.length} ${effrob.ORIGINS[Number(kind)]} ${ranked}: ${judged}${beyond}.${mixed}`;
+  }
+
+  let last = [];  // the rows of the table as it stands, sorted, over all its pages
+  let each = 50;  // rows a page
+  const pageOf = (i) => Math.max(0, Math.floor(last.findIndex((one) => one.i === i) / each));
+
+  function draw(rows, numbers, view, facts, standing, together) {
     // In order of rank rows meet their own group alone, in any other order all that are listed.
     const meeting = (i) => (byRank ? standing[i].group : "all"), protocols = {};
     const mixed = (i) => protocols[meeting(i)].size > 1;
     const made = columns(view, facts, numbers, standing, mixed);
     const column = made.find((each) => each.id === view.sort) ?? made[0];
     const byRank = column.id === "rank", sorted = order(rows, view, standing, column);
-    const last = Math.max(0, Math.ceil(sorted.length / view.per) - 1), page = Math.min(view.page, last);
+    const final = Math.max(0, Math.ceil(sorted.length / view.per) - 1), page = Math.min(view.page, final);
+    [last, each] = [sorted, view.per];
     const body = make("tbody");
     for (const { row, i } of sorted) (protocols[meeting(i)] ??= new Set()).add(row.protocol);
     let before = null;
     for (const { row, i } of sorted.slice(page * view.per, (page + 1) * view.per)) {
       const { group } = standing[i];
-      if (byRank && group !== before) {
+      if (together && byRank && group !== before) {
         const title = make("span", {}, groupTitle(group, protocols[group]));
         body.append(make("tr", { class: "group" }, make("th", { colspan: made.length, scope: "rowgroup" }, title)));
       }
@@ -187,8 +209,8 @@ effrob.table = (() => {
     }
     const caption = make("caption", { class: "hidden" }, "Models, their accuracies and effective robustness");
     box.replaceChildren(make("table", {}, caption, heading(made, column, view), body));
-    pages(view, page, last, sorted.length);
+    pages(view, page, final, sorted.length);
   }
 
-  return { draw };
+  return { draw, sentence, groupTitle, pageOf };
 })();
