@@ -81,7 +81,7 @@ class SuiteAnalyses:
 
     @property
     def opening(self) -> Analysis:
-        """Of the first analysis and its twin on the other axis, the one that ranks most rows together; the first where equal."""
+        """Of the first analysis and its twin on the other axis, the one that ranks most rows together, or the first."""
         first = self.each[0].line
         twins = [a for a in self.each if (a.line.baseline, a.line.scale) == (first.baseline, first.scale)]
         return max(twins, key=self.ranked)

@@ -239,7 +239,7 @@ class Effective:
         """What a reader must know beside the number, in fixed words."""
         if self.effective_robustness is None:
             return ["no-clean-accuracy" if self.clean is None else "no-shift-accuracy"]
-        floor, line = self.noise_floor, self._line
+        floor, line, left_out = self.noise_floor, self._line, self.fit.left_out
         holds = {
             "extrapolated": self.extrapolated,
             "at-0-or-1": self.place is None or self.spread is None,
@@ -248,8 +248,7 @@ class Effective:
             "no-line": line is not None and line.flaws,
             "few-families": line is not None and line.few_families,
             "diagnostic-only": self.fit.diagnostic,
-            "in-baseline": self.model is not None
-            and (self.model in self.fit.left_out or self.fit.carried_by(self.model)),
+            "in-baseline": self.model is not None and (self.model in left_out or self.fit.carried_by(self.model)),
             "conservative-interval": self.pairing is None,
         }
         return [*(flag for flag, held in holds.items() if held), *self.context]

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import effrob
 from effrob.cli import main
-from effrob.results.given import given_numbers
+from effrob.results.given.table import given_numbers
 from effrob.results.select import published_results
 from model_zoo.disputes import disputes_of_given
 

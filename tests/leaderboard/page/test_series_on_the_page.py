@@ -9,8 +9,8 @@ import pytest
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.site import write_site
 from effrob.robustness.lines import LineOptions
+from tests.leaderboard.conftest import SHIFTS, submit
 
-from .conftest import SHIFTS, submit
 from .test_page import IS_SHOWN, TIMEOUT, browser
 
 pytestmark = pytest.mark.browser

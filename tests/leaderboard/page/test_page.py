@@ -22,8 +22,7 @@ from effrob.robustness.fit import fit
 from effrob.robustness.lines import LineOptions
 from effrob.robustness.scale import LOGIT
 from shifts import suite
-
-from .conftest import SHIFTS, submit
+from tests.leaderboard.conftest import SHIFTS, submit
 
 pytestmark = pytest.mark.browser
 NASTY = "<script>alert(1)</script>"

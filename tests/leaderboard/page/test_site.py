@@ -20,8 +20,7 @@ from effrob.leaderboard.page_data import script
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import page_names, write_site
 from effrob.robustness.lines import LineOptions
-
-from .conftest import SHIFTS, submit
+from tests.leaderboard.conftest import SHIFTS, submit
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from effrob.leaderboard.site import write_site
 from effrob.robustness.lines import LineOptions
 from model_zoo.cards import DATA, notable
 from model_zoo.published import published
+from tests.leaderboard.conftest import SHIFTS, submit
 
-from .conftest import SHIFTS, submit
 from .test_page import Watched, _open, browser, listed, show
 
 __all__ = ["browser"]
