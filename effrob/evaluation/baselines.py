@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.evaluator import evaluate_request, say
 from effrob.evaluation.request import Request
 from effrob.results.lineage import lineage_of, with_families
-from effrob.results.model_result import is_clean_set
-from effrob.results.select import DEFAULT_RESULTS, read_records
+from effrob.results.model_result import ModelResult, is_clean_set, of_records
+from effrob.results.select import DEFAULT_RESULTS, published_results, read_records
 from effrob.results.store import Stored
 from effrob.robustness.baselines.baseline import Baseline
 from effrob.robustness.baselines.built import from_records, load, save, user_folder
@@ -21,6 +22,8 @@ from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
 from shifts import suite as named_suite
 from shifts.bounds.files import read_text
+
+PUBLISHED_REFERENCE = "published:"  # TABLE/MODEL
 
 
 def read_specs(values: Sequence[str], named: Sequence[str] = ()) -> dict[str, str]:
@@ -76,7 +79,8 @@ def build_baseline(
 ) -> tuple[Path, Baseline]:
     """Evaluate models with our own harness and keep them as a baseline below `out` (the user's folder).
 
-    A model whose answers were imported is taken as imported, and is not evaluated. A series stands for its members.
+    A model whose answers were imported is taken as imported, and is not evaluated. A series stands for its members. The suite's
+    reference model is measured beside them and kept with the baseline.
 
     `options` are fields of Request. Raises UsageProblem for a name that is taken and for fewer than five models, RunFailed
     where a model could not be evaluated.
@@ -101,18 +105,47 @@ def build_baseline(
     imported = {stored.record.asked.model for stored in records}
     left = tuple(spec for spec, _ in _listed(models) if not imported.issuperset(_members(spec)))
     if left:
-        report = evaluate_request(Request(left, asked, heads=() if head is None else (head,), **options))
-        say(report)
-        if report.failures:
-            raise RunFailed("; ".join(report.failures))
-        records = [*records, *report.stored]
+        records = [*records, *_evaluated(left, asked, head, options)]
     for stored in records:
         by_spec[stored.record.asked.model] = by_spec.get(stored.record.model_asked, stored.record.asked.model)
     made = from_records(name, _in_order(records, by_spec), by_spec)
     if not made.shifts:
         raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
-    save(made, folder)
+    save(replace(made, reference=_reference(asked, head, options)), folder)
     return folder, load(folder)
+
+
+def _evaluated(
+    models: tuple[str, ...], shifts: tuple[str, ...] | None, head: str | None, options: dict[str, Any]
+) -> list[Stored]:
+    report = evaluate_request(Request(models, shifts, heads=() if head is None else (head,), **options))
+    say(report)
+    if report.failures:
+        raise RunFailed("; ".join(report.failures))
+    return list(report.stored)
+
+
+def _reference(shifts: tuple[str, ...] | None, head: str | None, options: dict[str, Any]) -> ModelResult | None:
+    """The suite's reference model, measured as the members are; None where the suite names none.
+
+    Its effect is the size of effect that an `on` must have been able to see. One that a baseline of classifiers' own heads does
+    not read is read as it can be: by prompts, where it has a text tower.
+    """
+    named = named_suite(options.get("suite", "imagenet")).reference
+    if named is None:
+        return None
+    if named.startswith(PUBLISHED_REFERENCE):
+        table, _, model = named.removeprefix(PUBLISHED_REFERENCE).partition("/")
+        try:
+            return published_results(table)[model]
+        except KeyError:
+            raise UsageProblem(f"the suite's reference {named} is in no published table: see `effrob models`") from None
+    found = imported_records([named], shifts, **options)
+    found = found or _evaluated((named,), shifts, None if head == "native" else head, options)
+    first = next((s for s in found if s.record.asked.head == "zero-shot"), found[0]).record.asked
+    return of_records(
+        [s for s in found if (s.record.asked.head, s.record.asked.prompts) == (first.head, first.prompts)]
+    )
 
 
 def imported_records(models: Iterable[str], shifts: Sequence[str] | None, **options: Any) -> list[Stored]:

@@ -15,6 +15,9 @@ import shifts
 from effrob.cli import main
 from effrob.evaluation.data import load_declared, load_shift
 from effrob.evaluation.worker import ENCODERS
+from effrob.robustness.baselines.catalogue import baseline
+from effrob.robustness.fit import fit
+from effrob.robustness.significance import reference_distance
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN = """
@@ -26,6 +29,7 @@ shifts = ["sketched"]
 diagnostic = ["rendered"]
 train = { from = "plain", share = 0.5, seed = 1 }
 classes = "pocket"
+reference = "pocket:clip"
 [sets.plain]
 folder = "pocket/val"
 [sets.sketched]
@@ -87,6 +91,17 @@ def test_a_suite_goes_through_every_command_under_its_own_name(drawn: Path, pock
     assert "drawn/train" in run("suite", "check", "drawn", *data).output
     models = [word for name in MEMBERS for word in ("--model", f"pocket:{name}")]
     run("baseline", "build", "drawn", "--suite", "drawn", *data, "--head", "linear-probe@1", *models)
+    made = baseline("drawn")
+    assert made.reference is not None and made.reference.model == "pocket:clip" not in made.models
+    point = made.reference.point("drawn/sketched", "clean")
+    assert point is not None
+    line, (x, y) = fit("drawn/sketched", made), point
+    # Six hundred images do not tell it from the line, so it is no scale for others.
+    assert reference_distance(line) is None and abs(line.effective_robustness(x.value, y.value)) < 0.05
+    again = run(
+        "eval", "--suite", "drawn", *data, "--model", "pocket:clip", "--head", "linear-probe@1", "--json"
+    ).stdout
+    assert json.loads(again)[1]["n_correct"] == y.n_correct
     rows = json.loads(
         run("eval", "--suite", "drawn", *data, "--model", "pocket:resnet", "--head", "linear-probe@1", "--json").stdout
     )

@@ -193,7 +193,9 @@ def test_building_evaluates_in_one_go_and_keeps_what_came(
     monkeypatch.setattr("effrob.evaluation.baselines.evaluate_request", evaluate)
     monkeypatch.setattr("effrob.evaluation.baselines.say", lambda report: None)
     folder, made = build_baseline("mine", MODELS, out=tmp_path, suite="pocket", head="native")
-    assert requests == [Request(MODELS, suite="pocket", heads=("native",))]
+    # The suite's reference has no native head: it is read as it can be.
+    assert requests == [Request(MODELS, suite="pocket", heads=("native",)), Request(("pocket:clip",), suite="pocket")]
+    assert made.reference is not None
     assert folder == tmp_path / "mine"
     assert made.families == ("resnet",) and made.answers is not None
     with pytest.raises(UsageProblem, match="stands in"):

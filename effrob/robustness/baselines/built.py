@@ -57,6 +57,8 @@ def save(baseline: Baseline, folder: Path) -> None:
             "members": [_member_json(member) for member in baseline.members],
         }
         (draft / "baseline.json").write_text(strict_json(content), encoding="utf-8")
+        if baseline.reference is not None:
+            (draft / "reference.json").write_text(strict_json(_member_json(baseline.reference)), encoding="utf-8")
 
 
 def _table_file(folder: Path, name: str) -> Path:
