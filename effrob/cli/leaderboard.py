@@ -69,9 +69,10 @@ def command(
     if shifts and form == "html":
         raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
     with uncollected():
-        asked = gather(results, published, add, models, shifts)
         named = click.get_current_context().get_parameter_source("axis") is not ParameterSource.DEFAULT
+        asked = gather(results, published, add, models, shifts)
         text = write_board(asked, line, form, out, top, ci, named)
+        del asked  # before the collector comes back to walk it
     if text is not None:
         click.echo(text, nl=False)
     else:

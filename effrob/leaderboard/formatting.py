@@ -14,8 +14,7 @@ def percent(value: float | None, signed: bool = False, digits: int = 2) -> str:
     """A fraction as percent; `-` where there is none."""
     if value is None:
         return "-"
-    rounded = round(100 * value, digits) + 0.0  # no minus zero
-    return f"{rounded:{'+' if signed else ''}.{digits}f}"
+    return format(100 * value, f"+z.{digits}f" if signed else f"z.{digits}f")  # z: no minus zero
 
 
 def points(value: float | None, digits: int = 2) -> str:

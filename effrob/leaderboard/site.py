@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -138,32 +139,32 @@ def _row_facts(analyses: SuiteAnalyses, i: int, chosen: Board) -> dict[str, Any]
     }
 
 
-def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> dict[str, Any]:
+def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> SimpleNamespace:
     cell = analyses.rows[i].cells[shift]
     facts, at = cell.robustness, (i, analyses.shifts.index(shift))
     counts = dict(zip(VERDICTS, analyses.votes[at].tolist()))
     least, most = (float(each[at]) for each in analyses.ranges)
-    return {
-        "name": title(shift),
-        "accuracy": percent(cell.accuracy.value),
-        "accuracy_ci": _beside(cell.accuracy_ci95),
-        "n": round(cell.accuracy.n),
-        "partial": cell.partial,
-        "clean": "-" if cell.clean is None else percent(cell.clean.value),
-        "robustness": points(cell.effective_robustness),
-        "ci": _beside(facts["effective_robustness_ci95"], signed=True),
-        "pi": _beside(facts["effective_robustness_pi95"], signed=True),
-        "verdict": facts["verdict"],
-        "q": chosen.discovery(cell).q,
-        "by_chance": facts["verdict"] in ("above", "below") and chosen.discovery(cell).by_chance,
-        "survives": counts.get(facts["verdict"], 0),
-        "of": sum(counts.values()),
-        "range": "-" if math.isnan(least) else f"{points(least)} to {points(most)}",
-        "stands": f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
-        "flags": facts["flags"],
-        "why_not": cell.why_not,
-        "disputed": cell.disputed,
-    }
+    return SimpleNamespace(
+        name=title(shift),
+        accuracy=percent(cell.accuracy.value),
+        accuracy_ci=_beside(cell.accuracy_ci95),
+        n=round(cell.accuracy.n),
+        partial=cell.partial,
+        clean="-" if cell.clean is None else percent(cell.clean.value),
+        robustness=points(cell.effective_robustness),
+        ci=_beside(facts["effective_robustness_ci95"], signed=True),
+        pi=_beside(facts["effective_robustness_pi95"], signed=True),
+        verdict=facts["verdict"],
+        q=chosen.discovery(cell).q,
+        by_chance=facts["verdict"] in ("above", "below") and chosen.discovery(cell).by_chance,
+        survives=counts.get(facts["verdict"], 0),
+        of=sum(counts.values()),
+        range="-" if math.isnan(least) else f"{points(least)} to {points(most)}",
+        stands=f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
+        flags=facts["flags"],
+        why_not=cell.why_not,
+        disputed=cell.disputed,
+    )
 
 
 def _beside(ends: Sequence[float] | None, signed: bool = False) -> str:

@@ -35,7 +35,8 @@ VERDICTS = ("above", "on", "below", "cannot-tell")
 ABOVE, ON, BELOW, CANNOT_TELL = range(4)
 NO_VERDICT = -1
 
-# A cell: fractions, and logits in `logit` and `half` (half its 95 % interval); NaN where a number does not exist.
+# A cell: fractions, and logits in `logit` and `half` (half its 95 % interval); NaN where a number does not exist, and for p
+# and q where nothing is asked: of a diagnostic set, and beyond the line's range.
 CELL = np.dtype(
     [(name, "f8") for name in ("points", "low", "high", "wide_low", "wide_high", "logit", "half", "p", "q")]
     + [("verdict", "i1"), ("extrapolated", "?"), ("reach", "i1")]
@@ -65,7 +66,7 @@ class Accuracies:
         self.suite, self.results, self.shifts = suite, results, tuple(shifts)
         self.origins = np.array([result.origin for result in results], dtype=str)
         self.alone = [i for i, result in enumerate(results) if result.has_answers]
-        self._on: dict[tuple[str, str, str], Points] = {}
+        self._known: dict[tuple[str, str], Points] = {}
         self.axes = {axis: [axes_of(result, suite, axis) for result in results] for axis in ("clean", "full")}
 
     @functools.cached_property
@@ -74,17 +75,19 @@ class Accuracies:
         every = [[axes.get(shift) == "clean" for shift in self.shifts] for _, axes in self.axes["clean"]]
         return np.array(every, dtype=bool).reshape(len(self.results), len(self.shifts))
 
-    def on(self, shift: str, asked: str, axis: str) -> Points:
+    def on(self, j: int, asked: str, axis: str) -> Points:
         """Rows without per-image answers whose cell is on `axis` where `asked` is asked for; clean and shift accuracies."""
-        key = shift, asked, axis
-        if key not in self._on:
-            every = {
-                i: result.point(shift, axis)
-                for i, (result, (_, axes)) in enumerate(zip(self.results, self.axes[asked]))
-                if axes.get(shift) == axis and not result.has_answers
-            }
-            self._on[key] = _columns(every)
-        return self._on[key]
+        rows, clean, seen = self._points(self.shifts[j], axis)
+        if asked == axis == "full" or not len(rows):
+            return rows, clean, seen
+        some = np.flatnonzero(self.own_axis[rows, j] == (axis == "clean"))
+        return rows[some], clean.take(some), seen.take(some)
+
+    def _points(self, shift: str, axis: str) -> Points:
+        if (shift, axis) not in self._known:
+            every = {i: r.point(shift, axis) for i, r in enumerate(self.results) if not r.has_answers}
+            self._known[shift, axis] = _columns(every)
+        return self._known[shift, axis]
 
     @functools.cached_property
     def means(self) -> Points:
@@ -106,7 +109,7 @@ def numbers(accuracies: Accuracies, lines: Lines) -> Numbers:
     cells["verdict"] = NO_VERDICT
     for j, shift in enumerate(accuracies.shifts):
         for axis in {asked, "full"}:
-            rows, clean, seen = accuracies.on(shift, asked, axis)
+            rows, clean, seen = accuracies.on(j, asked, axis)
             line = lines.at(shift, axis) if len(rows) else "no row"
             if not isinstance(line, str):
                 cells[rows, j] = _judged(line, clean, seen)
@@ -150,9 +153,12 @@ def _beside(made: Cells, fit: RobustnessFit, line: BaselineLine, clean: Tallies,
     places = LinePlaces.beside(line, clean.take(placed), shift.take(placed))
     (low, high), (wide_low, wide_high) = intervals(places)
     sampling, half = _spread(line, places)
-    known = {"low": low, "high": high, "wide_low": wide_low, "wide_high": wide_high, "half": half, "p": p_of(places)}
+    known = {"low": low, "high": high, "wide_low": wide_low, "wide_high": wide_high, "half": half}
     for name, values in known.items():
         made[name][placed] = values
+    if not fit.diagnostic:
+        asked = np.flatnonzero(~made["extrapolated"][placed])
+        made["p"][placed[asked]] = p_of(places.take(asked))
     if not line.flaws:
         judged = np.where(wide_low > 0, ABOVE, np.where(wide_high < 0, BELOW, ON))
         er, reference = places.effective_robustness, reference_distance(fit)
