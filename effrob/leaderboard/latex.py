@@ -1,6 +1,7 @@
 """A board as LaTeX: booktabs tables to \\input, every name escaped; bold where a column's best can be told from all others.
 
-Needs \\usepackage{booktabs}, and \\usepackage{longtable} where a table is longer than a page.
+Needs booktabs, graphicx and textcomp, and longtable where a table is longer than a page. A table wider than the text is shrunk
+to its width; with intervals each row has a second line that holds them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def escape(text: str) -> str:
 
 def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
     """One table a section, each with a caption that says what it stands on. ci: with 95 % intervals and marks."""
-    parts = ["% \\usepackage{booktabs,longtable,textcomp}  accuracy and effective robustness in percent and points"]
+    parts = [
+        "% \\usepackage{booktabs,graphicx,longtable,textcomp}  accuracy and effective robustness in percent and points"
+    ]
     parts += [_table(ranking, section, ci) for section in sections(ranking, top)]
     if not ranking.rows:
         parts.append("% no rows")
@@ -55,6 +58,9 @@ MARKS_SAID = (
     "dagger: disputed."
 )
 DAGGER_SAID = "Dagger: other evidence contradicts the accuracy, or one that a mean rests on."
+
+
+FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}"  # no wider than the text, and no larger than it is
 
 
 def _best(values: Sequence[tuple[float | None, Interval | None]]) -> float | None:
@@ -78,19 +84,24 @@ def _table(ranking: Board, section: Section, ci: bool) -> str:
     for i, row in enumerate(section.rows):
         rank = ranking.rank_range(row).rank
         dagger = r"$^\dagger$" if row.disputed and row.mean is not None else ""
-        logit = "--" if row.mean_logit is None else _bold(logits(row.mean_logit), row.mean_logit == best_logit) + dagger
+        value = "--" if row.mean_logit is None else f"${logits(row.mean_logit)}$"
+        logit = _bold(value, row.mean_logit is not None and row.mean_logit == best_logit) + dagger
         mean = _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean) + dagger
         cells = [
             "--" if rank is None else str(rank),
             escape(name(row)),
             "--" if row.clean_full is None else percent(row.clean_full.value, digits=1),
-            logit + (_small(logit_interval(row.mean_logit_ci95)) if ci else ""),
-            mean + (_small(interval(row.mean_ci95, signed=True)) if ci else ""),
+            logit,
+            mean,
         ]
+        ends = ["", "", "", _small(logit_interval(row.mean_logit_ci95)), _small(interval(row.mean_ci95, signed=True))]
         for j, column in enumerate(columns):
             # A diagnostic set has no best: nothing is ranked by it.
             cells += _cell(ranking, column[i], best[j] if shifts[j] not in unranked else None, ci)
-        lines.append(" & ".join(cells) + r" \\")
+            ends += _ends(column[i])
+        lines.append(" & ".join(cells) + (r" \\*" if ci else r" \\"))
+        if ci:
+            lines.append(" & ".join(ends) + r" \\")
     return _frame(section, shifts, lines, MARKS_SAID if ci else "")
 
 
@@ -102,10 +113,10 @@ def _robustness(cell: ScoredShift | None) -> tuple[float | None, Interval | None
 
 
 def _cell(ranking: Board, cell: ScoredShift | None, best: float | None, ci: bool) -> list[str]:
-    """Accuracy and effective robustness of one set; with `ci` their intervals and the marks of the Markdown board."""
+    """Accuracy and effective robustness of one set; with `ci` the marks of the Markdown board."""
     if cell is None:
         return ["--", "--"]
-    value, ends = _robustness(cell)
+    value, _ = _robustness(cell)
     accuracy, robustness = (
         percent(cell.accuracy.value, digits=1),
         _bold(_signed(value), value is not None and value == best),
@@ -113,15 +124,19 @@ def _cell(ranking: Board, cell: ScoredShift | None, best: float | None, ci: bool
     if not ci:
         return [accuracy + (r"$^\dagger$" if cell.disputed else ""), robustness]
     said = "".join(MARKS[mark] for mark in marks(cell, ranking.discovery(cell).by_chance))
-    return [
-        accuracy + _small(interval(cell.accuracy_ci95)),
-        robustness + (f"$^{{{said}}}$" if said else "") + _small(interval(ends, signed=True)),
-    ]
+    return [accuracy, robustness + (f"$^{{{said}}}$" if said else "")]
+
+
+def _ends(cell: ScoredShift | None) -> list[str]:
+    """The intervals of a set's two cells, for the line below them."""
+    if cell is None:
+        return ["", ""]
+    return [_small(interval(cell.accuracy_ci95)), _small(interval(_robustness(cell)[1], signed=True))]
 
 
 def _small(text: str) -> str:
     """An interval, smaller than what it belongs to; a minus sign as TeX sets one."""
-    return rf" {{\scriptsize ${text}$}}" if text else ""
+    return rf"{{\scriptsize ${text}$}}" if text else ""
 
 
 def _signed(value: float | None) -> str:
@@ -145,11 +160,11 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_
     if not marks_said and any("dagger" in line for line in lines):
         marks_said = DAGGER_SAID
     caption = escape(f"{section.title}: {section.stands}. {RULE} {marks_said}".rstrip())
-    if len(lines) <= PAGE:
+    if len(section.rows) <= PAGE // (1 + any("scriptsize" in line for line in lines)):
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])
         return (
             "\\begin{table*}\n\\centering\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
-            f"\\caption{{{caption}}}\n\\begin{{tabular}}{{{spec}}}\n{body}\n\\end{{tabular}}\n\\end{{table*}}"
+            f"\\caption{{{caption}}}\n{FIT}{{%\n\\begin{{tabular}}{{{spec}}}\n{body}\n\\end{{tabular}}}}\n\\end{{table*}}"
         )
     head = "\n".join([r"\toprule", heading, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"])
     rows = "\n".join(lines)

@@ -14,6 +14,8 @@ from effrob.leaderboard.citing.references import PROTOCOLS, SETS, TABLES, biblio
 from effrob.results.given.columns import known_sets
 from model_zoo.published import sources
 
+from .tex import typeset
+
 
 def run(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
@@ -24,6 +26,14 @@ def test_every_shipped_set_table_and_protocol_has_its_works() -> None:
     assert set(TABLES) == set(sources())
     named = {*SETS.values(), *(key for keys in (*TABLES.values(), *PROTOCOLS.values()) for key in keys)}
     assert named <= set(bibliography())
+
+
+def test_what_is_cited_compiles_and_every_work_of_the_bibliography_is_read_by_bibtex(tmp_path: Path) -> None:
+    model = "openclip:ViT-SO400M-14-SigLIP-384@webli"
+    body = run("cite", model, "--format", "latex").stdout
+    entries = "\n".join(each.bibtex for each in bibliography().values())
+    log = typeset(tmp_path, body + r"\nocite{*}", entries)
+    assert "undefined" not in log and (tmp_path / "paper.bbl").read_text().count(r"\bibitem") == len(bibliography())
 
 
 def test_entries_are_whole_and_each_once() -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from effrob.leaderboard.board import Board
+from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.latex import escape, latex
 from effrob.leaderboard.render import as_json, csv_text, json_text, markdown
 from effrob.robustness.lines import LineOptions
 
 from .conftest import SHIFTS, submit
+from .tex import typeset
 
 NASTY = r"<script>alert(1)</script> | 50% & $x_1$ #{~^\ `*--*` é"
 
@@ -117,13 +116,13 @@ def test_no_table_puts_the_diagnostic_set_in_bold(nasty: Board) -> None:
 
 
 def test_latex_compiles(nasty: Board, tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
-    preamble = (
-        "\\documentclass[a4paper,landscape]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,longtable,textcomp}"
-    )
-    source = tmp_path / "board.tex"
-    source.write_text(f"{preamble}\\begin{{document}}\n{latex(nasty)}\\end{{document}}\n", encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", source.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert "LaTeX Error" not in typeset(tmp_path, latex(nasty) + latex(nasty, ci=True))
+
+
+def test_a_table_of_four_models_and_five_shifts_with_intervals_fits_the_text(tmp_path: Path) -> None:
+    four = ("openclip:ViT-B-32@openai", "openclip:ViT-L-14@openai", "openclip:ViT-SO400M-14-SigLIP-384@webli")
+    ranking = gather([], "openclip,testbed", models=[*four, "testbed:resnet50"]).board(LineOptions(axis="full"))
+    log = typeset(tmp_path, latex(ranking, ci=True))
+    assert len(ranking.rows) == 4 and "Overfull" not in log
+    long = gather([], "testbed").board(LineOptions()).rows[:120]
+    assert "Output written" in typeset(tmp_path, latex(board(long), ci=True))

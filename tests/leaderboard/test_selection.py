@@ -52,8 +52,11 @@ def test_latex_has_intervals_and_marks_and_bold_only_what_can_be_told_apart() ->
     plain = _run("leaderboard", "--published", "openclip", *FOUR, "--format", "latex").stdout
     text = _run("leaderboard", "--published", "openclip", *FOUR, "--format", "latex", "--ci").stdout
     assert "scriptsize" not in plain and r"$^\dagger$" in plain
-    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "openclip" in line]
-    assert len(rows) == 4 and all(line.count("scriptsize $[") >= 12 for line in rows)
+    lines = text.splitlines()
+    places = [i for i, line in enumerate(lines) if line.endswith(r"\\*") and "openclip" in line]
+    rows, below = [lines[i] for i in places], [lines[i + 1] for i in places]
+    assert len(rows) == 4 and all(line.count("scriptsize $[") >= 12 and line.endswith(r"\\") for line in below)
+    assert all(above.count("&") == line.count("&") for above, line in zip(rows, below, strict=True))
     assert sum(r"\dagger" in line for line in rows) == 1 and "SigLIP" in next(
         line for line in rows if r"\dagger" in line
     )

@@ -34,7 +34,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "model_soups": ("wortsman2022soups",),
     "clip_benchmark": ("clipbenchmark", "cherti2023"),
     "clip_benchmark_scaling": ("clipbenchmark", "cherti2023"),
-    "mobileclip": ("vasu2024",),
+    "mobileclip": ("vasu2024", "faghri2025"),
     "systems": ("yu2022", "zhai2022", "radford2021"),
     "papers": (),  # a reference a row, told beside it
 }
