@@ -65,6 +65,22 @@ _DISK = {
 }
 
 
+def stops_one_thing(error: BaseException) -> str:
+    """What a model, a set or a loader of a user's raised, as a sentence with its kind. Raises an interrupt again.
+
+    For `except BaseException`: a network that calls sys.exit() ends itself, and not the run with its other models.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    said = describe_error(error)
+    foreseen = isinstance(error, EffrobError | OSError) or type(error).__module__.partition(".")[0] in (
+        "shifts",
+        "model_zoo",
+    )
+    name = type(error).__name__
+    return said if foreseen or said == name else f"{name}: {said}"
+
+
 def describe_error(error: BaseException) -> str:
     """An error as one sentence: its own message; for a system error, the file and what to do about it."""
     if not isinstance(error, OSError) or error.errno is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import shifts
-from effrob.errors import UsageProblem
+from effrob.errors import UsageProblem, stops_one_thing
 from effrob.evaluation.request import Request
 from effrob.files import write_json
 from shifts.bounds.files import read_json
@@ -128,6 +128,7 @@ class RequestData:
             shifts.declare(self.suite)
         self._sources: dict[int, str] = {}  # keys are ids of objects that `load_shift` keeps alive
         self._labels: dict[int, str] = {}
+        self.broken: list[str] = []  # a sentence for each set that is there and cannot be used
 
     def source(self, shift: Shift) -> str:
         """The digest of a set's images."""
@@ -142,18 +143,29 @@ class RequestData:
         return self._labels[id(shift)]
 
     def evaluated(self) -> tuple[list[Shift], list[str]]:
-        """The sets asked for, or every set of the suite that is at hand; and a sentence for each that is missing."""
+        """The sets asked for, or every set of the suite that is at hand; and a sentence for each that is missing.
+
+        One that is there and cannot be read is named in `broken`, and the others are evaluated.
+        """
         request = self.request
-        if request.shifts is not None:
-            return [load_set(request, name) for name in dict.fromkeys(request.shifts)], []
+        names = tuple(dict.fromkeys(self.suite.tests if request.shifts is None else request.shifts))
         present, missing = [], []
-        for name in self.suite.tests:
+        for name in names:
             try:
-                present.append(load_set(request, name))
+                shift = load_set(request, name)
+                self.source(shift)
+                present.append(shift)
             except shifts.DataMissing as error:
+                if request.shifts is not None:
+                    raise
                 missing.append(str(error))
-            except shifts.DataError as error:  # of a set that nobody named: the others are evaluated
-                missing.append(f"{name} is left out: {error}")
+            except BaseException as error:
+                said = stops_one_thing(error)
+                if len(names) == 1 or isinstance(error, UsageProblem):
+                    raise
+                self.broken.append(f"{name} is left out: {said}")
+        if not present and self.broken:
+            raise shifts.DataError(" ".join(self.broken))
         if not present:
             raise shifts.DataMissing(f"no set of the suite {self.suite.name} was found: " + " ".join(missing[-1:]))
         return present, missing

@@ -14,7 +14,7 @@ import torch
 import shifts
 from effrob.engines.engine import Engine, Job, Outcome
 from effrob.engines.local import LocalEngine
-from effrob.errors import EffrobError, UsageProblem, describe_error
+from effrob.errors import UsageProblem, stops_one_thing
 from effrob.evaluation.former import adopt_former_features
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
@@ -124,10 +124,11 @@ class Evaluation:
         """A task's record, or why there is none: a sentence, or None where a failed job says it already."""
         try:
             return self.store.find(task.asked) or self._finish(task)
-        except (EffrobError, ValueError, LookupError, OSError) as error:
+        except BaseException as error:
+            said = stops_one_thing(error)
             if _explained(task, outcomes):
                 return None
-            return f"{task.identity.spec} on {task.shift.name} ({task.head.name}): {describe_error(error)}"
+            return f"{task.identity.spec} on {task.shift.name} ({task.head.name}): {said}"
 
     def _finish(self, task: EvalTask) -> Stored:
         features = self._features(task, task.shift)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import model_zoo
 import shifts
-from effrob.errors import UsageProblem
+from effrob.errors import UsageProblem, stops_one_thing
 from effrob.evaluation.data import RequestData, load_set
 from effrob.evaluation.request import Request
 from effrob.heads.classifier import LabelView
@@ -61,7 +61,7 @@ class EvalTask:
 class ResolvedRequest:
     """A request with its sets, models and tasks.
 
-    notices  sentences the user should see;  broken  a sentence for each model that cannot be used
+    notices  sentences the user should see;  broken  a sentence for each model and set that cannot be used
     series  model -> its place in a series, for those that are in one
     """
 
@@ -74,6 +74,7 @@ class ResolvedRequest:
         self.notices = [f"{identity.spec}: {note}" for identity in identities for note in identity.notes]
         self.sets, missing = self.data.evaluated()
         self.notices += missing
+        self.broken += self.data.broken
         self.tasks = [task for identity in identities for task in self._tasks(identity)]
         if not self.tasks:
             raise UsageProblem("; ".join(self.notices[-len(identities) :]) or "nothing is left to evaluate")
@@ -93,10 +94,13 @@ class ResolvedRequest:
         for spec in specs:
             try:
                 identities.append(model_zoo.identify(spec))
-            except model_zoo.ModelError as error:
-                if len(specs) == 1:
+            except model_zoo.UnknownModel:
+                raise
+            except BaseException as error:
+                said = stops_one_thing(error)
+                if len(specs) == 1 and isinstance(error, Exception):
                     raise
-                self.broken.append(f"{spec}: {error}")
+                self.broken.append(f"{spec}: {said}")
         if not identities:
             raise model_zoo.ModelError("; ".join(self.broken))
         return identities
@@ -106,6 +110,7 @@ class ResolvedRequest:
             return None
         try:
             clean = load_set(self.request, shift.clean)
+            self.data.source(clean)
             if len(shift.labels.restrict(clean.targets)[0]):
                 return clean
             self._note(
@@ -115,10 +120,13 @@ class ResolvedRequest:
         except shifts.DataMissing as missing:
             self._note(f"{shift.name} has no effective robustness without its clean set: {missing}")
             return None
-        except shifts.DataError as unusable:
-            if self.request.shifts is not None:
+        except BaseException as unusable:
+            said = stops_one_thing(unusable)
+            if self.request.shifts is not None and isinstance(unusable, shifts.DataError):
                 raise
-            self._note(f"{shift.name} has no effective robustness without its clean set: {unusable}")
+            sentence = f"{shift.name} has no effective robustness without its clean set: {said}"
+            if sentence not in self.broken:
+                self.broken.append(sentence)
             return None
 
     def _tasks(self, identity: Identity) -> list[EvalTask]:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import model_zoo
-from effrob.errors import EffrobError, describe_error
+from effrob.errors import stops_one_thing
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask
 from effrob.evaluation.worker import ENCODERS, device_of
@@ -117,10 +117,8 @@ class Trials:
         except NotFetched as error:
             self._results[identity.asked] = f"{identity.asked}: {error}" if self._fetch else None
             self.untried += [] if self._fetch else [identity.asked]
-        except (EffrobError, ValueError, OSError, RuntimeError, ImportError, model_zoo.UnknownModel) as error:
-            self._results[identity.asked] = f"{identity.asked}: {describe_error(error)}"
-        except Exception as error:  # a user's network may raise anything
-            self._results[identity.asked] = f"{identity.asked}: {type(error).__name__}: {describe_error(error)}"
+        except BaseException as error:  # a user's network may raise anything
+            self._results[identity.asked] = f"{identity.asked}: {stops_one_thing(error)}"
 
     def _sentence(self, task: EvalTask) -> str | None:
         """Why a task cannot end; None where nothing speaks against it."""

@@ -19,7 +19,7 @@ import torch
 
 import model_zoo
 from effrob.engines.engine import Job, Outcome
-from effrob.errors import EffrobError, describe_error
+from effrob.errors import EffrobError, describe_error, stops_one_thing
 from effrob.evaluation.cost import Timed, Timings
 from effrob.evaluation.data import load_set, source_digest
 from effrob.evaluation.plan import UNKNOWN
@@ -116,8 +116,8 @@ class Worker:
                 if not raised:
                     self._note(wanted, time.monotonic() - begun)
                 failures |= {spec: raised[each.name] for spec, each in wanted.items() if each.name in raised}
-        except (EffrobError, ValueError, LookupError, OSError, MemoryError) as error:
-            return Outcome(job, describe_error(error))
+        except BaseException as error:
+            return Outcome(job, stops_one_thing(error))
         if failures:
             return Outcome(job, "; ".join(f"{spec}: {why}" for spec, why in failures.items()), tuple(failures))
         return Outcome(job)
@@ -132,8 +132,8 @@ class Worker:
         for spec in job.models:
             try:
                 encoder = ENCODERS.load(spec, device_of(self.request))
-            except (EffrobError, ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-                failures[spec] = describe_error(error)
+            except BaseException as error:
+                failures[spec] = stops_one_thing(error)
                 continue
             if spec in job.learners and encoder.kind == "logits":
                 failures[spec] = no_features(spec)

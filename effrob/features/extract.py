@@ -184,7 +184,7 @@ class _Run:
                 on_device[job.geometry] = self._transfer.send(batch.pixels[job.geometry])
             try:
                 started.append((job, batch.rows, self._start(job, on_device[job.geometry])))
-            except Exception as error:
+            except BaseException as error:
                 self._fail(job, batch.rows, error)
         self._pending.append(started)
         self.drain(self._depth)
@@ -212,7 +212,7 @@ class _Run:
                     continue
                 try:
                     full = self._rows[id(job)].add(rows.start, features.result())
-                except Exception as error:
+                except BaseException as error:
                     self._fail(job, rows, error)
                     continue
                 if full is not None:
@@ -224,7 +224,9 @@ class _Run:
             except IncompleteFeatures as error:
                 self.failed.setdefault(job.name, str(error))
 
-    def _fail(self, job: EncoderJob, rows: range, error: Exception) -> None:
+    def _fail(self, job: EncoderJob, rows: range, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         message = (str(error).strip().splitlines() or [""])[0]
         if not message or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
             message = f"{type(error).__name__}: {message}".rstrip(": ")

@@ -16,7 +16,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class InputRefused(OSError):
         return f"{self.filename}: {self.strerror}"
 
 
-def open_regular(path: Path, most: int | None = None) -> BinaryIO:
+def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
     """The file, opened to read bytes; never waits, as opening a pipe would.
 
     Raises InputRefused where it is no regular file, or holds more than `most` bytes; OSError where there is none.
