@@ -1,9 +1,10 @@
-"""The worked examples of docs/bring-your-own.md are run: its files are written, its commands called, their output compared."""
+"""The worked examples of the documents are run: their files are written, their commands called, their output compared."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from effrob.cli import main
+from effrob.evaluation.data import load_declared, load_shift
+from effrob.evaluation.worker import ENCODERS
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "bring-your-own.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = ("bring-your-own.md", "worked-examples.md")
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -51,13 +55,33 @@ def run(text: str) -> None:
             assert " ".join(line.split()) in said, f"{command} does not say {line!r}: {done.output}"
 
 
-@pytest.mark.parametrize("section", [name for name, found in blocks(PAGE.read_text(encoding="utf-8")).items() if found])
-def test_the_examples_of_the_page_do_what_it_says(
-    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+EXAMPLES = [
+    (page, section)
+    for page in PAGES
+    for section, found in blocks((DOCS / page).read_text(encoding="utf-8")).items()
+    if found
+]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr("shifts.declared.suites._declared", {})
+    for name in ("CONFIG", "BASELINES", "CACHE"):
+        monkeypatch.setenv(f"EFFROB_{name}", str(tmp_path / name.lower()))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    load_shift.cache_clear()
+    load_declared.cache_clear()
+    ENCODERS.clear()
+    sys.modules.pop("net", None)
+
+
+@pytest.mark.parametrize(("page", "section"), EXAMPLES)
+def test_the_examples_of_the_page_do_what_it_says(page: str, section: str, tmp_path: Path, pocket_data: Path) -> None:
+    (tmp_path / "data").symlink_to(pocket_data)
     done = 0
-    for block in blocks(PAGE.read_text(encoding="utf-8"))[section]:
+    for block in blocks((DOCS / page).read_text(encoding="utf-8"))[section]:
         if block.file:
             Path(block.file).write_text(block.text, encoding="utf-8")
         elif block.language == "console":
