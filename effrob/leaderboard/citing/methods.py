@@ -87,7 +87,7 @@ def cited(
     subject = None
     if model is not None:
         subject = next(iter(candidates(model, results, read_records(results), head, prompts, given).values()))
-    known = [] if subject is None else [s for s in subject.accuracies if s not in suite_of(s).diagnostic]
+    known = [] if subject is None else [s for s in subject.accuracies if s in suite_of(s).ranked]
     asked = list(dict.fromkeys(shifts)) or known or list(suite("imagenet").ranked)
     for shift in asked:
         if subject is not None and shift not in MEANS and shift not in subject.accuracies:
