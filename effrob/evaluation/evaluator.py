@@ -224,9 +224,10 @@ def engine_for(request: Request) -> Engine:
         gpus = 0.0 if device_of(request) == "cpu" else 1.0
         return RayEngine(request.address, gpus=gpus, progress=request.progress)
     ranks = os.environ.get("WORLD_SIZE", "1")
-    if "RANK" in os.environ and ranks != "1":
+    if ranks not in ("", "1"):
         raise UsageProblem(
-            f"torchrun started {ranks} processes and each of them would do everything: give --engine torchrun, or start one"
+            f"WORLD_SIZE says that {ranks} processes were started, and each of them would do everything: give --engine "
+            "torchrun under torchrun, or unset WORLD_SIZE and start one"
         )
     return LocalEngine()
 
