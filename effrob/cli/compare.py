@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import add_option, given, line_options
+from effrob.cli.options import add_option, given, json_option, line_options
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
 @click.option("--protocol", metavar="NAME", help="Which protocol's records, where a model has several.")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 @add_option
 @line_options
 def compare(

@@ -1,4 +1,4 @@
-"""Options several commands share, as click decorators: where sets lie, and which line a number is judged by."""
+"""Options several commands share, as click decorators: where sets and records lie, how rows print, and which line judges."""
 
 from __future__ import annotations
 
@@ -85,6 +85,18 @@ def at_option(command: F) -> F:
         callback=_places,
         help="A set's own folder or file, in any form that is read; before what --data holds.",
     )(command)
+
+
+def records_option(command: F) -> F:
+    """Adds --results, the one folder that records are read from; the command gets `results`, a path."""
+    return click.option(
+        "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Adds --json; the command gets `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")(command)
 
 
 def follow_option(command: F) -> F:

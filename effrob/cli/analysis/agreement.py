@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
+from effrob.cli.options import json_option, records_option
+
 
 @click.command("agreement")
 @click.argument("models", nargs=-1, metavar="[MODEL …]")
 @click.option("--shift", "shifts", multiple=True, required=True, metavar="NAME", help="A shift; may be given again.")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 def command(
     models: tuple[str, ...],
     shifts: tuple[str, ...],

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from effrob.cli.options import json_option, records_option
+
 
 @click.command("calibration")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL …")
 @click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A shift. [default: all that the model has]")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
 @click.option("--bins", default=15, show_default=True, metavar="N", help="Bins of the calibration error.")
@@ -27,7 +27,7 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Draw the reliability chart: .png, .pdf or .svg."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 def command(
     models: tuple[str, ...],
     shifts: tuple[str, ...],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import json_option, line_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -19,9 +19,7 @@ SHOWN = 8
 @click.command("classes")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL]")
 @click.option("--shift", required=True, metavar="NAME", help="The test set.")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
 @click.option(
@@ -32,7 +30,7 @@ SHOWN = 8
 )
 @click.option("--limit", default=60, show_default=True, metavar="N", help="Images a section of the gallery.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 @line_options
 def command(
     models: tuple[str, ...],

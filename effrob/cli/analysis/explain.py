@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from effrob.cli.options import json_option, records_option
+
 SHOWN = 5
 
 
@@ -29,14 +31,12 @@ SHOWN = 5
 )
 @click.option("--suite", default=None, metavar="NAME-or-FILE", help="Of the set. [default: the one that has it]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--cache", type=click.Path(path_type=Path), help="Features. [default: the user's cache folder]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--partial", is_flag=True, help="Accept a set whose counts differ from the official ones.")
 @click.option("--all", "show_all", is_flag=True, help=f"Print every setting, not the first {SHOWN}.")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 def command(
     model: str,
     shift: str,

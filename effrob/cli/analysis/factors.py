@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from effrob.cli.options import json_option, records_option
+
 
 @click.command("factors")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL …")
@@ -16,12 +18,10 @@ import click
     metavar="FILE",
     help="ImageNet-X's JSON lines. [default: the package imagenet-x]",
 )
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output.")
+@json_option
 def command(
     models: tuple[str, ...],
     annotations: Path | None,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from effrob.cli.options import records_option
+
 
 @click.command("subsets")
 @click.argument("models", nargs=-1, metavar="[MODEL …]")
 @click.option("--shift", required=True, metavar="NAME", help="The shift.")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--share", default=0.2, show_default=True, metavar="S", help="Share of the images to select.")
 @click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output, the images' ids in it.")
 def command(models: tuple[str, ...], shift: str, results: Path, share: float, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from effrob.cli.options import add_option, given, line_options
+from effrob.cli.options import add_option, given, line_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", default="text", show_default=True, metavar="text|latex|bibtex", help="How to write it."
 )
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--head", metavar="NAME", help="Which head's records, where the model has several.")
 @click.option("--prompts", metavar="NAME", help="Which prompt set's records, where the model has several.")
 @add_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from effrob.cli.options import line_options
+from effrob.cli.options import line_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--partial", is_flag=True, help="Accept answers on a part of the set; the record says partial.")
 @click.option("--chance", is_flag=True, help="Accept answers that are right no more often than by chance.")
-@click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
-)
+@records_option
 @click.option("--json", "as_json", is_flag=True, help="Print the row as strict JSON on standard output.")
 @line_options
 def command(
