@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from effrob.errors import UsageProblem, suggest
 from effrob.results.select import fullest, is_named, read_records, reading_of
@@ -22,7 +23,8 @@ def records_of(
     if not mine:
         hint = suggest(model, sorted({stored.record.asked.model for stored in every}))
         raise UsageProblem(
-            f"no record of {model} lies below {results}{hint}; answers an image are wanted: run `effrob eval --model {model}`"
+            f"no record of {model} lies below {results}{hint}; answers an image are wanted: "
+            f"run `effrob eval --model {quote(model)}`"
         )
     for what, value in (("head", head), ("prompts", prompts)):
         if value is not None:
@@ -40,6 +42,6 @@ def records_of(
     if lacking:
         raise UsageProblem(
             f"{model} has no record on {', '.join(lacking)} below {results}; it has {', '.join(by_shift)}: "
-            f"run `effrob eval --model {model} --shift {lacking[0]}`"
+            f"run `effrob eval --model {quote(model)} --shift {quote(lacking[0])}`"
         )
     return [by_shift[shift] for shift in dict.fromkeys(shifts or by_shift)]

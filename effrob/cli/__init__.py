@@ -76,6 +76,17 @@ class Verbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, with names of others unable to move the cursor, to colour or to turn what is printed round."""
+        from shifts.bounds.text import PlainStream
+
+        streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = PlainStream(sys.stdout), PlainStream(sys.stderr)
+        try:
+            return super().main(*args, **options)
+        finally:
+            sys.stdout, sys.stderr = streams
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -84,6 +95,11 @@ class Verbs(click.Group):
         except BrokenPipeError:  # the reader has seen enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except KeyboardInterrupt:
+            print(
+                "Interrupted: what was finished is whole and kept; run this again to go on from there", file=sys.stderr
+            )
+            ctx.exit(130)
         except Exception as error:
             status = exit_status(error)
             if status is None and os.environ.get("EFFROB_TRACEBACK"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -37,7 +38,7 @@ def import_probe(file: Path, name: str | None, replace: bool) -> None:
 
     called = name or file.stem
     about = import_probe(file, called, replace)
-    click.echo(f"try: effrob eval --model {about['model']} --head {PREFIX}{called}")
+    click.echo(f"try: effrob eval --model {quote(about['model'])} --head {quote(PREFIX + called)}")
 
 
 @probe.command("list")

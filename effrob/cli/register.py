@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Any
 
 import click
@@ -55,7 +56,7 @@ def command(name: str, replace: bool, **given: Any) -> None:
         click.echo(f"{name}: {line}")
     worded = identity.has_text and not any(line.startswith("no zero-shot") for line in lines)
     head = "zero-shot" if worded else "native" if identity.n_classes else "linear-probe"
-    click.echo(f"registered {name}; try: effrob eval --model {name} --head {head}")
+    click.echo(f"registered {name}; try: effrob eval --model {quote(name)} --head {head}")
 
 
 def _described(encoder: Any, proof: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -124,4 +125,4 @@ def add(file: Path, replace: bool) -> None:
     import shifts
 
     chosen = shifts.add_suite(file, replace)
-    click.echo(f"added {chosen.name}; try: effrob suite check {chosen.name} --data DIR")
+    click.echo(f"added {chosen.name}; try: effrob suite check {quote(chosen.name)} --data DIR")

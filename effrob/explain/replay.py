@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
             if number == 0:
                 raise UsageProblem(
                     f"the features of {identity.spec} on {shift.name} are not in the cache {request.cache}: run "
-                    f"`effrob eval --model {request.models[0]} --shift {shift.name}`, or say --pixels-too to compute them"
+                    f"`effrob eval --model {quote(request.models[0])} --shift {quote(shift.name)}`, "
+                    f"or say --pixels-too to compute them"
                 )
             continue
         result = [

@@ -16,6 +16,7 @@ from effrob.leaderboard.scored_shift import ScoredShift
 from effrob.results.accuracy import Accuracy
 from effrob.robustness.rows import ROBUSTNESS
 from shifts import suite
+from shifts.bounds.text import csv_cell
 
 RULE = (
     "Ranked by the mean logit residual over the suite's ranked shifts; the mean in points stands beside it. A diagnostic set "
@@ -257,7 +258,8 @@ def csv_text(ranking: Board) -> str:
     empty = [""] * sum(map(len, ends.values()))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*PLAIN, *(f"{shift}.{field}{end}" for shift in shifts for field in fields for end in ends[field])])
+    heading = [*PLAIN, *(f"{shift}.{field}{end}" for shift in shifts for field in fields for end in ends[field])]
+    writer.writerow(map(csv_cell, heading))
     for row in ranking.rows:
         facts = row_json(ranking, row, wider=False)
         line = [_plain(facts[key]) for key in PLAIN]
@@ -269,7 +271,7 @@ def csv_text(ranking: Board) -> str:
             for field in fields:
                 value = cell[field]
                 line += [_plain(value)] if len(ends[field]) == 1 else ["", ""] if value is None else value
-        writer.writerow(line)
+        writer.writerow(map(csv_cell, line))
     return text.getvalue()
 
 

@@ -10,6 +10,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
         else:
             ids = tuple(line for line in read_lines(path) if line.strip())
     except ValueError as error:
-        why = "it is no text" if isinstance(error, UnicodeDecodeError) else error
-        raise UsageProblem(f"--ids {path} wants a text file with one id a line; {why}") from None
+        raise UsageProblem(f"--ids {path} wants a UTF-8 text file with one id a line; {error}") from None
     except OSError as error:
         raise UsageProblem(f"--ids wants a text file with one id a line: {describe_error(error)}") from None
     if not ids:
@@ -94,7 +94,9 @@ def _not_read(path: Path) -> str:
     if kind in (".pt", ".pth", ".pkl", ".pickle", ".joblib"):
         return f"{path} may run code when it is loaded, and is not read: save the array with numpy.save as .npy"
     if kind in (".json", ".jsonl"):
-        return f"{path} is JSON; if it holds accuracies, as CLIP_benchmark writes them, `effrob place {path}` reads it"
+        return (
+            f"{path} is JSON; accuracies, as CLIP_benchmark writes them, are read by `effrob place {quote(str(path))}`"
+        )
     return f"{path} is none of npy, npz, csv, parquet and feather: save the answers as one of these"
 
 
@@ -120,9 +122,7 @@ def _csv(path: Path) -> dict[str, Any]:
                 columns = [[name.strip()] for name in row]
                 continue
             if len(row) != len(columns):
-                raise UsageProblem(
-                    f"{path} line {line} has {len(row)} cells, its heading {len(columns)}: mend that line"
-                )
+                raise UsageProblem(f"{path} line {line} has {len(row)} cells, its heading {len(columns)}: mend it")
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)
     except (UnicodeDecodeError, csv.Error) as error:

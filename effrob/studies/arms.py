@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from effrob.errors import UsageProblem, suggest
@@ -187,7 +188,7 @@ def _recorded(arm: Arm, model: str, records: Sequence[Stored], folder: Path) -> 
     if result is None:
         raise UsageProblem(
             f"arm {arm.name!r} wants complete records of {model}{f' with head {arm.head}' if arm.head else ''} below "
-            f"{folder}, and there are none: run `effrob eval --model {model} --results {folder}`"
+            f"{folder}, and there are none: run `effrob eval --model {quote(model)} --results {quote(str(folder))}`"
         )
     return result
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from shifts.errors import DataError, DataMissing
@@ -123,5 +124,7 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
 def _why(path: Path, error: tarfile.TarError) -> str:
     with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error), tarfile.open(path, "r:*") as archive:
         if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
-            return f"is compressed and cannot be read in place; unpack it beside itself with `tar -xf {path.name}`"
+            return (
+                f"is compressed and cannot be read in place; unpack it beside itself with `tar -xf {quote(path.name)}`"
+            )
     return f"is not a readable tar archive ({error}); fetch it anew"

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from shifts.errors import DataError, DataMissing
 from shifts.storage.spans import below, checked_size
@@ -94,7 +95,7 @@ class ZipTree:
         if member.flag_bits & 1:
             raise DataError(
                 f"{self.where} is encrypted and cannot be read in place; unpack it beside itself with "
-                f"`unzip {self.archive.name}`, which asks for the password given with the terms"
+                f"`unzip {quote(self.archive.name)}`, which asks for the password given with the terms"
             )
         if member.header_offset < 0:  # zipfile takes it to be relative to a start that was cut off
             raise DataError(f"{self.where} lacks its beginning; fetch it anew")
@@ -104,7 +105,7 @@ class ZipTree:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
                 f"{self.where} is compressed in a way that cannot be read in place; "
-                f"unpack it beside itself with `unzip {self.archive.name}`"
+                f"unpack it beside itself with `unzip {quote(self.archive.name)}`"
             )
         checked_size(max(member.file_size, member.compress_size), member.filename, self.where)
         if member.file_size > DEFLATE_LIMIT * member.compress_size:

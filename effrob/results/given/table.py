@@ -18,6 +18,7 @@ from effrob.results.given.formats import FEATHER, read_results_file
 from effrob.results.given.unit import UNITS, GivenNumber, check_unit, number, unit_of
 from effrob.results.model_result import ModelResult
 from shifts.bounds.files import read_csv
+from shifts.bounds.text import csv_text
 from shifts.declared.suite import Suite
 
 UNSTATED = "unstated"
@@ -131,7 +132,7 @@ def _csv_rows(path: Path, suite: Suite | None) -> tuple[list[GivenRow], list[str
         raise UsageProblem(f"a CSV file of accuracies was wanted: {describe_error(error)}") from None
     if not lines:
         raise UsageProblem(f"{path} is empty: give a line of headings (model, imagenet, ...) and a line a model")
-    known, model_at, ignored = columns(lines[0][1], str(path), suite)
+    known, model_at, ignored = columns([csv_text(name) for name in lines[0][1]], str(path), suite)
     rows = []
     for line, cells in lines[1:]:
         where = f"{path} line {line}"
@@ -140,7 +141,7 @@ def _csv_rows(path: Path, suite: Suite | None) -> tuple[list[GivenRow], list[str
                 f"{where} has {len(cells)} cells, its heading {len(lines[0][1])}: leave a cell empty where there is no "
                 "number, and quote one that holds a comma"
             )
-        model = cells[model_at].strip()
+        model = csv_text(cells[model_at].strip())
         if not model:
             raise UsageProblem(f"{where} names no model: fill its cell under `model`")
         rows.append(GivenRow(model, where, {column: cells[i] for i, column in known.items()}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from effrob.errors import UsageProblem, suggest
 from effrob.results.lineage import lineage_of, with_families
@@ -45,7 +46,7 @@ def baseline(name: str | Baseline, results: Path | None = None, families: Sequen
     if folder is None:
         own = known_suite(f"{name}/")
         hint = (
-            f"; `effrob baseline build {name} --suite {own.file} --model …` makes it of five models or more"
+            f"; `effrob baseline build {quote(name)} --suite {quote(str(own.file))} --model …` makes it of five models or more"
             if own
             else ""
         )
