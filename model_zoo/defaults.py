@@ -1,4 +1,4 @@
-"""The weights taken when a spec names none, from data/defaults.json. Loads no library.
+"""The weights taken when a spec names none, and trainers' arguments that need no reading, from data/. Loads no library.
 
 timm's and torchvision's defaults are those libraries' own, so they are not listed.
 """
@@ -15,6 +15,13 @@ def table(scheme: str) -> dict[str, str]:
     """Name -> weights of one scheme; ARCH@tag where the published weights belong to an architecture's QuickGELU twin."""
     every: dict[str, dict[str, str]] = json.loads(files("model_zoo").joinpath("data/defaults.json").read_text())
     return dict(every.get(scheme, {})) if scheme != "about" else {}
+
+
+@cache
+def inert_arguments(trainer: str) -> frozenset[str]:
+    """Arguments of open_clip's or timm's trainer that change nothing of a trained network in evaluation, nor its pictures."""
+    every: dict[str, list[str]] = json.loads(files("model_zoo").joinpath("data/trainer_arguments.json").read_text())
+    return frozenset(every[trainer])
 
 
 def default_weights(scheme: str, name: str) -> str | None:

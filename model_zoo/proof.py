@@ -6,6 +6,7 @@ proof says which numbers differ, and shows both. How pictures become pixels is g
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -78,6 +79,7 @@ class Proof:
         return f"as {self.library}: {', '.join(parts) or 'nothing could be compared'}"
 
 
+@functools.cache
 def pictures() -> tuple[Image.Image, ...]:
     """A photograph (640x427), a tall picture (171x427) and a wide one (640x213), RGB.
 
@@ -216,7 +218,16 @@ def _texts(encoder: Encoder, reference: Reference | None) -> tuple[float | None,
             if reference is None or reference.texts is None:
                 return None, None
             expected = reference.texts(PROMPTS)
-    except (ModelError, OSError, RuntimeError, ValueError, LookupError, ImportError, TypeError) as error:
+    except (
+        ModelError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        ImportError,
+        TypeError,
+        AttributeError,
+    ) as error:
         return None, " ".join(str(error).split())[:400] or type(error).__name__
     ours, expected = functional.normalize(ours.float(), dim=-1), functional.normalize(expected.float(), dim=-1)
     apart = _apart(ours, expected.to(ours.device))

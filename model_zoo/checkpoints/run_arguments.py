@@ -1,7 +1,9 @@
 """What the arguments of a run of timm's train.py say of the network and its columns, from a checkpoint or args.yaml beside it.
 
 Read are those that change what a trained network computes: in_chans, gp, bn_eps, model_kwargs, class_map, and the data's.
-Dropout, bn_momentum, initialisation, compilation and optimisation change nothing once the weights are there.
+Dropout, bn_momentum, initialisation, compilation and optimisation change nothing once the weights are there; the table of those
+is data/trainer_arguments.json. Any other argument that is set is refused by name where the run was timm's, and named in a note
+where another trainer stored it.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.checkpoints.parts import WeightsFile
-from model_zoo.errors import ModelError
+from model_zoo.defaults import inert_arguments
+from model_zoo.errors import ModelError, listed
 from shifts.bounds.files import read_text
 
 DATA = ("input_size", "img_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
-NETWORK = ("gp", "bn_eps", "in_chans", "model_kwargs", "class_map", "input_img_mode", "naflex_loader")
+NETWORK = ("gp", "bn_eps", "bn_tf", "in_chans", "model_kwargs", "class_map", "input_img_mode", "naflex_loader")
 EMPTY: tuple[Any, ...] = (None, "", [], (), {})
+TIMMS = ("gp", "bn_momentum", "crop_pct", "sched", "smoothing")  # tell the arguments of timm's train.py from another's
+TF_EPSILON = 1e-3  # what bn_tf stood for, in timm before 0.9
+_INCEPTION, _IMAGENET = ((0.5,) * 3,) * 2, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def data_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,7 +30,42 @@ def data_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: arguments[key] for key in DATA if arguments.get(key) not in EMPTY}
     if isinstance(data.get("input_size"), int):
         data["img_size"] = data.pop("input_size")
+    statistics = arguments.get("imagenet_default_mean_and_std")  # of BEiT's and ConvNeXt's trainers
+    if isinstance(statistics, bool):
+        mean, std = _IMAGENET if statistics else _INCEPTION
+        data = {"mean": mean, "std": std, **data}
+    if isinstance(arguments.get("eval_crop_ratio"), float):  # of DeiT's
+        data.setdefault("crop_pct", arguments["eval_crop_ratio"])
     return data
+
+
+def _is_set(value: object) -> bool:
+    plain = isinstance(value, bool | int | float | str | list | tuple | dict)
+    return plain and value not in (*EMPTY, False, "None")
+
+
+def unread(arguments: Mapping[str, Any], path: Path, kind: str) -> str | None:
+    """A note that names the arguments another trainer stored and nobody reads. Raises ModelError for timm's own trainer."""
+    known = {
+        *DATA,
+        *NETWORK,
+        "model",
+        "arch",
+        "imagenet_default_mean_and_std",
+        "eval_crop_ratio",
+        *inert_arguments("timm"),
+    }
+    strange = sorted(key for key, value in arguments.items() if key not in known and _is_set(value))
+    if not strange:
+        return None
+    if all(key in arguments for key in TIMMS):
+        key = strange[0]
+        raise ModelError(
+            f"{kind} of {path} says {key}: {arguments[key]!r}, an argument that timm's train.py does not have: where it "
+            "changes the network or its pictures bring the model by a function of your own with `effrob register`; where it "
+            "does not, save the checkpoint without it"
+        )
+    return f"{kind} are not timm's, and these are not read: {listed(strange, 12)}"
 
 
 def network_arguments(
@@ -46,6 +87,8 @@ def network_arguments(
         raise refused("model_kwargs", own, "names with values")
     built: dict[str, Any] = {**saved, **own}
     pool, epsilon = arguments.get("gp"), arguments.get("bn_eps")
+    if epsilon is None and arguments.get("bn_tf"):
+        epsilon = TF_EPSILON
     if pool not in EMPTY:
         if not isinstance(pool, str):
             raise refused("gp", pool, "the name of a pooling")

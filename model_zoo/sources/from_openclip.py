@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,21 +121,36 @@ class OpenClipProvider:
                 else:
                     fetched = open_clip.download_pretrained(chosen.entry)
                 file = WeightsFile(Path(fetched))
-        needs = f"the parts of {name} that are named by reference in its configuration"
-        forced = None if chosen.described else {k: v for k, v in chosen.preprocess.items() if k != "size"}
-        with _quiet(), weights_from_network(needs, "connect once, so that they are cached"):
-            model: Any = open_clip.create_model(
+        model: Any = _built(name, chosen)
+        if is_torch(file):
+            _fill(model, read_weights(file).state, file.path, chosen)
+        else:
+            open_clip.load_checkpoint(model, str(file.path))  # SigLIP's original arrays; numpy's reader, no pickle
+        return model
+
+
+def _built(name: str, chosen: OpenClipChoice) -> Any:
+    """The model without its weights. Raises ModelError where open_clip cannot build it, with open_clip's reason."""
+    forced = None if chosen.described else {k: v for k, v in chosen.preprocess.items() if k != "size"}
+    needs = f"the parts of {name} that are named by reference in its configuration"
+    fetches = "hf_model_name" in chosen.config["text_cfg"]
+    with _quiet(), weights_from_network(needs, "connect once, so that they are cached") if fetches else nullcontext():
+        try:
+            return open_clip.create_model(
                 chosen.described or chosen.known_as,
                 load_weights=False,
                 pretrained_image=False,
                 pretrained_text=False,
                 force_preprocess_cfg=forced,
             )
-        if is_torch(file):
-            _fill(model, read_weights(file).state, file.path, chosen)
-        else:
-            open_clip.load_checkpoint(model, str(file.path))  # SigLIP's original arrays; numpy's reader, no pickle
-        return model
+        except Exception as error:  # a configuration can be anything
+            if fetches and isinstance(error, OSError | RuntimeError | ValueError | LookupError | ImportError):
+                raise
+            message = (str(error).splitlines() or [""])[0][:200] or "an assertion of its own"
+            raise ModelError(
+                f"open_clip {open_clip.__version__} does not build {name} as its configuration says ({type(error).__name__}: "
+                f"{message}): correct that configuration, or install the release of open_clip that wrote it"
+            ) from error
 
 
 def _fill(model: Any, state: State, file: Path, chosen: OpenClipChoice) -> None:
@@ -157,9 +172,15 @@ def _fill(model: Any, state: State, file: Path, chosen: OpenClipChoice) -> None:
     if getattr(model, "logit_bias", None) is None:
         state.pop("logit_bias", None)  # of --siglip's loss: the same for every class, so no answer depends on it
     if chosen.resize:
-        with _quiet():
-            resize_pos_embed(state, model)
-            resize_text_pos_embed(state, model)
+        try:
+            with _quiet():
+                resize_pos_embed(state, model)
+                resize_text_pos_embed(state, model)
+        except (AssertionError, RuntimeError) as error:
+            raise ModelError(
+                f"the positional embeddings of {file} cannot be made those of openclip:{chosen.arch} ({error}): "
+                "its configuration is of another model"
+            ) from error
     fit_state(model, state, file, f"openclip:{chosen.arch}", optional=("logit_bias",))
 
 

@@ -113,6 +113,12 @@ def _from_file(
     if record.preprocess:
         preprocess, about_pixels = {**merge_preprocess_dict(PreprocessCfg(), {}), **record.preprocess}, ()
     changed, about_size = adapted_to_positions(file, record.config) if is_torch(file) else (record.config, None)
+    told = record.config["vision_cfg"].get("image_size")
+    if about_size and told != config["vision_cfg"].get("image_size"):
+        raise ModelError(
+            f"by the {record.source} of its training run, {text} was trained with force_image_size {told}, and {about_size}: "
+            f"that is the record of another run; take it from beside {file.path.name}, or put that run's own there"
+        )
     notes += [*about_pixels, *record.notes, *([about_size] if about_size else [])]
     known_as = arch if changed == config else registered(arch, changed)
     return OpenClipChoice(arch, known_as, changed, preprocess, None, {}, file, tuple(notes))

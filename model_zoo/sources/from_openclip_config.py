@@ -49,6 +49,7 @@ def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
     height, width = (size[0], size[-1]) if isinstance(size, (list, tuple)) else (size, size)
     mode, fill = preprocess["resize_mode"], preprocess.get("fill_color", 0)
     for key, value, known in (
+        ("mode", preprocess.get("mode", "RGB"), ("RGB",)),
         ("resize_mode", mode, ("shortest", "longest", "squash")),
         ("interpolation", preprocess["interpolation"], ("bicubic", "bilinear", "random")),
     ):
@@ -59,6 +60,10 @@ def pixels_of(preprocess: dict[str, Any]) -> PixelSpec:
     mean, std = (
         value if isinstance(value, (list, tuple)) else (value,) * 3 for value in (preprocess["mean"], preprocess["std"])
     )
+    for key, value in (("mean", mean), ("std", std)):
+        numbers = len(value) == 3 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        if not numbers or (key == "std" and min(value) <= 0):
+            raise ModelError(f"open_clip's preprocess_cfg takes {key} as one number or three; got {preprocess[key]!r}")
     # open_clip knows two filters, and takes bicubic for a picture that is not square whatever was configured
     bilinear = preprocess["interpolation"] == "bilinear" and (mode != "shortest" or height == width)
     return PixelSpec(

@@ -17,6 +17,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from model_zoo.checkpoints.parts import WeightsFile, outline
+from model_zoo.defaults import inert_arguments
 from model_zoo.errors import ModelError
 from shifts.bounds.files import read_bytes, read_json
 
@@ -29,7 +30,7 @@ _IMAGE = {
     "image_interpolation": "interpolation",
     "image_resize_mode": "resize_mode",
 }
-_FORCED = ("force_image_size", "force_context_length", "force_custom_text", "force_quick_gelu", "force_patch_dropout")
+_READ = ("model", "pretrained", "openai_pretrained", "force_image_size", "force_context_length", "force_custom_text")
 _EMPTY = (None, False, "", "None", "False")
 QUICK = "-quickgelu"
 
@@ -105,13 +106,9 @@ def _trained_size(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | No
 def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     params = {key: _value(text) for key, text in (line.split(": ", 1) for line in lines if ": " in line)}
-    unknown = [
-        key for key, value in params.items() if key.startswith("force_") and key not in _FORCED and value not in _EMPTY
-    ]
-    if unknown:
-        raise ModelError(
-            f"{log} says {unknown[0]}: {params[unknown[0]]}, which is not known here: give a model config (.json)"
-        )
+    _refuse_unknown(log, params)
+    if params.get("openai_pretrained") not in _EMPTY:  # what `pretrained: openai` was called at first
+        params["pretrained"] = "openai"
     trained_as = str(params.get("model", arch)).replace("/", "-")
     notes, settings = [], []
     own = arch.endswith(".json")  # a configuration of the user's says all of the network itself
@@ -150,6 +147,19 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
             f"computed QuickGELU and newer ones do not; openclip:{arch} computes {which}, and openclip:{other} the other"
         )
     return RunRecord(config, preprocess, tuple(notes), quick, log.name)
+
+
+def _refuse_unknown(log: Path, params: Mapping[str, Any]) -> None:
+    """Raise ModelError for an argument that is set, and is neither read here nor known to change nothing."""
+    known = {*_READ, "force_quick_gelu", *_IMAGE, *inert_arguments("open_clip")}
+    strange = [key for key, value in params.items() if key not in known and value not in _EMPTY]
+    if strange:
+        key = strange[0]
+        raise ModelError(
+            f"{log} says {key}: {params[key]}, an argument that open_clip's trainer does not have or that is not read here: "
+            "where it changes the network or its pictures give a model config (.json) for it; where it does not, take "
+            f"the line {key} out of {log.name}"
+        )
 
 
 def _built_in(name: str) -> dict[str, Any] | None:

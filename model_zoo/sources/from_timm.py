@@ -31,7 +31,7 @@ from model_zoo.pixels import PixelSpec, Resize
 from model_zoo.sources.forward_pass import try_out, varied
 from model_zoo.sources.from_layer import POOLINGS, at_layer
 from model_zoo.sources.from_module import head_over, penultimate, supervised
-from model_zoo.sources.from_timm_choice import LOCAL, TimmChoice, choose
+from model_zoo.sources.from_timm_choice import LOCAL, REMOTE, TimmChoice, choose, refuse_another_head
 from model_zoo.spec import ModelSpec
 
 _MODES: dict[str, Resize] = {"center": "shortest", "squash": "squash", "border": "longest"}
@@ -120,6 +120,8 @@ def _network(chosen: TimmChoice, size: tuple[int, int] | None) -> nn.Module:
                 module: nn.Module = timm.create_model(chosen.name, pretrained=True, **extra)
             except TypeError as error:
                 raise ModelError(f"{name} takes pictures of any size and no img_size ({error})") from error
+        if chosen.name.startswith((LOCAL, REMOTE)):
+            refuse_another_head(chosen)
         return module
     try:
         module = timm.create_model(chosen.name, pretrained=False, num_classes=chosen.n_classes, **extra)

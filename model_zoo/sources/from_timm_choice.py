@@ -26,6 +26,7 @@ from model_zoo.checkpoints.run_arguments import (
     class_map_labels,
     data_arguments,
     network_arguments,
+    unread,
 )
 from model_zoo.errors import ModelError, UnknownModel, listed, suggest
 from model_zoo.spec import ModelSpec
@@ -59,7 +60,7 @@ def choose(spec: ModelSpec) -> TimmChoice:
         return _folder(spec)
     config = _config(spec)
     full = config["architecture"] + (f".{config['tag']}" if config.get("tag") else "")
-    n_classes = int(config.get("num_classes", 0))
+    n_classes = int(config.get("num_classes") or 0)
     if spec.weights is None:
         source = {key: config.get(key) for key in ("url", "hf_hub_id", "hf_hub_filename", "file")}
         notes = () if full == spec.name else (f"no tag was named: timm's default, {full}, is taken",)
@@ -84,6 +85,8 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
         raise ModelError(
             f"{kind} of {file.path} says model: {model}, not {architecture}: write timm:{model}@{file.path}"
         )
+    left = unread(arguments, file.path, kind)
+    notes += [left] if left else []
     data = data_arguments(arguments)
     extra = network_arguments(file, arguments, kind, saved)
     if extra:
@@ -109,7 +112,7 @@ def _with_file(full: str, config: dict[str, Any], file: WeightsFile) -> TimmChoi
     labels = None
     if width == 0:
         notes.append(f"{file.path.name} holds no classifier: it gives features for heads that learn")
-    elif width == int(config.get("num_classes", 0)):
+    elif width == int(config.get("num_classes") or 0):
         labels = _labels(config)
     elif int(config.get("label_offset", 0)) and width == int(config["num_classes"]) + int(config["label_offset"]):
         labels = ("background", *ImageNetInfo("imagenet-1k").label_names())
@@ -130,9 +133,7 @@ def _folder(spec: ModelSpec) -> TimmChoice:
         if spec.name.startswith(LOCAL):
             folder = Path(place).expanduser()
             config, architecture, arguments = load_model_config_from_path(folder)
-            files = sorted(
-                file for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt") for file in folder.glob(pattern)
-            )
+            files = _weights_in(folder)
             if not files:
                 raise UnknownModel(f"the folder {folder} holds no weights: wanted model.safetensors beside config.json")
             source: object = [*(file_digest(file) for file in files), file_digest(folder / "config.json")]
@@ -160,9 +161,31 @@ def _folder(spec: ModelSpec) -> TimmChoice:
         architecture,
         config,
         [source, {key: str(value) for key, value in sorted((arguments or {}).items())}],
-        int(config.get("num_classes", 0)),
+        int(config.get("num_classes") or 0),
         labels=_labels(config),
     )
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return sorted(file for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt") for file in folder.glob(pattern))
+
+
+def refuse_another_head(chosen: TimmChoice) -> None:
+    """Raise ModelError where config.json has another number of classes than the weights: timm takes a random head then."""
+    place = chosen.name.partition(":")[2]
+    if chosen.name.startswith(LOCAL):
+        folder = Path(place)
+    else:
+        from huggingface_hub import hf_hub_download
+
+        folder = Path(hf_hub_download(place, "config.json")).parent
+    for file in _weights_in(folder)[:1]:
+        width = _classes(chosen.config, outline(WeightsFile(file))[0])
+        if width != chosen.n_classes:
+            raise ModelError(
+                f"{folder / 'config.json'} says num_classes {chosen.n_classes}, and the classifier in {file.name} has {width}: "
+                "write the right number there; timm would leave such a classifier at its random start"
+            )
 
 
 def _defaults(architecture: str) -> dict[str, Any]:
@@ -231,7 +254,7 @@ def _arguments(file: WeightsFile, about: Mapping[str, Any]) -> tuple[dict[str, A
             ) from error
         if isinstance(content, dict):
             return content, "args.yaml"
-    return {}, ""
+    return (dict(inside), "the arguments in the checkpoint") if isinstance(inside, Mapping) else ({}, "")
 
 
 def _classes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -243,7 +266,7 @@ def _classes(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -
             for held, shape in shapes.items():
                 if (held == suffix or held.endswith(f".{suffix}")) and shape:
                     return shape[0]
-    return 0 if names else int(config.get("num_classes", 0))
+    return 0 if names else int(config.get("num_classes") or 0)
 
 
 def _image_size(shapes: Mapping[str, tuple[int, ...]], named: int) -> int | None:
@@ -265,7 +288,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """What the columns are: the configuration's own labels, or the WordNet ids of ImageNet's subset of that size."""
     names = config.get("label_names")
     if names:
-        if len(names) != int(config.get("num_classes", 0)):
+        if len(names) != int(config.get("num_classes") or 0):
             raise ModelError(
                 f"config.json has {len(names)} label_names for {config.get('num_classes')} classes: correct one of the two"
             )
