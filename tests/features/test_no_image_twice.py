@@ -86,8 +86,8 @@ def test_that_a_missing_feature_would_open_an_image(request_of, monkeypatch: pyt
     model_zoo.register("one", lambda: network(0), pixels=PIXELS)
     blind(monkeypatch)
     load_shift.cache_clear()
-    with pytest.raises(AssertionError, match="an image was opened"):
-        Evaluation(request_of()).run()
+    failures = Evaluation(request_of()).run().failures
+    assert failures and all("an image was opened" in failure for failure in failures)
 
 
 @pytest.mark.parametrize("path", ["exact", "fast"])
@@ -107,8 +107,8 @@ def test_the_next_model_of_a_geometry_decodes_nothing(
     assert not report.failures
     mapped = report.stored[0].predictions()
     assert np.array_equal(mapped.predicted, plain.predicted) and np.array_equal(mapped.margin, plain.margin)
-    with pytest.raises(AssertionError, match="an image was opened"):  # another geometry cannot use these crops
-        Evaluation(replace(kept, models=("small",))).run()
+    failures = Evaluation(replace(kept, models=("small",))).run().failures  # another geometry cannot use these crops
+    assert failures and all("an image was opened" in failure for failure in failures)
 
 
 def test_one_pass_decodes_an_image_once_for_every_model(request_of, monkeypatch: pytest.MonkeyPatch) -> None:
