@@ -17,6 +17,7 @@ from torchvision import transforms
 
 import effrob
 import model_zoo
+import shifts
 from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.worker import ENCODERS
 
@@ -200,6 +201,38 @@ def test_an_object_of_transformers_gives_what_its_folder_gives(
     assert everything(model) == before
     first, second = (np.load(Path(each[0].record) / "predictions.npz")["predicted"] for each in rows)
     assert (first == second).mean() > 0.97  # the processor resizes tensors where the exact path resizes pictures
+
+
+def test_wrapped_modules_answer_as_what_they_wrap_and_are_left_as_they_were(options: dict[str, Any]) -> None:
+    net = Net()
+    (plain,) = effrob.evaluate(net, preprocess=PIXELS, name="plain", **options)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = [nn.parallel.DistributedDataParallel(net), nn.DataParallel(net), torch.compile(net)]
+        for number, module in enumerate(wrapped):
+            before = everything(module)
+            (row,) = effrob.evaluate(module, preprocess=PIXELS, name=f"wrapped-{number}", **options)
+            answers = [np.load(Path(r.record) / "predictions.npz")["predicted_1000"] for r in (plain, row)]
+            assert np.array_equal(*answers) and everything(module) == before, type(module)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_a_classifier_of_transformers_is_a_module_like_any_other(options: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tests.model_zoo import tiny_hf
+
+    config = transformers.ViTConfig(**tiny_hf.TOWER, image_size=32, patch_size=8, num_labels=20)
+    model = transformers.ViTForImageClassification(config)
+    before = everything(model)
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    (row,) = effrob.evaluate(model, preprocess=processor, name="vit", **options)
+    shift = shifts.load("pocket-sketch", options["data"]).limited(options["limit"])
+    with torch.inference_mode():
+        pictures = processor([example.image for example in shift], return_tensors="pt")["pixel_values"]
+        wanted = copy.deepcopy(model).eval()(pictures).logits.argmax(1)
+    answers = np.load(Path(row.record) / "predictions.npz")
+    assert everything(model) == before and (answers["predicted_1000"] == wanted.numpy()).mean() > 0.95
 
 
 def test_a_registered_module_is_left_whole_and_its_weights_are_looked_at_each_time(options: dict[str, Any]) -> None:

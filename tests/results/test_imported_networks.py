@@ -18,7 +18,7 @@ from effrob.robustness.baselines.built import load
 
 SETS = ("original", "v4", "v6")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-# Accuracy on CIFAR-10 and CIFAR-10.1 (v4) in percent, as the paper prints it (arXiv 1806.00451, table 1).
+# Accuracy on CIFAR-10 and CIFAR-10.1 (v4) in percent, of the paper (arXiv 1806.00451); the answers in the folder give the same.
 PAPER = {
     "shake_shake_26_2x64d_SSI_cutout16": (97.1, 93.0),
     "wrn_28_10_cutout16": (97.0, 92.0),
