@@ -7,11 +7,14 @@ those of dead writers and never those of a live one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
 import shutil
 import socket
+import stat
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -121,6 +124,56 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """A folder that takes the place of the one at `path` in one step, once the block has filled it.
+
+    A reader sees the old one or the new one, whole, whenever this process is killed; what is left then is removed next time.
+    """
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{path.name}.*{_MARK}")
+        draft = temporary(path)
+        draft.mkdir()
+        try:
+            yield draft
+            for folder in (draft, *(inner for inner in draft.rglob("*") if inner.is_dir())):
+                _sync_folder(folder)
+            if not path.exists():
+                draft.rename(path)
+            elif not _exchange(draft, path):
+                old = temporary(path)
+                path.rename(old)
+                draft.rename(path)
+                shutil.rmtree(old, ignore_errors=True)
+            _sync_folder(path.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Give two folders each other's name in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return bool(rename(-100, os.fsencode(first), -100, os.fsencode(second), 2) == 0)  # AT_FDCWD, RENAME_EXCHANGE
+
+
+def own_scratch(name: str) -> Path:
+    """A folder of this user alone in the system's temporary folder, kept between calls.
+
+    What lies there under the name and is a link, another user's, or open to others is left alone, and a new folder is made.
+    """
+    folder = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077:
+        return folder
+    return Path(tempfile.mkdtemp(prefix=f"{name}-"))
+
+
 def strict_json(value: Any) -> str:
     """Strict JSON, keys sorted, two spaces, trailing newline. Raises ValueError on NaN and infinities."""
     return json.dumps(value, allow_nan=False, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
@@ -143,10 +196,10 @@ def _alive(pid: int, start: int) -> bool:
     return _started(pid) in (start, 0)
 
 
-def sweep(root: Path) -> int:
-    """Remove what dead writers left below `root`; returns how many files or folders went."""
+def sweep(root: Path, names: str = f"**/.*{_MARK}") -> int:
+    """Remove what dead writers left below `root`, of the names of a pattern; returns how many files or folders went."""
     removed = 0
-    for path in list(root.rglob(f".*{_MARK}")) if root.is_dir() else []:
+    for path in list(root.glob(names)) if root.is_dir() else []:
         draft = _DRAFT.fullmatch(path.name)
         if draft is None:
             continue  # not ours, whatever its suffix

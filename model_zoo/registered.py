@@ -44,6 +44,7 @@ def register(
     Raises ModelError where the name is taken and not `replace`.
     """
     registration.check_name(name)
+    registration.check_free(name)
     if not callable(loader):
         raise ModelError(
             f"register({name!r}) takes a function that returns a torch.nn.Module, not {type(loader).__name__}"

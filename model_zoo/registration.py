@@ -17,6 +17,7 @@ from model_zoo.errors import ModelError
 from shifts.bounds.files import read_json
 
 SCHEMA = 1
+ORIGINS = ("measured", "imported", "given", "published", "none", "all")
 SUPERVISION = ("labels", "captions", "none")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -60,6 +61,17 @@ class Registration:
             raise ModelError(f"--images is a number of training images; got {self.images}")
         if self.supervision is not None and self.supervision not in SUPERVISION:
             raise ModelError(f"--supervision is one of {', '.join(SUPERVISION)}; got {self.supervision!r}")
+
+
+def check_free(name: str) -> None:
+    """Raise ModelError for a name that effrob itself gives: a scheme, a table, or a word for where a number is from."""
+    from model_zoo.providers import schemes
+    from model_zoo.published import sources
+
+    if name.lower().replace("_", "-") in {*schemes(), *(each.replace("_", "-") for each in sources()), *ORIGINS}:
+        raise ModelError(
+            f"{name} is a name of effrob's own, and rows would be taken for its: choose another, as my-{name}"
+        )
 
 
 def check_name(name: str) -> None:

@@ -72,6 +72,7 @@ def save_registration(
     Paths are made absolute, so that the name works from any folder; `--like` must not name a registered model.
     Raises ModelError and UnknownModel, and then nothing is written.
     """
+    registration.check_free(record.name)
     record = _absolute(record)
     if record.like is not None and not parse(record.like).scheme:
         raise ModelError(

@@ -17,7 +17,7 @@ from effrob.results.model_result import ModelResult, is_clean_set, of_records
 from effrob.results.select import DEFAULT_RESULTS, published_results, read_records
 from effrob.results.store import Stored
 from effrob.robustness.baselines.baseline import Baseline
-from effrob.robustness.baselines.built import from_records, load, save, user_folder
+from effrob.robustness.baselines.built import from_records, is_shipped, load, save, user_folder
 from effrob.robustness.baselines.catalogue import PUBLISHED
 from effrob.robustness.line import FEWEST
 from shifts import suite as named_suite
@@ -85,7 +85,7 @@ def build_baseline(
     `options` are fields of Request. Raises UsageProblem for a name that is taken and for fewer than five models, RunFailed
     where a model could not be evaluated.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in (*PUBLISHED, "measured"):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name in (*PUBLISHED, "measured") or is_shipped(name, out):
         raise UsageProblem(
             f"a baseline's name is lower-case letters, digits, dots and dashes, and not a shipped one; got {name!r}"
         )

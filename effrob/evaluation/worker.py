@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -26,7 +24,7 @@ from effrob.evaluation.plan import UNKNOWN
 from effrob.evaluation.request import Request
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import EncoderJob, Pass, extract
-from effrob.files import sweep, temporary
+from effrob.files import own_scratch, sweep, temporary
 from effrob.heads.splits import no_features
 from model_zoo.encoder import Encoder, Identity
 from shifts.shift import Shift
@@ -179,8 +177,7 @@ class DetachedWorker:
     request: Request
 
     def __call__(self, job: Job) -> Outcome:
-        scratch = Path(tempfile.gettempdir()) / f"effrob-detached-{os.getuid()}"
-        scratch.mkdir(mode=0o700, exist_ok=True)
+        scratch = own_scratch("effrob-detached")
         sweep(scratch)
         own = temporary(scratch / "job")  # so that what a killed worker leaves is swept by the next one
         own.mkdir()

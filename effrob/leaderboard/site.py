@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from effrob.errors import UsageProblem
-from effrob.files import temporary
+from effrob.files import replaced_folder
 from effrob.leaderboard.analyses import SuiteAnalyses, analyses
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.formatting import interval, joined, logits, percent, points, title
@@ -28,7 +28,9 @@ from effrob.leaderboard.render import csv_text, how
 from effrob.results.store import slug
 from effrob.robustness.lines import LineOptions
 from model_zoo.published import source
+from shifts.bounds.files import read_text
 
+SAID = "This folder is replaced when the leaderboard is written again. The files it may lose with that:"
 MARK = "effrob-leaderboard"  # a file that tells our folder from a user's
 SCRIPTS = (
     "theme", "data", "state", "rows", "place", "names", "chart", "table", "picked", "controls", "find", "main",
@@ -43,22 +45,37 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path, axis_asked: boo
     A folder this function wrote before is replaced. Raises UsageProblem where `out` holds anything else, and where jinja2
     or plotly is missing.
     """
-    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
+    _check_ours(out)
     chart_library = _plotly()
     templates = _templates()
     by_suite = analyses(gathered, line)
-    draft = temporary(out)
-    try:
+    with replaced_folder(out) as draft:
         _write(draft, gathered, by_suite, templates, chart_library, axis_asked)
-        old = temporary(out)
-        if out.exists():
-            out.rename(old)
-        draft.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        written = sorted(path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file())
+        (draft / MARK).write_text("\n".join([SAID, *written]) + "\n", encoding="utf-8")
+        _check_ours(out)  # again: the page took seconds to make
     return sum(len(each.rows) for each in by_suite.values())
+
+
+def _check_ours(out: Path) -> None:
+    """Raises UsageProblem where `out` is a link, or holds anything that the mark in it does not list."""
+    if out.is_symlink():
+        raise UsageProblem(f"{out} is a link, and a page is written through none: name the folder itself with --out")
+    if not out.exists():
+        return
+    mark = out / MARK
+    held = [path for path in out.rglob("*") if not path.is_dir() or path.is_symlink()] if out.is_dir() else [out]
+    if held and (mark.is_symlink() or not mark.is_file()):
+        raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
+    if not held:
+        return
+    listed = set(read_text(mark).splitlines()[1:])
+    known = listed or {*OURS, "plotly.min.js", "board.csv", "index.html"}  # none: of a version that listed nothing
+    for path in held:
+        name = path.relative_to(out).as_posix()
+        of_old = not listed and name.startswith(("data/", "models/"))
+        if name != MARK and (path.is_symlink() or not (name in known or of_old)):
+            raise UsageProblem(f"{path} is no file of the page and would be lost: move it away, or name another --out")
 
 
 def _write(
@@ -69,9 +86,8 @@ def _write(
     chart_library: Path,
     axis_asked: bool,
 ) -> None:
-    (folder / "models").mkdir(parents=True)
+    (folder / "models").mkdir()
     (folder / "data").mkdir()
-    (folder / MARK).write_text("This folder is replaced when the leaderboard is written again.\n", encoding="utf-8")
     for name in OURS:
         (folder / name).write_bytes(resources.files("effrob.leaderboard").joinpath("page", name).read_bytes())
     shutil.copyfile(chart_library, folder / "plotly.min.js")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem, describe_error
+from shifts.bounds.arrow import read_arrow
 from shifts.bounds.files import ARRAYS, read_array, read_arrays, read_csv, read_lines
 
 WHAT = ("classes", "logits")
@@ -142,11 +143,10 @@ def _csv(path: Path) -> dict[str, Any]:
 def _arrow(path: Path) -> dict[str, Any]:
     try:
         import pyarrow
-        from pyarrow import feather, parquet
     except ImportError:
         raise UsageProblem(f"{path} needs pyarrow: pip install 'effrob[parquet]'") from None
     try:
-        table = parquet.read_table(path) if path.suffix.lower() == ".parquet" else feather.read_table(path)
+        table = read_arrow(path)
         columns = {}
         for name in table.column_names:
             column = table.column(name)

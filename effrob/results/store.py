@@ -39,7 +39,10 @@ class Stored:
 
     def predictions(self) -> Predictions:
         """The per-image rows on the shift, checked against the record's digest."""
-        return load_predictions(self.folder / "predictions.npz", self.record.files["predictions.npz"])
+        digest = self.record.files.get("predictions.npz")
+        if digest is None:
+            raise EffrobError(f"{self.folder / 'record.json'} states no digest of its predictions: evaluate again")
+        return load_predictions(self.folder / "predictions.npz", digest)
 
     def clean_predictions(self) -> Predictions | None:
         """The per-image rows on the class-matched clean view, or None where the record has none."""

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import stat
+import tokenize
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +34,17 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-BROKEN_ARRAYS = (ValueError, EOFError, KeyError, TypeError, AttributeError, SyntaxError, OverflowError, IndexError)
+BROKEN_ARRAYS = (
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SyntaxError,  # a header is Python's text of a dict
+    tokenize.TokenError,
+    OverflowError,
+    IndexError,
+)
 
 
 class InputRefused(OSError):

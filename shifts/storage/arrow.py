@@ -51,6 +51,7 @@ class ArrowTree(TableTree):
                 tables[file] = pa.ipc.open_stream(mapped).read_all()
             except pa.ArrowInvalid:
                 tables[file] = pa.ipc.open_file(mapped).read_all()
+            tables[file].validate(full=True)  # else a damaged offset reads beyond the file
         return tables
 
     def _images(self) -> Iterator[tuple[Path, Sequence[Any], Any]]:

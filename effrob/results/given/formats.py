@@ -11,6 +11,7 @@ from typing import Any
 
 from effrob.errors import UsageProblem, describe_error
 from effrob.results.given.columns import Column, GivenRow
+from shifts.bounds.arrow import read_arrow
 from shifts.bounds.files import parse_json, read_text
 
 FEATHER = (".f", ".feather")
@@ -98,11 +99,10 @@ def feather(path: Path) -> dict[str, list[Any]]:
     """Column -> values of a feather file. Raises UsageProblem where it is none, or where pyarrow is not installed."""
     try:
         import pyarrow
-        from pyarrow import feather as files
     except ImportError:
         raise UsageProblem(f"{path} is a feather file and needs pyarrow: pip install 'effrob[parquet]'") from None
     try:
-        columns: dict[str, list[Any]] = files.read_table(path).to_pydict()
-    except (OSError, pyarrow.ArrowException) as error:
+        columns: dict[str, list[Any]] = read_arrow(path).to_pydict()
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise UsageProblem(f"{path} cannot be read as a feather file ({' '.join(str(error).split())})") from None
     return columns

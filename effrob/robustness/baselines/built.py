@@ -197,13 +197,18 @@ def user_folder() -> Path:
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of a built baseline, the user's before the shipped one; None where there is none."""
+    """The folder of a built baseline, the shipped one before the user's; None where there is none."""
     if not name or Path(name).name != name or name.startswith("."):
         return None
-    for root in (user_folder(), SHIPPED):
+    for root in (SHIPPED, user_folder()):
         if (root / name / "baseline.json").is_file():
             return root / name
     return None
+
+
+def is_shipped(name: str, out: Path | None = None) -> bool:
+    """Whether a baseline of this name ships, so that nobody's own may take it; `out` is where one is to be written."""
+    return out != SHIPPED and (SHIPPED / name / "baseline.json").is_file()
 
 
 def built_names() -> list[str]:
