@@ -81,7 +81,8 @@ def _numbered(classes: ClassFolders, names: Sequence[str]) -> list[frozenset[str
 def names_beside(folders: Iterable[Path], classes: ClassFolders) -> Sequence[str] | None:
     """The names in the first text file of names, or README.md with `dataset_info`, of some folders; None where there is none.
 
-    Raises DataError where the file names another number of labels than the set, its table or ObjectNet has classes.
+    Raises DataError where the file names another number of labels than the set, its table or ObjectNet has classes, unless
+    they are the set's first ones.
     """
     counts = {len(classes.folders), len(classes.table.ids)}
     if classes.prefix:
@@ -96,12 +97,21 @@ def names_beside(folders: Iterable[Path], classes: ClassFolders) -> Sequence[str
             if names is None:
                 continue
             if len(names) not in counts:
+                if _begins_the_order(names, classes):  # an excerpt that says nothing else
+                    continue
                 raise DataError(
                     f"{file} names {len(names):,} labels, the first {(names or [''])[0][:40]!r}, and {classes.name} has "
                     f"{' or '.join(f'{n:,}' for n in sorted(counts))} classes; name one class a line, in order, or remove it"
                 )
             return names
     return None
+
+
+def _begins_the_order(names: Sequence[str], classes: ClassFolders) -> bool:
+    """Whether fewer names than classes are those of the set's first classes, in its order."""
+    return 0 < len(names) < len(classes.folders) and all(
+        folder in (folders_called(name, classes) or ()) for folder, name in zip(classes.folders, names, strict=False)
+    )
 
 
 def names_in_readme(text: str) -> Sequence[str] | None:

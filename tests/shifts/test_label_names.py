@@ -93,6 +93,14 @@ def test_names_that_are_no_classes_or_too_many_are_refused(tmp_path: Path) -> No
     assert "names 1,001 labels, the first 'class'" in refusal(tmp_path / "long")
 
 
+def test_an_excerpt_of_the_names_is_passed_over_where_it_agrees_and_refused_where_not(tmp_path: Path) -> None:
+    for name, excerpt in (("same", TABLE.ids[:3]), ("other", TABLE.ids[1:3])):
+        shard(tmp_path / name, [0, 7], [0, 7])
+        put(tmp_path / name / "imagenet-1k/classnames.txt", "\n".join(excerpt).encode())
+    assert right(tmp_path / "same") == 2
+    assert "names 2 labels, the first 'n01443537'" in refusal(tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     "form",
     ["resized_{}.JPEG", "{}_256.JPEG", "{} (1).JPEG", "{}.JPEG.jpg", "00012_{}.png"],
