@@ -113,16 +113,9 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
     notes, settings = [], []
     own = arch.endswith(".json")  # a configuration of the user's says all of the network itself
     if "model" in params:
-        notes += _refuse_other_model(log, str(params["model"]), arch, config)
-    if not own and (size := params.get("force_image_size")) not in _EMPTY:
-        sides = list(size) if isinstance(size, (list, tuple)) else [size]
-        config["vision_cfg"]["image_size"] = sides[0] if len(set(sides)) == 1 else sides
-        settings.append(f"force_image_size {size}")
-    if not own and (length := params.get("force_context_length")) not in _EMPTY:
-        config["text_cfg"]["context_length"] = length
-        settings.append(f"force_context_length {length}")
-    if not own and params.get("force_custom_text") not in _EMPTY:
-        config["custom_text"] = True
+        notes += _refuse_other_model(log, params, arch, config)
+    if not own:
+        settings += _force(config, params)
     forced = {ours: params[theirs] for theirs, ours in _IMAGE.items() if params.get(theirs) not in _EMPTY}
     tag, tags = str(params.get("pretrained", "")), dict[str, Any]()
     if entry := get_pretrained_cfg(
@@ -149,6 +142,21 @@ def _of_run(log: Path, arch: str, config: dict[str, Any]) -> RunRecord:
     return RunRecord(config, preprocess, tuple(notes), quick, log.name)
 
 
+def _force(config: dict[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Put into a configuration what a run forced upon it; what that was, in words."""
+    settings = []
+    if (size := params.get("force_image_size")) not in _EMPTY:
+        sides = list(size) if isinstance(size, (list, tuple)) else [size]
+        config["vision_cfg"]["image_size"] = sides[0] if len(set(sides)) == 1 else sides
+        settings.append(f"force_image_size {size}")
+    if (length := params.get("force_context_length")) not in _EMPTY:
+        config["text_cfg"]["context_length"] = length
+        settings.append(f"force_context_length {length}")
+    if params.get("force_custom_text") not in _EMPTY:
+        config["custom_text"] = True
+    return settings
+
+
 def _refuse_unknown(log: Path, params: Mapping[str, Any]) -> None:
     """Raise ModelError for an argument that is set, and is neither read here nor known to change nothing."""
     known = {*_READ, "force_quick_gelu", *_IMAGE, *inert_arguments("open_clip")}
@@ -167,14 +175,17 @@ def _built_in(name: str) -> dict[str, Any] | None:
     return None if ":" in name else open_clip.get_model_config(name.replace("/", "-"))
 
 
-def _refuse_other_model(log: Path, model: str, arch: str, config: Mapping[str, Any]) -> list[str]:
+def _refuse_other_model(log: Path, params: Mapping[str, Any], arch: str, config: Mapping[str, Any]) -> list[str]:
     """Notes on the model that a record names. Raises ModelError where that is another than the one asked for."""
+    model = str(params["model"])
     trained_as, asked = model.replace("/", "-"), Path(arch).stem if arch.endswith(".json") else arch
     if trained_as.removesuffix(QUICK) == asked.removesuffix(QUICK):
         return []
     if ":" in model:
         return [f"by {log} the run started from {model}, whose own configuration and preparation are not read"]
     trained = _built_in(trained_as)
+    if trained:
+        _force(trained, params)
     key = _first_difference(trained, config, ignored=("quick_gelu",)) if trained else None
     if trained and key is None:
         return []

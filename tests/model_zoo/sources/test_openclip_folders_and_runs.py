@@ -151,6 +151,20 @@ def test_the_runs_image_size_and_preparation_are_read(run: tuple[Path, Any]) -> 
         model_zoo.identify(f"openclip:{ARCH}@{file}")
 
 
+def test_a_configuration_of_ones_own_may_say_what_the_run_forced(run: tuple[Path, Any], tmp_path: Path) -> None:
+    file, _ = run
+    params(file, force_image_size=96)
+    config = open_clip.get_model_config(ARCH)
+    for size, fits in ((96, True), (config["vision_cfg"]["image_size"], False)):
+        config["vision_cfg"]["image_size"] = size
+        (tmp_path / "mine.json").write_text(json.dumps(config))
+        if fits:
+            assert model_zoo.identify(f"openclip:{tmp_path}/mine.json@{file}").pixels.size == (96, 96)
+        else:
+            with pytest.raises(ModelError, match=r"whose vision_cfg\.image_size is not"):
+                model_zoo.identify(f"openclip:{tmp_path}/mine.json@{file}")
+
+
 def test_positions_tell_the_size_where_no_record_does(run: tuple[Path, Any], tmp_path: Path) -> None:
     file, _ = run
     moved = tmp_path / "moved.pt"
