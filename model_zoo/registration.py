@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from model_zoo.errors import ModelError
 from shifts.bounds.files import read_json
+from shifts.bounds.kept import change_file
 
 SCHEMA = 1
 ORIGINS = ("measured", "imported", "given", "published", "none", "all")
@@ -119,11 +119,9 @@ def saved() -> dict[str, Registration]:
 
 def save(record: Registration, replace: bool = False) -> Path:
     """Write `record` beside the others and return the file. Raises ModelError where the name is taken and not `replace`."""
-    from filelock import FileLock
-
     path = config_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):  # or of two commands at once, one's record would be lost
+
+    def changed() -> str:
         records = saved()
         if record.name in records and not replace:
             raise ModelError(f"{record.name} is registered already (in {path}): choose another name, or say --replace")
@@ -131,17 +129,6 @@ def save(record: Registration, replace: bool = False) -> Path:
         content: dict[str, Any] = {"schema": SCHEMA, "models": {}}
         for name, each in sorted(records.items()):
             content["models"][name] = {key: value for key, value in asdict(each).items() if value is not None}
-        _write(path, content)
-    return path
+        return json.dumps(content, indent=2) + "\n"
 
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".models-", suffix=".json")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return change_file(path, changed)

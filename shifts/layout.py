@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shifts.bounds.kept import change_file
 from shifts.classes import ClassFolders, class_folders
 from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
@@ -259,14 +260,13 @@ def keep_place(name: str, place: Path | None) -> Path:
     """Keep where a set lies, or forget it with None; returns the file. DataMissing for an unknown set or an absent place."""
     if name not in LAYOUTS and known_suite(name) is None:
         raise DataMissing(f"there is no set {name!r}; `effrob data list` names the sets")
-    places = {each: str(path) for each, path in kept_places().items() if each != name}
-    if place is not None:
-        if not place.exists():
-            raise DataMissing(f"{place} is not there; name the folder or file of {name}")
-        places[name] = str(place.absolute())
-    file = config_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(json.dumps({"places": places}, indent=1, sort_keys=True), encoding="utf-8")
-    draft.replace(file)
-    return file
+    if place is not None and not place.exists():
+        raise DataMissing(f"{place} is not there; name the folder or file of {name}")
+
+    def changed() -> str:
+        places = {each: str(path) for each, path in kept_places().items() if each != name}
+        if place is not None:
+            places[name] = str(place.absolute())
+        return json.dumps({"places": places}, indent=1, sort_keys=True)
+
+    return change_file(config_file(), changed)

@@ -120,7 +120,7 @@ def from_json(value: Any) -> EvalRecord:
             fields[name] = None if fields[name] is None else _counts(fields[name], name)
         record = EvalRecord(**fields)
         key = record.asked.key()
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise EffrobError(f"a record lacks or misnames a field: {error}") from error
     if key != value.get("key"):
         raise EffrobError("a record's key does not match what it says was asked: it was edited or torn")

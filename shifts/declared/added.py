@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from shifts.bounds.files import read_json
+from shifts.bounds.kept import change_file
 from shifts.errors import DataError
 
 
@@ -37,14 +38,12 @@ def added() -> dict[str, Path]:
 
 def add(name: str, file: Path, replace: bool = False) -> None:
     """Make a suite file known under its name. DataError where another file has that name."""
-    known = added()
-    if not replace and known.get(name, file) != file:
-        raise DataError(f"the suite {name} is {known[name]} already; rename yours, or give --replace")
-    known[name] = file
-    place = config_file()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".{place.name}.{os.getpid()}")
-    draft.write_text(
-        json.dumps({key: str(path) for key, path in sorted(known.items())}, indent=2) + "\n", encoding="utf-8"
-    )
-    draft.replace(place)
+
+    def changed() -> str:
+        known = added()
+        if not replace and known.get(name, file) != file:
+            raise DataError(f"the suite {name} is {known[name]} already; rename yours, or give --replace")
+        known[name] = file
+        return json.dumps({key: str(path) for key, path in sorted(known.items())}, indent=2) + "\n"
+
+    change_file(config_file(), changed)

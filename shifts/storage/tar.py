@@ -7,6 +7,7 @@ are refused. The index is kept in the user's cache folder under the archive's pa
 from __future__ import annotations
 
 import contextlib
+import errno
 import tarfile
 import zlib
 from collections import Counter
@@ -117,11 +118,17 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
                 yield member
                 file.seek(position)
                 archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: a gigabyte on the training set
-    except tarfile.TarError as error:
+    except DataError:
+        raise
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # a size that no file can have
+        raise DataError(f"{where} {_why(path, error)}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
         raise DataError(f"{where} {_why(path, error)}") from None
 
 
-def _why(path: Path, error: tarfile.TarError) -> str:
+def _why(path: Path, error: Exception) -> str:
     with contextlib.suppress(tarfile.TarError, OSError, EOFError, zlib.error), tarfile.open(path, "r:*") as archive:
         if type(archive.fileobj).__name__ not in {"_io.BufferedReader", "BufferedReader"}:
             return (

@@ -258,6 +258,24 @@ def test_a_hundred_thousand_cases(target: str) -> None:
     fuzz(target, -(-100_000 // len(TARGETS)))
 
 
+@pytest.mark.parametrize("size", [b"\x80" + b"\xff" * 11, b"\xff" * 11 + b"\x00", b"\x80\0\0\0" + b"\xff" * 8])
+def test_a_member_of_a_size_that_no_file_has(size: bytes, tmp_path: Path) -> None:
+    """Found by a hundred thousand cases: a negative one was `Invalid argument` of no file, a huge one a bare ValueError."""
+    path = hostile.tar(tmp_path / "a.tar")
+    data = bytearray(path.read_bytes())
+    data[124:136] = size
+    path.write_bytes(summed(bytes(data)))
+    with pytest.raises(DataError, match=r"a\.tar"):
+        _ = TarTree(path, "imagenet-r/", index=tmp_path / "index").paths
+
+
+def test_a_record_of_no_model_is_refused() -> None:
+    value = json.loads(TEXT)
+    value["asked"]["model"] = None
+    with pytest.raises(EffrobError, match=r"lacks or misnames|says model"):
+        from_json(value)
+
+
 def test_the_fuzzer_finds_what_is_planted() -> None:
     """A reader that trusts its input is caught."""
 
