@@ -109,6 +109,8 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
             for member in archive:
                 if member.isdir() or (is_sidecar(member.name) and member.isreg()):
                     continue
+                if member.size < 0:  # in base 256; tarfile would go back and read on from there
+                    raise tarfile.ReadError(f"{member.name!r} has a size of {member.size}")
                 if not member.isreg() or member.issparse():
                     raise DataError(
                         f"{where} holds a link or a device, {member.name!r}; nothing was read. Unpack it beside itself, or "

@@ -227,7 +227,7 @@ def test_a_loaders_hidden_weights_and_its_checkpoint_count(networks: Path) -> No
     net = my_nets.plain()
     torch.save(net.state_dict(), networks / "w.pt")
     model_zoo.save_registration(Registration("hidden", loader="my_nets.py:with_file", pixels=PIXELS))
-    checkpointed = Registration("given", loader="my_nets.py:plain", checkpoint="w.pt", pixels=PIXELS)
+    checkpointed = Registration("handed", loader="my_nets.py:plain", checkpoint="w.pt", pixels=PIXELS)
     before = model_zoo.identify("hidden").digest, model_zoo.save_registration(checkpointed).digest
     with torch.no_grad():
         net[3].bias.add_(1)
@@ -237,9 +237,9 @@ def test_a_loaders_hidden_weights_and_its_checkpoint_count(networks: Path) -> No
     from_callable._told.clear()  # as in a new process
     from_callable._waiting.clear()
     assert model_zoo.identify("hidden").digest != before[0]
-    assert model_zoo.identify("given").digest != before[1]
+    assert model_zoo.identify("handed").digest != before[1]
     with torch.inference_mode():
-        assert torch.equal(model_zoo.load("given").classifier.bias, net[3].bias)
+        assert torch.equal(model_zoo.load("handed").classifier.bias, net[3].bias)
 
 
 def test_a_loader_that_is_never_the_same_is_refused_the_second_time(networks: Path) -> None:
