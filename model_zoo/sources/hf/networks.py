@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import transformers
 from torch import nn
 
 from model_zoo.checkpoints.network import weights_from_network
+from model_zoo.checkpoints.parts import WeightsFile, read_weights
 from model_zoo.errors import ModelError
 from model_zoo.sources.hf.adapters import ADAPTER, head_of, without_adapter
 from model_zoo.sources.hf.texts import pooled
@@ -165,21 +166,14 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
         more["config"] = config
     instead = "give a folder that save_pretrained wrote: transformers:FOLDER"
     with _silent(), weights_from_network(f"the weights of {what}", instead, Path(place).is_dir()):
-        try:
-            model, info = kind.from_pretrained(
-                place, revision=revision, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, **more
-            )
-        except TypeError:
-            more.pop("trust_remote_code", None)
-            model, info = kind.from_pretrained(
-                place, revision=revision, output_loading_info=True, dtype=torch.float32, **more
-            )
+        model, info = _read(kind, place, revision=revision, **more)
+        if info["missing_keys"] and _wrapper(info) and Path(place).is_dir() and new_head is None:
+            model, info = _read(kind, None, state_dict=_unwrapped(Path(place)), **more)
     missing = sorted(key for key in info["missing_keys"] if new_head is None or "classifier" not in key)
     unexpected = sorted(map(str, info.get("unexpected_keys") or ()))
-    wrapped = {found.group() if (found := _WRAPPED.match(key)) else "" for key in unexpected}
-    if info["missing_keys"] and len(wrapped) == 1 and "" not in wrapped:
+    if info["missing_keys"] and (prefix := _wrapper(info)):
         raise ModelError(
-            f"the weights of {what} were saved inside a wrapper: their names begin with {wrapped.pop()} (torch.compile, "
+            f"the weights of {what} were saved inside a wrapper: their names begin with {prefix} (torch.compile, "
             "DistributedDataParallel); save the model inside it (model._orig_mod or model.module) with save_pretrained"
         )
     lora = next((key for key in unexpected if "lora_" in key), None)
@@ -201,6 +195,27 @@ def _loaded(place: str, revision: str | None, config: Any, role: Role, what: str
     if role == "backbone" and getattr(model, "main_input_name", "pixel_values") != "pixel_values":
         raise ModelError(f"{what} is a {type(model).__name__}, which reads {model.main_input_name} and no pictures")
     return model.eval()
+
+
+def _read(kind: Any, place: str | None, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The model and what transformers says of its keys."""
+    options |= {"output_loading_info": True, "dtype": torch.float32}
+    try:
+        return tuple(kind.from_pretrained(place, trust_remote_code=False, **options))
+    except TypeError:  # a class that does not know the option
+        return tuple(kind.from_pretrained(place, **options))
+
+
+def _wrapper(info: Mapping[str, Any]) -> str:
+    """The prefix that every unexpected key begins with; nothing where they have none in common."""
+    prefixes = {found.group() if (found := _WRAPPED.match(str(key))) else "" for key in info["unexpected_keys"]}
+    return prefixes.pop() if len(prefixes) == 1 else ""
+
+
+def _unwrapped(folder: Path) -> dict[str, torch.Tensor]:
+    """The folder's tensors by the names that they have inside torch.compile's or DistributedDataParallel's wrapper."""
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    return {name: tensor for file in files for name, tensor in read_weights(WeightsFile(file)).state.items()}
 
 
 @contextmanager
