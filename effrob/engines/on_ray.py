@@ -1,11 +1,13 @@
 """The Ray engine (extra `effrob[ray]`): one task a job on any number of machines, retried where a worker dies.
 
 Features return through Ray's object store and are stored as each job ends, so the machines need the data sets but no
-shared disk. `address` is a running cluster's (`auto` for the one this machine belongs to); without it Ray starts here.
+shared disk. `address` is a running cluster's (`auto` for the one this machine belongs to); without it, and without
+RAY_ADDRESS, Ray starts here.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +31,8 @@ class RayEngine:
             raise UsageProblem("the engine ray needs the package ray: pip install 'effrob[ray]'") from error
         self.ray, self.gpus, self.cpus, self.progress = ray, gpus, cpus, progress
         if not ray.is_initialized():
+            # "local": with None Ray waits for ever for a cluster that its files remember and that has ended.
+            address = address or os.environ.get("RAY_ADDRESS") or "local"
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
             except (ConnectionError, ValueError, RuntimeError) as error:

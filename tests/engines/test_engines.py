@@ -12,6 +12,7 @@ import pytest
 
 from effrob.engines.engine import Job, Outcome
 from effrob.engines.local import LocalEngine
+from effrob.engines.on_ray import RayEngine
 from effrob.engines.on_torchrun import TorchrunEngine
 from effrob.errors import UsageProblem
 
@@ -115,6 +116,22 @@ def test_ray_with_a_killed_worker_gives_local_predictions(run, local: dict[str, 
     assert (tmp_path / "killed").read_text().isdigit()
     assert spread.returncode == 0, spread.stderr
     assert got == local
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "taken"), [(None, "", "local"), (None, "h:1", "h:1"), ("auto", "h:1", "auto")]
+)
+def test_ray_starts_here_whatever_cluster_its_files_remember(
+    asked: str | None, variable: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    seen: dict[str, object] = {}
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: seen.update(options))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    RayEngine(asked)
+    assert seen["address"] == taken
 
 
 class Recorded:
