@@ -94,9 +94,15 @@ def _beside(cause: Entry) -> str:
     if cause["differs"]:
         return "open: more than the factor differs"
     if cause["verdict"] == "cannot tell":
-        return f"open: an effect of up to {cause['at_most']:.2f} logits either way is left"
+        low, high = cause["ci95"]
+        return f"open: the mean is {cause['value']:+.2f} [{low:+.2f}, {high:+.2f}], and its contrasts do not settle it"
     if cause["value"] > 0:
-        return "as there: it lifts models above the line" if expected else "otherwise: it adds robustness in this world"
+        but = f", in the mean; but {cause['note']}" if cause.get("note") else ""
+        return (
+            f"as there: it lifts models above the line{but}"
+            if expected
+            else "otherwise: it adds robustness in this world"
+        )
     return (
         "otherwise: it takes robustness away" if expected else "it adds none either: in this world it takes some away"
     )

@@ -85,8 +85,8 @@ two contrasts stand side by side for that.
 
 Captions that say more than the class take effective robustness away here, and clean accuracy with it. A likely reason: in 800
 steps a small tower learns colours, places and styles where class names let it learn shapes. That is a fact of a small world and
-short training; Fang et al. compare language with none, which is the headline, and do not say that any captions do as well as
-others.
+short training. It may also be why CLIP on captions, the paper's own case, gains little from this web by itself. Fang et al.
+compare language with none; the headline here compares captions with views, which stand in for none.
 
 Where a row here moves effective robustness and the paper found little, the row is a statement about this world, where the
 factor can be isolated; the paper's statement is about photographs at scale. A verdict of `equivalent` or `cannot tell` here is
