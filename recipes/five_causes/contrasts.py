@@ -129,7 +129,7 @@ class Answer:
             return "an arm lies outside the line's range"
         if self.equivalent:
             return None
-        if self.effect.p < ALPHA and len({part.value > 0 for part in self.parts}) > 1:
+        if len({part.value > 0 for _, part in self._told_apart}) > 1:
             return self._disagreement
         if self.effect.p >= ALPHA:
             if max(map(abs, self.effect.ci90)) < self.margin:
@@ -140,11 +140,15 @@ class Answer:
         return None
 
     @property
+    def _told_apart(self) -> list[tuple[Contrast, Estimate]]:
+        """The contrasts whose own 95 % interval leaves none out, lowest first: the others have no sign to disagree with."""
+        known = [(one, part) for one, part in zip(self.contrasts, self.parts, strict=True) if part.p < ALPHA]
+        return sorted(known, key=lambda pair: pair[1].value)
+
+    @property
     def _disagreement(self) -> str:
         """The two contrasts that lie farthest apart, by name."""
-        ends = (
-            sorted(zip(self.contrasts, self.parts, strict=True), key=lambda pair: pair[1].value)[at] for at in (0, -1)
-        )
+        ends = (self._told_apart[at] for at in (0, -1))
         return "its contrasts disagree in sign: " + ", ".join(f"{one.text} {part.value:+.2f}" for one, part in ends)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recipes.five_causes.prose import BESIDE_THE_PAPER, LIMITS, LINE, PAPER, RULES, SETTING, TIME, TRAINING
+from recipes.five_causes.prose import BESIDE_THE_PAPER, LIMITS, LINE, PAPER, REFERENCE, RULES, SETTING, TIME, TRAINING
 from recipes.five_causes.questions import CAUSES, QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS
 
@@ -28,6 +28,7 @@ def page(report: Entry) -> str:
         BESIDE_THE_PAPER,
         _table(("cause", "the paper", "here"), ([CAUSES[c["cause"]], PAPER[c["cause"]], _beside(c)] for c in report["causes"])),
         _rules(report),
+        _reference(report),
         "![Headlines and contrasts with their intervals](contrasts.png)\n",
         "## Every contrast\n",
         *(_question(report, question.text) for question in QUESTIONS),
@@ -96,15 +97,17 @@ def _beside(cause: Entry) -> str:
     if cause["verdict"] == "cannot tell":
         low, high = cause["ci95"]
         return f"open: the mean is {cause['value']:+.2f} [{low:+.2f}, {high:+.2f}], and its contrasts do not settle it"
+    but = f", in the mean; but {cause['note']}" if cause.get("note") else ""
     if cause["value"] > 0:
-        but = f", in the mean; but {cause['note']}" if cause.get("note") else ""
         return (
             f"as there: it lifts models above the line{but}"
             if expected
             else "otherwise: it adds robustness in this world"
         )
     return (
-        "otherwise: it takes robustness away" if expected else "it adds none either: in this world it takes some away"
+        "otherwise: it takes robustness away"
+        if expected
+        else f"it adds none either: in this world it takes some away{but}"
     )
 
 
@@ -120,6 +123,23 @@ def _rules(report: Entry) -> str:
         seeds=first["seeds"],
         singles=len(report["contrasts"]) - sum(cause["parts"] == 1 for cause in report["causes"]),
         families=next(iter(report["baseline"]["lines"].values()))["families"],
+    )
+
+
+def _reference(report: Entry) -> str:
+    """Why the model that the margin is a share of stands elsewhere than the web's CLIP."""
+    reference, arms = report["reference"], dosed(report)
+    styles = reference["styles"]
+    return REFERENCE.format(
+        model=reference["model"],
+        reference=reference["value"],
+        arm=arms[0][1]["shifts"][MEAN]["value"],
+        overlap=arms[-1][1]["shifts"][MEAN]["value"],
+        shared=sum(share for style, share in styles.items() if style != "photo"),
+        styled=report["styled_share"],
+        pictures=reference["pictures"],
+        side=reference["side"],
+        **{style: styles[style] for style in ("rendition", "sketch", "odd")},
     )
 
 

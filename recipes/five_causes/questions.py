@@ -38,8 +38,8 @@ CAUSES = {
 
 QUESTIONS = (
     Question("size", "eight times the pictures, at the same number of steps", (
-        Contrast("CLIP on 4,000 web pictures minus CLIP on 500 of them", WEB, _prompted("clip-web-few"), "pictures"),
-        Contrast("classifier on 4,000 narrow pictures minus classifier on 500 of them",
+        Contrast("CLIP on 4,000 web pictures minus CLIP on 500 web pictures", WEB, _prompted("clip-web-few"), "pictures"),
+        Contrast("classifier on 4,000 narrow pictures minus classifier on 500 narrow pictures",
                  LABELS_NARROW, _layer("labels-narrow-few"), "pictures"),
     )),
     Question("size", "four times the steps, on the same pictures", (

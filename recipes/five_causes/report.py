@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_zoo.sources.from_pocket import cards
+from recipes.drawn.pool import STYLED
 from recipes.five_causes import figures
 from recipes.five_causes.contrasts import (
     ALPHA,
@@ -41,6 +43,7 @@ from recipes.five_causes.questions import QUESTIONS
 from recipes.five_causes.standings import MEAN, SHIFTS, Board, board, wide_baseline
 from recipes.five_causes.work import processor_seconds
 from shifts.classes import pocket
+from shifts.synthetic.draw import WEB_IMAGES, WEB_STYLES
 
 SCHEMA = 2
 NEAR_CHANCE = 2.0  # times chance: below it an accuracy says little of what was learned
@@ -70,7 +73,15 @@ def content(grid: Grid, wide: Board, seconds: Mapping[str, float]) -> dict[str, 
         "causes": [_headline(one, wide, each) for one in heads],
         "contrasts": [_contrast(one, wide, grid) for one in each],
         "margin": MARGIN_SHARE * abs(wide.reference),
-        "reference": {"model": REFERENCE, "value": wide.reference, "margin_share": MARGIN_SHARE},
+        "reference": {
+            "model": REFERENCE,
+            "value": wide.reference,
+            "margin_share": MARGIN_SHARE,
+            "styles": WEB_STYLES,
+            "pictures": WEB_IMAGES,
+            "side": int(cards()[REFERENCE.partition(":")[2]]["side"]),
+        },
+        "styled_share": STYLED,
         "alpha": ALPHA,
         "baseline": _lines(wide),
         "arms": [_arm(wide, read, grid) for read in wide.reads()],
@@ -128,13 +139,18 @@ def _note(found: Answer, wide: Board, each: Sequence[Answer]) -> str | None:
         for one in each:
             if one.question == found.question and one.verdict == "cannot tell":
                 size = "{:+.2f} [{:+.2f}, {:+.2f}]".format(one.effect.value, *one.effect.ci95)
-                said.append(f"{one.contrasts[0].text} is {size} alone, cannot tell")
+                corrected = " once corrected for several questions" if one.effect.p < ALPHA and not one.differs else ""
+                said.append(f"{one.contrasts[0].text} is {size} alone, cannot tell{corrected}")
     chance = 1 / len(pocket().names)
-    for read in dict.fromkeys(read for one in found.contrasts for read in (one.high, one.low)):
+    sides: dict[Read, str] = {}
+    for contrast in found.contrasts:
+        high, _, low = contrast.text.partition(" minus ")
+        sides |= {contrast.high: high, contrast.low: low}
+    for read, name in sides.items():
         for shift in SHIFTS:
             accuracy = sum(wide.of(read, seed, shift).accuracy for seed in range(wide.seeds)) / wide.seeds
             if accuracy < NEAR_CHANCE * chance:
-                said.append(f"{read.arm} has {accuracy:.1%} on {shift}, near chance ({chance:.0%}), where logits bend")
+                said.append(f"{name} has {accuracy:.1%} on {shift}, near chance ({chance:.0%}), where logits bend")
     return "; ".join(said) or None
 
 

@@ -17,6 +17,7 @@ from recipes.five_causes import contrasts
 from recipes.five_causes.contrasts import (
     MARGIN_SHARE,
     POINTS_AT,
+    Answer,
     Contrast,
     Question,
     answer,
@@ -192,7 +193,8 @@ def test_a_headline_is_noted_where_a_contrast_of_it_cannot_be_told_or_an_arm_is_
     assert found["distribution"]["note"].startswith("CLIP on web captions minus CLIP on narrow captions is +0.")
     assert found["distribution"]["note"].endswith("] alone, cannot tell")
     assert (
-        "clip-web-few has " in found["size"]["note"] and "on pocket-sketch, near chance (5%)" in found["size"]["note"]
+        "CLIP on 500 web pictures has " in found["size"]["note"]
+        and "on pocket-sketch, near chance (5%)" in found["size"]["note"]
     )
     assert found["contrastive-loss"]["note"] is None
     page_of = (tmp_path / "docs" / "report.md").read_text(encoding="utf-8")
@@ -224,6 +226,24 @@ def test_a_headline_is_the_mean_of_its_contrasts_and_none_where_they_disagree() 
     assert (
         none.effect.value == pytest.approx(0.0) and none.verdict == "cannot tell"
     )  # two that cancel are not equivalent
+    why = "its contrasts disagree in sign: narrow minus web -0.90, web minus narrow +0.90"
+    assert none.why == why  # told apart each, whatever their mean is
+
+
+def test_a_contrast_that_is_not_told_from_none_has_no_sign_to_disagree_with() -> None:
+    """Two of one sign and one of the other: it takes the mean's verdict only where its own interval leaves none out."""
+
+    def judged(third: list[float]) -> Answer:
+        seeds = [np.array(values) for values in ([-0.9, -0.88, -0.92], [-0.7, -0.69, -0.71], third)]
+        effect, parts = estimate(np.mean(seeds, axis=0)), tuple(map(estimate, seeds))
+        asked = (replace(ONE, text="first"), replace(ONE, text="second"), replace(ONE, text="third"))
+        question = Question("test-language", "?", asked)
+        return Answer(question, asked, effect, effect, {}, parts, (), False, 0.05, effect.p, 3)
+
+    open_, told = judged([0.2, -0.3, 0.25]), judged([0.2, 0.21, 0.19])
+    assert open_.parts[2].value > 0 and open_.parts[2].ci95[0] < 0 < open_.parts[2].ci95[1]
+    assert (open_.verdict, open_.why) == ("moves it", None)
+    assert (told.verdict, told.why) == ("cannot tell", "its contrasts disagree in sign: first -0.90, third +0.20")
 
 
 def test_the_lines_uncertainty_can_take_a_verdict_back() -> None:
