@@ -13,6 +13,9 @@ report.json, schema 2. `causes` holds one object a cause, its headline question;
     spread, parts               smallest and largest effect of the contrasts it is the mean of, and how many they are
     note                        of a headline: its contrasts that cannot be told alone, and arms whose accuracy is near chance
     effect, scale_of_effect     value and unit by the names of schema 1
+
+`arms`, `reference.shifts` and `baseline.lines.*.points` hold every accuracy, seed by seed and classifier by classifier: all
+other numbers follow from them.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from effrob.robustness.fit import RobustnessFit
 from model_zoo.sources.from_pocket import cards
 from recipes.drawn.pool import STYLED
 from recipes.five_causes import figures
@@ -80,6 +84,7 @@ def content(grid: Grid, wide: Board, seconds: Mapping[str, float]) -> dict[str, 
             "styles": WEB_STYLES,
             "pictures": WEB_IMAGES,
             "side": int(cards()[REFERENCE.partition(":")[2]]["side"]),
+            "shifts": {shift: dataclasses.asdict(cell) for shift, cell in wide.reference_cells.items()},
         },
         "styled_share": STYLED,
         "alpha": ALPHA,
@@ -185,6 +190,12 @@ def _arm(wide: Board, read: Read, grid: Grid) -> dict[str, Any]:
     return {**dataclasses.asdict(read), "name": read.name, "configuration": grid.configuration(read), "shifts": shifts}
 
 
+def _points(fit: RobustnessFit) -> dict[str, Any]:
+    """The classifiers a line is drawn through, in their order."""
+    line = fit.line
+    return {"family": list(line.families), "clean": line.x.tolist(), "accuracy": line.y.tolist()}
+
+
 def _lines(wide: Board) -> dict[str, Any]:
     first = next(iter(wide.lines.values()))
     fields = (
@@ -203,5 +214,8 @@ def _lines(wide: Board) -> dict[str, Any]:
         "name": first.baseline.name,
         "digest": first.baseline.digest,
         "members": list(first.baseline.models),
-        "lines": {shift: {name: fit.as_json()[0][name] for name in fields} for shift, fit in wide.lines.items()},
+        "lines": {
+            shift: {**{name: fit.as_json()[0][name] for name in fields}, "points": _points(fit)}
+            for shift, fit in wide.lines.items()
+        },
     }

@@ -7,7 +7,7 @@ fewer pictures and reach further down. Reads effrob's rows and counts; trains no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,16 @@ class ArmResult:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Results by read-out, seed and shift, the lines they are measured from, and the reference model's mean residual."""
+    """Results by read-out, seed and shift, the lines they are measured from, and the reference model's mean residual.
+
+    reference_cells  shift -> the reference model's result
+    """
 
     lines: Mapping[str, RobustnessFit]
     cells: Mapping[tuple[Read, int, str], ArmResult]
     seeds: int
     reference: float
+    reference_cells: Mapping[str, ArmResult] = field(default_factory=dict)
 
     def of(self, read: Read, seed: int, shift: str) -> ArmResult:
         """One cell; the mean of the four has the means of its parts."""
@@ -90,7 +94,8 @@ def board(grid: Grid, measured: Sequence[Measured], baseline: Baseline | str) ->
     lines = {shift: fit(shift, baseline) for shift in SHIFTS}
     runs = {run.name: run for run in grid.runs()}
     order = {arm.name: place for place, arm in enumerate(grid.arms)}
-    cells, reference = {}, {}
+    cells: dict[tuple[Read, int, str], ArmResult] = {}
+    reference: dict[str, ArmResult] = {}
     for m in measured:
         if m.row.shift not in lines or not (m.name in runs or m.name == REFERENCE):
             continue
@@ -99,11 +104,11 @@ def board(grid: Grid, measured: Sequence[Measured], baseline: Baseline | str) ->
         residual = line.residual(clean, accuracy)
         if not np.isfinite(residual):
             raise ValueError(f"{m.name} has an accuracy of {accuracy} on {m.row.shift}: it has no logit")
+        result = ArmResult(clean, accuracy, residual, line.extrapolated(clean))
         if m.name == REFERENCE:
-            reference[m.row.shift] = residual
+            reference[m.row.shift] = result
             continue
         read = Read(runs[m.name].arm.name, m.head, m.prompts)
-        result = ArmResult(clean, accuracy, residual, line.extrapolated(clean))
         cells[read, runs[m.name].seed, m.row.shift] = result
     ordered = dict(sorted(cells.items(), key=lambda cell: order[cell[0][0].arm]))
-    return Board(lines, ordered, grid.seeds, float(np.mean([reference[shift] for shift in SHIFTS])))
+    return Board(lines, ordered, grid.seeds, float(np.mean([reference[shift].logit for shift in SHIFTS])), reference)

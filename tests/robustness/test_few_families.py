@@ -72,7 +72,7 @@ def test_where_every_model_is_its_own_family_the_textbook_stands() -> None:
     assert line.spread_by_family(0.3) == pytest.approx(line.residual_std * np.sqrt(line.leverage(0.3)), rel=1e-9)
 
 
-@pytest.mark.parametrize("families", [5, 8, 15])
+@pytest.mark.parametrize("families", [4, 5, 8, 15])
 def test_two_ordinary_models_are_told_apart_in_kind_in_one_case_of_twenty(families: int) -> None:
     """Of two families the line has not seen, with test sets so large that their noise is nothing."""
     rng, told, draws, n = np.random.default_rng(families), 0, 1500, 10**8
