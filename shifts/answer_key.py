@@ -72,7 +72,7 @@ def by_ids(name: str, ids: Sequence[str], where: str, protocol: Protocol, partia
     paths = [_inside(name, id) for id in ids]
     twice = next((path for path, count in Counter(paths).items() if count > 1), None)
     if twice is not None:
-        raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
+        raise _repeated(where, twice)
     held = "imagenet" if name == "imagenet-real" else name
     asked = SetRequest(
         held, ListedTree(where, tuple(sorted(paths))), imagenet(), protocol, partial, terms, as_listed=True
@@ -101,7 +101,7 @@ def by_labels(
     paths = [f"{folders[k]}/{key.replace('/', '_')}" for k, key in zip(labels, keys, strict=True)]
     twice = next((path for path, count in Counter(paths).items() if count > 1), None)
     if twice is not None:
-        raise DataError(f"{where} answers {twice} more than once: keep one answer an image")
+        raise _repeated(where, twice)
     reader, terms = READERS[name]
     shift = reader(
         SetRequest(name, ListedTree(where, tuple(sorted(paths))), table, protocol, partial, terms, as_listed=True)
@@ -150,7 +150,7 @@ def of_loaded(shift: Shift, ids: Sequence[str], where: str, partial: bool = Fals
                 f"answers of {shift.name}, by its own ids, as {shift.ids[0]}"
             )
         if place[at] >= 0:
-            raise DataError(f"{where} answers {shift.ids[at]} more than once: keep one answer an image")
+            raise _repeated(where, shift.ids[at])
         place[at] = position
     left = np.flatnonzero(place < 0)
     if not len(left):
@@ -166,6 +166,10 @@ def of_loaded(shift: Shift, ids: Sequence[str], where: str, partial: bool = Fals
     accepted = None if shift.accepted is None else tuple(shift.accepted[int(i)] for i in rows)
     kept = replace(shift, rows=shift.rows[rows], targets=shift.targets[rows], accepted=accepted, partial=True)
     return kept, place[rows]
+
+
+def _repeated(where: str, id: str) -> DataError:
+    return DataError(f"{where} answers {id} more than once: keep one answer an image")
 
 
 def _row(id: str, known: Mapping[str, int], short: Mapping[str, int]) -> int | None:

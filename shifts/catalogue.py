@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from shifts.declared.suite import Suite
 from shifts.declared.suites import known_suite
 from shifts.declared.suites import suite as named_suite
 from shifts.errors import DataError, DataMissing
-from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, locate_set
+from shifts.layout import LAYOUTS, SAME_FILES, VARIABLE, Places, data_root, get_command, locate_set, set_hint
 from shifts.protocol import protocol as named_protocol
 from shifts.shift import Shift
 from shifts.storage.kept_places import expanded, kept_places
@@ -139,9 +138,7 @@ def check_names(names: Iterable[str], suite: Suite | None = None) -> None:
     known = {*registry.names(), *LAYOUTS, *own, *(each.rpartition("/")[2] for each in own)}
     for name in names:
         if name not in known and known_suite(name) is None:
-            near = get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else "`effrob data list` names the sets"
-            raise DataMissing(f"a place is named for {name!r}, and there is no such set; {hint}")
+            raise DataMissing(f"a place is named for {name!r}, and there is no such set; {set_hint(name, known)}")
 
 
 def _named_places(at: Mapping[str, str | Path] | None) -> dict[str, Path]:

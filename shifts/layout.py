@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from shifts.bounds.kept import change_file
@@ -16,7 +17,7 @@ from shifts.classes import ClassFolders, class_folders
 from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.foreign_images import why_foreign, why_unusable
-from shifts.storage.forms import OpenedPlace, open_place
+from shifts.storage.forms import OpenedPlace, absent, open_place
 from shifts.storage.kept_places import config_file, expanded, kept_places
 from shifts.storage.shards import SUFFIX
 from shifts.storage.splits import AbsentSplit
@@ -256,12 +257,18 @@ def open_set(name: str, places: Path | Places) -> Tree:
     return opened.tree
 
 
+def set_hint(name: str, known: Iterable[str]) -> str:
+    """What names the sets that are known, for a name that is none: those that are near to it, else a command."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else "`effrob data list` names the sets"
+
+
 def keep_place(name: str, place: Path | None) -> Path:
     """Keep where a set lies, or forget it with None; returns the file. DataMissing for an unknown set or an absent place."""
     if name not in LAYOUTS and known_suite(name) is None:
-        raise DataMissing(f"there is no set {name!r}; `effrob data list` names the sets")
+        raise DataMissing(f"there is no set {name!r}; {set_hint(name, LAYOUTS)}")
     if place is not None and not place.exists():
-        raise DataMissing(f"{place} is not there; name the folder or file of {name}")
+        raise absent(place, name)
 
     def changed() -> str:
         places = {each: str(path) for each, path in kept_places().items() if each != name}

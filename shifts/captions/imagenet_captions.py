@@ -147,8 +147,8 @@ def select(
     """
     if fraction is not None and not 0 < fraction <= 1:
         raise DataError(f"a fraction lies above 0 and at most at 1, got {fraction}")
-    if per_class is not None and per_class < 1:
-        raise DataError(f"at least 1 image a class was wanted, got {per_class}")
+    if per_class is not None:
+        check_per_class(per_class)
     if classes is not None and (foreign := sorted(set(classes) - set(captions.table.ids))):
         raise DataError(f"{foreign[0]} is no class of {captions.table.name}; give class ids of it, one a line")
     by_class: dict[str, list[CaptionRecord]] = {}
@@ -164,6 +164,12 @@ def select(
             n = min(n, per_class)
         chosen += records if n == len(records) else sorted(records, key=lambda record: draw(seed, record.id))[:n]
     return captions.kept(sorted(chosen, key=lambda record: record.id))
+
+
+def check_per_class(per_class: int) -> None:
+    """DataError for a number of images a class below 1."""
+    if per_class < 1:
+        raise DataError(f"at least 1 image a class was wanted, got {per_class}")
 
 
 def random_classes(table: ClassTable, n: int, seed: int = 0) -> tuple[str, ...]:

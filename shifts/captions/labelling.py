@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shifts.captions.export import write_labels
-from shifts.captions.imagenet_captions import draw
+from shifts.captions.imagenet_captions import check_per_class, draw
 from shifts.captions.manifests import Pair, digest_ids, digest_pairs, new_folder, write_manifest
 from shifts.captions.matching import labels, matcher
 from shifts.captions.sources import CaptionedImages
@@ -81,8 +81,7 @@ def match(source: CaptionedImages, table: ClassTable, rule: str, several: str = 
 
 def second_set(matched: Matched, per_class: int, seed: int = 0) -> tuple[Matched, tuple[str, ...]]:
     """n images of every class that has so many, drawn with a seed; and the ids of the classes left out for having fewer."""
-    if per_class < 1:
-        raise DataError(f"at least 1 image a class was wanted, got {per_class}")
+    check_per_class(per_class)
     if matched.several == "all":
         raise DataError("a test set asks about an image once: match with --several longest, one or first, not all")
     by_class: dict[int, list[Pair]] = {}

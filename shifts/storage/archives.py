@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from shifts.errors import DataMissing
-from shifts.layout import LAYOUTS, SAME_FILES
+from shifts.layout import LAYOUTS, SAME_FILES, set_hint
 from shifts.storage.fetch import RemoteFile
 
 
@@ -112,7 +111,5 @@ def archive_of(name: str) -> Archive:
     """A set's official archive; DataMissing names the near matches."""
     held = SAME_FILES.get(name, name)
     if held not in ARCHIVES:
-        near = get_close_matches(name, LAYOUTS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`effrob data list` names the sets"
-        raise DataMissing(f"there is no archive of {name!r}; {hint}")
+        raise DataMissing(f"there is no archive of {name!r}; {set_hint(name, LAYOUTS)}")
     return ARCHIVES[held]

@@ -73,7 +73,7 @@ class InnerTree:
 def open_place(path: Path, classes: ClassFolders, follow_links: bool = False) -> OpenedPlace:
     """The images of a set at `path`, whatever form they are in. DataMissing where nothing lies there."""
     if not path.exists():
-        raise DataMissing(f"{path} is not there; name the folder or file of {classes.name}")
+        raise absent(path, classes.name)
     if path.is_dir():
         return _open_folder(path, classes, follow_links)
     name = path.name.lower()
@@ -94,6 +94,11 @@ def open_place(path: Path, classes: ClassFolders, follow_links: bool = False) ->
     raise DataError(
         f"{path} is no form of a set that is read; give a folder, a .tar, .zip, .parquet or .arrow file, or a folder of shards"
     )
+
+
+def absent(path: Path, name: str) -> DataMissing:
+    """The refusal of a place of the set `name` where nothing lies."""
+    return DataMissing(f"{path} is not there; name the folder or file of {name}")
 
 
 def _is_shard(path: Path, classes: ClassFolders | None) -> bool:

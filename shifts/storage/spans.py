@@ -93,6 +93,11 @@ def checked_size(size: int, path: str, where: str) -> None:
         raise DataError(f"{where} holds {path} of {size:,} bytes, more than any picture; fetch it anew")
 
 
+def held_twice(where: str, path: str) -> DataError:
+    """The refusal of an archive that holds one file twice."""
+    return DataError(f"{where} holds {path} twice; fetch it anew")
+
+
 def _load(file: Path, archive_size: int) -> dict[str, Span] | None:
     try:
         stored = read_arrays(file, ("paths", "offsets", "sizes"))

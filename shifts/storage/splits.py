@@ -57,8 +57,6 @@ def files_of_split(path: Path, files: Sequence[Path], classes: ClassFolders) -> 
     for file in files:
         by_split.setdefault(split_of(file, path), []).append(file)
     if set(by_split) == {None}:
-        if len({file.parent for file in files}) > 1:
-            raise DataError(f"{path} holds files of the set in several folders; name one of them with --at")
         return by_split[None]
     if None in by_split:
         raise _vague(str(path), by_split, classes)

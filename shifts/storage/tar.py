@@ -18,7 +18,7 @@ from shlex import quote
 from typing import BinaryIO
 
 from shifts.errors import DataError, DataMissing
-from shifts.storage.spans import Span, below, checked_size, index_folder, indexed, read_span
+from shifts.storage.spans import Span, below, checked_size, held_twice, index_folder, indexed, read_span
 from shifts.storage.tree import FileStat, checked_path, counted_suffix, is_image, is_sidecar
 
 
@@ -76,7 +76,7 @@ class TarTree:
                 continue
             path = checked_path(inner, self.where)
             if path in seen:
-                raise DataError(f"{self.where} holds {path} twice; fetch it anew")
+                raise held_twice(self.where, path)
             seen.add(path)
             yield path, span
 

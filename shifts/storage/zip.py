@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 
 from shifts.errors import DataError, DataMissing
-from shifts.storage.spans import below, checked_size
+from shifts.storage.spans import below, checked_size, held_twice
 from shifts.storage.tree import FileStat, checked_path, counted_suffix, is_image, is_sidecar
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -54,7 +54,7 @@ class ZipTree:
         try:
             head = os.pread(file, LOCAL_HEADER.size, member.header_offset)
             if len(head) != LOCAL_HEADER.size or not head.startswith(b"PK\3\4"):
-                raise DataError(f"{self.where} is damaged at {path}; fetch it anew")
+                raise self._damaged(path)
             skipped = LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack(head)[-2:])
             content = os.pread(file, member.compress_size, member.header_offset + skipped)
         finally:
@@ -65,8 +65,11 @@ class ZipTree:
             except zlib.error:
                 content = b""
         if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
-            raise DataError(f"{self.where} is damaged at {path}; fetch it anew")
+            raise self._damaged(path)
         return content
+
+    def _damaged(self, path: str) -> DataError:
+        return DataError(f"{self.where} is damaged at {path}; fetch it anew")
 
     def stat(self, path: str) -> FileStat:
         """The member's size, and the archive's time: any change of the archive is a change of each member."""
@@ -86,7 +89,7 @@ class ZipTree:
                 continue
             path = checked_path(inner, self.where)
             if path in members:
-                raise DataError(f"{self.where} holds {path} twice; fetch it anew")
+                raise held_twice(self.where, path)
             self._check(member)
             members[path] = member
         return members
@@ -101,7 +104,10 @@ class ZipTree:
             raise DataError(f"{self.where} lacks its beginning; fetch it anew")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise DataError(f"{self.where} holds a link or a device, {member.filename!r}; nothing was read")
+            raise DataError(
+                f"{self.where} holds a link or a device, {member.filename!r}; nothing was read. Unpack it beside itself "
+                f"with `unzip {quote(self.archive.name)}`"
+            )
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
                 f"{self.where} is compressed in a way that cannot be read in place; "
