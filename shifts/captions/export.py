@@ -59,7 +59,7 @@ def with_text(captions: Captions, variants: Collection[Variant]) -> tuple[Captio
 def write_build(captions: Captions, out: Path, training: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Write the images an experiment is about, with their records. `chosen` says how they were chosen; the manifest."""
     if not captions.records:
-        raise DataError("no image is left to build with; ask for a larger fraction, other classes or other variants")
+        raise DataError("no image is left to build with; choose other classes or other variants")
     with new_folder(out) as folder:
         with (folder / CAPTIONS).open("w", encoding="utf-8") as file:
             for n, r in enumerate(captions.records):

@@ -97,7 +97,7 @@ def _pairs(file: Path, table: ClassTable) -> tuple[Pair, ...]:
                 index = table.index.get(class_id)
                 if index is None or str(index) != label:
                     raise DataError(
-                        f"line {reader.line_num:,} of {file} names no class of {table.name} with its index; mend it"
+                        f"line {reader.line_num:,} of {file} names no class of {table.name} with its index; make the list anew"
                     )
                 made.append(Pair(checked_path(id, f"line {reader.line_num:,} of {file}"), index, class_id))
         except (csv.Error, UnicodeDecodeError) as error:

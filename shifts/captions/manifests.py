@@ -91,9 +91,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     makes = {"captions": "effrob captions build", "labels": "effrob captions export --format labels` or `… match"}
     file = folder / MANIFEST
     if not file.is_file():
-        raise DataMissing(
-            f"{folder} has no {MANIFEST}; `{makes.get(kind, 'effrob captions export')}` makes such a folder"
-        )
+        raise DataMissing(f"{folder} has no {MANIFEST}; `{makes[kind]}` makes such a folder")
     try:
         manifest = read_json(file)
     except (ValueError, RecursionError) as error:

@@ -171,7 +171,7 @@ def _csv_images(path: Path, columns: tuple[str, str], separator: str) -> Caption
     skip = len(top.rstrip("/")) + 1 if absolute else 0
     if not Path(top).is_dir():
         raise DataMissing(
-            f"{path} names images under {top}, which is not there; mend its paths or start where they hold"
+            f"{path} names images under {top}, which is not there; mend its paths or put the images there"
         )
     rows = (
         (checked_path(row.image[skip:].removeprefix("./"), f"line {row.line:,} of {path}"), row.text)
