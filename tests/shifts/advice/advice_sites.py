@@ -24,7 +24,7 @@ VERBS = (
     "give|install|join|keep|label|leave|let|link|list|make|map|match|mend|move|name|put|read|register|reinstall|remove|rename|"
     "repack|run|save|set|shrink|sort|start|take|try|unpack|update|use|wait|write"
 )
-_CLAUSE = re.compile(rf"(?:^|[;:.] |,? or |; .* and |, (?=run this))({VERBS})\b", re.IGNORECASE)
+_CLAUSE = re.compile(rf"(?:[;:.] |,? or |; .* and |, (?=run this))({VERBS})\b", re.IGNORECASE)
 _COMMAND = re.compile(r"`(effrob|tar|unzip|\{\}) ?|(?<![\w-])--[a-z]|\bpip install\b|\beffrob captions\b")
 _WANTED = re.compile(r"\b(is|are|was|were) wanted\b|\bmust (be|have|hold|say)\b")
 
@@ -82,5 +82,6 @@ def site_of(key: str) -> Site:
     """The one sentence of a key, `FILE: some of its words`."""
     file, _, words = key.partition(": ")
     found = [site for site in sites() if site.file == file and words in site.words]
+    found = [site for site in found if site.words == words] or found
     assert len(found) == 1, f"{key} is {len(found)} sentences that give advice"
     return found[0]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from advice_sites import ROOT
@@ -62,12 +62,12 @@ def run(*command: str, within: Path) -> None:
 @contextmanager
 def called() -> Iterator[set[tuple[str, str]]]:
     """(file, function) of everything in `shifts` that is called meanwhile."""
+    codes: set[CodeType] = set()
     found: set[tuple[str, str]] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
-        file = Path(frame.f_code.co_filename)
-        if event == "call" and file.is_relative_to(ROOT):
-            found.add((file.relative_to(ROOT).as_posix(), frame.f_code.co_qualname.replace(".<locals>", "")))
+        if event == "call":
+            codes.add(frame.f_code)
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -75,3 +75,6 @@ def called() -> Iterator[set[tuple[str, str]]]:
         yield found
     finally:
         sys.setprofile(before)
+        for code in codes:
+            if (file := Path(code.co_filename)).is_relative_to(ROOT):
+                found.add((file.relative_to(ROOT).as_posix(), code.co_qualname.replace(".<locals>", "")))
