@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from shifts.bounds.pictures import PictureRefused, open_picture, rgb
@@ -26,13 +27,21 @@ class ImageSource(Protocol):
         """The file's bytes, as stored (JPEG, PNG, ...). Safe to call from several threads."""
 
     def stat(self) -> str:
-        """A digest of names, sizes and modification times: cheap; a change means `digest` must be computed anew."""
+        """A digest of names, sizes, times and inodes: cheap; a change means `digest` must be computed anew."""
 
     def digest(self) -> str:
         """SHA-256 over every id and every file's content: the same on every machine that holds the same data."""
 
     def select(self, rows: Ints) -> ImageSource:
         """The same kind of source with only these rows, in this order."""
+
+
+@runtime_checkable
+class DigestedFiles(Protocol):
+    """A source whose `digest` is made of one of each file, so that a file can be compared with it as it is read."""
+
+    def file_digests(self) -> NDArray[np.uint8]:
+        """(n, 32) the SHA-256 of each file's content."""
 
 
 class Example(NamedTuple):

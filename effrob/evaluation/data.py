@@ -14,12 +14,9 @@ import numpy as np
 
 import shifts
 from effrob.errors import UsageProblem, stops_one_thing
+from effrob.evaluation.content import source_digest
 from effrob.evaluation.request import Request
-from effrob.files import write_json
-from shifts.bounds.files import read_json
-from shifts.shift import ImageSource, Shift
-
-UNREAD = "unread:"  # begins the digest of a source whose content was not read
+from shifts.shift import Shift
 
 
 @lru_cache(maxsize=64)
@@ -79,23 +76,6 @@ def load_set(request: Request, name: str) -> Shift:
         return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
     limits = request.limit, request.train_limit
     return load_shift(name, data, request.protocol, request.partial, *limits, pocket, request.at, request.follow_links)
-
-
-def source_digest(source: ImageSource, cache: Path, read: bool = True) -> str:
-    """The digest of a source's content, remembered in the cache under its names, sizes and modification times.
-
-    Where it is not remembered the content is read; with `read` False the result is a name that no content has.
-    """
-    stat = source.stat()
-    path = cache / "sources" / f"{stat}.json"
-    try:
-        return str(read_json(path)["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        if not read:
-            return f"{UNREAD}{stat}"
-        digest = source.digest()
-        write_json(path, {"digest": digest, "images": len(source.ids)})
-        return digest
 
 
 def label_digest(shift: Shift) -> str:

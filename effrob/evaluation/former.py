@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from effrob.evaluation.data import UNREAD, source_digest
+from effrob.evaluation.content import UNREAD, source_digest
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest
 from effrob.evaluation.worker import feature_key
 from effrob.features.cache import SHARD_ROWS, FeatureCache

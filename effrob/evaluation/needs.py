@@ -5,8 +5,8 @@ Reads the cache and the results folder; loads no weights and decodes no image.
 
 from __future__ import annotations
 
+from effrob.evaluation.content import UNREAD
 from effrob.evaluation.cost import Forecast, Timed, Timings, forecast, mean_bytes, weights_of
-from effrob.evaluation.data import UNREAD
 from effrob.evaluation.plan import Need, Plan
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest

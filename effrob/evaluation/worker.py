@@ -18,8 +18,9 @@ import torch
 import model_zoo
 from effrob.engines.engine import Job, Outcome
 from effrob.errors import EffrobError, describe_error, stops_one_thing
+from effrob.evaluation.content import checked, source_digest
 from effrob.evaluation.cost import Timed, Timings
-from effrob.evaluation.data import load_set, source_digest
+from effrob.evaluation.data import load_set
 from effrob.evaluation.plan import UNKNOWN
 from effrob.evaluation.request import Request
 from effrob.features.cache import FeatureCache, FeatureKey
@@ -110,7 +111,8 @@ class Worker:
                 )
                 label = f"{job.source} × {f'{len(wanted)} models' if len(wanted) > 1 else next(iter(wanted))}"
                 begun = time.monotonic()
-                raised = extract(shift.source, shift.border, list(wanted.values()), cache, how, label)
+                source = checked(shift.source, next(iter(wanted.values())).key.source, request.cache)
+                raised = extract(source, shift.border, list(wanted.values()), cache, how, label)
                 if not raised:
                     self._note(wanted, time.monotonic() - begun)
                 failures |= {spec: raised[each.name] for spec, each in wanted.items() if each.name in raised}

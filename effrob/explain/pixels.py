@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import model_zoo
+from effrob.evaluation.content import checked
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS, device_of, feature_key
 from effrob.features.cache import FeatureCache, FeatureKey, FeatureSet
@@ -100,5 +101,12 @@ def features_of(variant: PixelVariant, request: Request, shift: Shift, source: s
         encoder = dataclasses.replace(loaded, identity=variant.identity)
         cache.open(key, {"kind": encoder.kind, "dim": encoder.dim, "model": str(variant.identity.spec)})
         how = Pass(request.batch_size, variant.precision, variant.path, progress=request.progress)
-        extract(shift.source, variant.border, [EncoderJob(encoder, key, missing)], cache, how, variant.words)
+        extract(
+            checked(shift.source, source, request.cache),
+            variant.border,
+            [EncoderJob(encoder, key, missing)],
+            cache,
+            how,
+            variant.words,
+        )
     return cache.merge(key)

@@ -12,7 +12,8 @@ import torch
 import model_zoo
 import shifts
 from effrob.errors import UsageProblem
-from effrob.evaluation.data import load_set, source_digest
+from effrob.evaluation.content import source_digest
+from effrob.evaluation.data import load_set
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS, device_of
 from effrob.explain.pixels import PixelVariant, features_of, variants

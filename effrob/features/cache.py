@@ -3,7 +3,7 @@
     CACHE/features/<ab>/<key>/key.json  rows-<start>-<stop>.npy ...  ->  features.npy
 
 Shards are written completely or not at all, so an interrupted pass continues where it stopped. Once every row is present
-exactly once they are merged into one memory-mapped array.
+exactly once they are merged into one memory-mapped array. Files are sealed (see `sealed`): a rotten one is refused.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import IncompleteFeatures, StaleCache
+from effrob.features.sealed import SealedWriter, read_sealed
 from effrob.files import strict_json, whole_file, write_json
 from shifts.bounds.files import read_json
 
@@ -102,7 +103,7 @@ class FeatureCache:
         if path.is_file():
             self._check(key)
         else:
-            write_json(path, {"key": dataclasses.asdict(key), "meta": meta})
+            write_json(path, {"key": dataclasses.asdict(key), "meta": meta, "sealed": True})
 
     def write(self, key: FeatureKey, start: int, rows: Floats) -> None:
         """Write rows [start, start + len(rows)), completely or not at all."""
@@ -117,7 +118,9 @@ class FeatureCache:
             )
         shard = self.folder(key) / f"rows-{start:09d}-{start + len(rows):09d}.npy"
         with whole_file(shard) as file:
-            np.save(file, np.ascontiguousarray(rows, dtype=np.float32), allow_pickle=False)
+            writer = SealedWriter(file, rows.shape)
+            writer.add(rows)
+            writer.close()
         if self.has(key):  # another process joined the set meanwhile, perhaps before this shard was there to be removed
             shard.unlink(missing_ok=True)
 
@@ -130,7 +133,7 @@ class FeatureCache:
     def shards(self, key: FeatureKey) -> Iterator[tuple[int, Floats]]:
         """(first row, rows) of every shard not merged yet."""
         for start, _, path in self._shards(key):
-            yield start, np.load(path, allow_pickle=False)
+            yield start, np.array(_mapped(path, self._unsealed(key)))
 
     def _shards(self, key: FeatureKey) -> list[tuple[int, int, Path]]:
         folder = self.folder(key)
@@ -163,9 +166,9 @@ class FeatureCache:
             except (IncompleteFeatures, FileNotFoundError):
                 if not whole.is_file():  # else another process joined the shards meanwhile, and removed them
                     raise
-        array = _mapped(whole)
-        if array.ndim != 2 or len(array) != key.n:
-            raise StaleCache(f"{whole} holds {array.shape}, {key.n} rows were filed: delete that folder")
+        array = _mapped(whole, self._unsealed(key))
+        if len(array) != key.n:
+            raise StaleCache(f"{whole} holds {array.shape}, {key.n} rows were filed: delete that file")
         for _, _, path in self._shards(key):
             path.unlink(missing_ok=True)
         return FeatureSet(key, array, meta)
@@ -179,25 +182,38 @@ class FeatureCache:
             raise IncompleteFeatures(
                 f"{whole.parent}: of {key.n} rows {int((times == 0).sum())} are missing and {int((times > 1).sum())} double"
             )
+        unsealed = self._unsealed(key)
+        first = _mapped(shards[0][2], unsealed)
         with whole_file(whole) as file:
-            for number, (start, stop, path) in enumerate(shards):
-                rows = _mapped(path)
-                if rows.ndim != 2 or len(rows) != stop - start:
-                    raise IncompleteFeatures(f"{path} holds {rows.shape} where rows {start} to {stop} were filed")
-                if number == 0:
-                    header = {"descr": "<f4", "fortran_order": False, "shape": (key.n, rows.shape[1])}
-                    np.lib.format.write_array_header_1_0(file, header)
-                file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+            writer = SealedWriter(file, (key.n, first.shape[1]))
+            for start, stop, path in shards:
+                rows = _mapped(path, unsealed)
+                if rows.shape != (stop - start, first.shape[1]):
+                    raise StaleCache(
+                        f"{path} holds {rows.shape}, wanted {(stop - start, first.shape[1])}: delete that file, and its rows "
+                        f"are computed anew"
+                    )
+                writer.add(rows)
+            writer.close()
+
+    def _unsealed(self, key: FeatureKey) -> bool:
+        """Whether the set was begun by a version that did not seal its files."""
+        try:
+            return "sealed" not in read_json(self.folder(key) / "key.json")
+        except (OSError, ValueError, TypeError):
+            return False
 
     def has(self, key: FeatureKey) -> bool:
         """True where the complete set is stored."""
         return (self.folder(key) / "features.npy").is_file()
 
 
-def _mapped(path: Path) -> Floats:
-    """An array on disk, mapped. Raises StaleCache where the file is torn, FileNotFoundError where it is gone."""
+def _mapped(path: Path, unsealed: bool) -> Floats:
+    """An (N, D) array on disk, mapped. StaleCache where its file is torn or rotten, FileNotFoundError where it is gone."""
     try:
-        array: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Floats = read_sealed(path, unsealed=unsealed)
+        if array.dtype != np.float32 or array.ndim != 2:
+            raise ValueError(f"it holds {array.dtype} of shape {array.shape}, wanted float32 (images, numbers)")
     except FileNotFoundError:
         raise
     except (ValueError, EOFError, OSError) as error:

@@ -2,8 +2,8 @@
 
     DIR/<ab>/<key>/key.json  rows-<start>-<stop>.npy ...
 
-A shard is written in place by the decoding threads, under a temporary name, and renamed once it is full: it exists complete
-or not at all, and an interrupted pass continues where it stopped.
+A shard is written in place by the decoding threads, under a temporary name, sealed, and renamed once it is full: it exists
+complete or not at all, and an interrupted pass continues where it stopped. A rotten one counts as missing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from effrob.features.cache import SHARD_ROWS
+from effrob.features.sealed import read_sealed, seal
 from effrob.files import temporary, write_json
 from model_zoo.pixels import PixelSpec
 
@@ -86,18 +87,20 @@ class PixelCache:
     def path(self, key: PixelKey, shard: range) -> Path:
         return self.folder(key) / f"rows-{shard.start:09d}-{shard.stop:09d}.npy"
 
-    def read(self, key: PixelKey, shard: range) -> Crops | None:
-        """(rows, height, width, 3) of one shard, mapped; None where it is not there, or not what it should be."""
+    def read(self, key: PixelKey, shard: range, hashed: bool = True) -> Crops | None:
+        """(rows, height, width, 3) of one shard, mapped; None where it is not there, or not what it should be.
+
+        hashed  False: its content is not compared with its SHA-256
+        """
         try:
-            crops: Crops = np.load(
-                self.path(key, shard), mmap_mode="c", allow_pickle=False
-            )  # "c": torch wants it writable
-        except (OSError, ValueError):
+            # "c": torch wants it writable
+            crops: Crops = read_sealed(self.path(key, shard), "c", hashed=hashed)
+        except (OSError, ValueError, EOFError):
             return None
         return crops if crops.dtype == np.uint8 and crops.shape == (len(shard), *key.crop) else None
 
     def missing(self, key: PixelKey, shards: Iterable[range]) -> list[range]:
-        return [shard for shard in shards if self.read(key, shard) is None]
+        return [shard for shard in shards if self.read(key, shard, hashed=False) is None]
 
     def room_for(self, missing: dict[PixelKey, list[range]]) -> tuple[bool, str]:
         """Whether the missing shards fit on the disk, and a sentence that says how large they are."""
@@ -141,6 +144,7 @@ class Draft:
         """Sync and rename the shard if it is complete; remove it otherwise."""
         if self.filled == len(self.crops):
             self.crops.flush()
+            seal(self._path)
             self._path.replace(self._final)
         else:
             self._path.unlink(missing_ok=True)

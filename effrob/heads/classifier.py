@@ -5,7 +5,8 @@ Scoring streams feature blocks, so N x 1000 scores are never held.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -116,8 +117,17 @@ def save_classifier(path: Path, classifier: LinearClassifier) -> None:
         tensors["bias"] = classifier.bias.contiguous().cpu()
     about = {"normalise": classifier.normalise, "own": classifier.own, "facts": classifier.facts}
     about["logit_scale"] = classifier.logit_scale
+    readout = json.dumps(about, sort_keys=True, allow_nan=False)
     with whole_file(path) as file:
-        file.write(save(tensors, metadata={"readout": json.dumps(about, sort_keys=True, allow_nan=False)}))
+        file.write(save(tensors, metadata={"readout": readout, "sha256": _digest(readout, tensors)}))
+
+
+def _digest(readout: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of all that a stored classifier holds."""
+    hashed = hashlib.sha256(readout.encode())
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    return hashed.hexdigest()
 
 
 def load_classifier(path: Path) -> LinearClassifier:
@@ -128,8 +138,11 @@ def load_classifier(path: Path) -> LinearClassifier:
 
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["readout"])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("sha256", "") not in ("", _digest(metadata["readout"], tensors)):  # "": of an earlier version
+            raise ValueError("its content is not that of its SHA-256")
+        about = json.loads(metadata["readout"])
         weight, bias = tensors.get("weight"), tensors.get("bias")
         unsaid = None if about["normalise"] or "ridge" in about["facts"] else 1.0  # a file of an earlier version
         scale = about.get("logit_scale", unsaid)

@@ -23,6 +23,7 @@ from torch import nn
 from model_zoo.checkpoints.files import file_digest
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError
+from model_zoo.memory.answers_digest import answers_digest
 from model_zoo.memory.text import has_towers, image_features, text_tower, tokens_digest
 from model_zoo.pixels import PixelSpec, parse_pixels
 from model_zoo.sources.forward_pass import try_out
@@ -77,6 +78,8 @@ def from_memory(
     halves = any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters())
     notes = (*said, *(("its weights are not float32: the copy that is evaluated is",) if halves else ()))
     module = module.float() if halves else module
+    embed = image_features(module) if features is None and has_towers(module) else module
+    digest = hashlib.sha256(f"{digest} {answers_digest(module, embed, pixels, features)}".encode()).hexdigest()
     spec = ModelSpec("", name)
     identity = Identity(spec, name, digest, pixels, features or "default", labels=labels, notes=notes)
     if features is None and has_towers(module):

@@ -1,7 +1,7 @@
 """A user's own function as a model: `MODULE:FUNCTION` or `FILE.py:FUNCTION`, called without arguments, gives a torch.nn.Module.
 
-The function's weights are part of its identity: it is called and they are digested, so that a changed file behind an
-unchanged source is never taken for the old model. What the source imports is not followed.
+The function's weights and what its network answers are part of its identity: it is called, they are digested, and two
+made-up pictures are run, so that a changed file, import or variable behind an unchanged source is another model.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from model_zoo.checkpoints.files import file_digest
 from model_zoo.checkpoints.parts import WeightsFile, outline, read_weights, weights_digest
 from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
+from model_zoo.memory.answers_digest import answers_digest
 from model_zoo.memory.model import copied
 from model_zoo.pixels import PixelSpec
 from model_zoo.sources.forward_pass import try_out
@@ -96,30 +97,32 @@ def live(name: str, function: Callable[[], Any]) -> Loader:
     return Loader(f"{name}:{getattr(function, '__qualname__', type(function).__name__)}", function, source, None)
 
 
-def identity_of(loader: Loader, pixels: PixelSpec, features_only: bool) -> Built:
+def identity_of(loader: Loader, pixels: PixelSpec, layer: str | None) -> Built:
     """The digest and output width of a loader. It is called once a process; the module waits for `module_of`.
 
-    A function of this process is called each time: its module may have learnt since. Where `features_only`, the module is not
-    run and its width is 0.
+    A function of this process is called each time: its module may have learnt since. Where features are taken at a `layer` the
+    width is 0.
     """
-    key = _key(loader)
+    key = (*_key(loader), pixels, layer)
     if key not in _told or loader.folder is None:
         module = _called(loader)
-        width = 0 if features_only else try_out(module, pixels, torch.device("cpu"), loader.text).shape[1]
-        _told[key] = Built(_digest(loader, module), width)
+        digest = _digest(loader, module, pixels, layer)
+        width = 0 if layer is not None else try_out(module, pixels, torch.device("cpu"), loader.text).shape[1]
+        _told[key] = Built(digest, width)
         _waiting[key] = module
     return _told[key]
 
 
-def module_of(loader: Loader) -> nn.Module:
+def module_of(loader: Loader, pixels: PixelSpec, layer: str | None) -> nn.Module:
     """The loader's module with its weights, on the CPU, in evaluation mode: the one that was digested, or a new equal one."""
-    key = _key(loader)
+    key = (*_key(loader), pixels, layer)
     if key in _waiting:
         return _waiting.pop(key)
     module = _called(loader)
-    if key in _told and _digest(loader, module) != _told[key].digest:
+    if key in _told and _digest(loader, module, pixels, layer) != _told[key].digest:
         raise ModelError(
-            f"the loader {loader.text} gives other weights each time it is called: save them and register it with --checkpoint"
+            f"the loader {loader.text} gives other weights each time it is called, or other answers: save its weights and "
+            f"register it with --checkpoint"
         )
     return module
 
@@ -131,12 +134,12 @@ def _key(loader: Loader) -> tuple[object, ...]:
     return (loader.text, loader.function if loader.folder is None else None, loader.source, source, weights)
 
 
-def _digest(loader: Loader, module: nn.Module) -> str:
+def _digest(loader: Loader, module: nn.Module, pixels: PixelSpec, layer: str | None) -> str:
     source = file_digest(loader.source) if loader.source else ""
     # A function of this process may close over anything: its registered name counts. So does the module's structure.
     function = loader.text if loader.folder is None else loader.text.rpartition(":")[2]
     structure = re.sub(r"0x[0-9a-f]+", "", repr(module))  # without addresses
-    about = ["loader", source, function, structure, state_digest(module)]
+    about = ["loader", source, function, structure, state_digest(module), answers_digest(module, module, pixels, layer)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

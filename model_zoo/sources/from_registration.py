@@ -50,7 +50,7 @@ def encoder_of(model: LiveModel | Registration, spec: ModelSpec, device: torch.d
     identity = identity_of(model, spec)
     loader = _loader(model, spec)
     if loader is not None:
-        return supervised(from_callable.module_of(loader), identity, device)
+        return supervised(from_callable.module_of(loader, identity.pixels, model.features), identity, device)
     assert isinstance(model, Registration)
     under = _under(model, spec)
     provider: Any = provider_of(under.scheme)
@@ -81,7 +81,7 @@ def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
     loader = _loader(model, spec)
     if loader is not None:
         pixels = model.pixels if isinstance(model.pixels, PixelSpec) else parse_pixels(str(model.pixels))
-        built = from_callable.identity_of(loader, pixels, features_only=model.features is not None)
+        built = from_callable.identity_of(loader, pixels, model.features)
         return Identity(spec, str(spec), built.digest, pixels, layer, n_classes=built.n_outputs or None, notes=aside)
     assert isinstance(model, Registration)
     under = _under(model, spec)
@@ -138,7 +138,7 @@ def network_of(spec: ModelSpec) -> nn.Module:
     model = registered(spec.name)
     loader = _loader(model, spec)
     if loader is not None:
-        return from_callable.module_of(loader)
+        return from_callable.module_of(loader, identity_of(model, spec).pixels, model.features)
     assert isinstance(model, Registration)
     under = _under(model, spec)
     return _network(provider_of(under.scheme), under)

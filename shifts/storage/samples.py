@@ -56,10 +56,9 @@ class SampleTree:
         return self._bytes(self._placed[path], path)
 
     def stat(self, path: str) -> FileStat:
-        """The image's size where the format tells it, else its file's; and the file's time."""
+        """The image's size where the format tells it, else its file's; and which file that is."""
         sample = self._placed[path]
-        file = self._status(sample.file)
-        return FileStat(file.size if sample.size is None else sample.size, file.mtime_ns)
+        return FileStat.of(sample.file.stat(), sample.size)
 
     def storage_order(self, paths: Sequence[str]) -> Iterable[int]:
         """Indices of `paths` in the order their bytes lie: reading so touches each file once, front to back."""
@@ -71,11 +70,7 @@ class SampleTree:
         return [path for path in paths if self._size_of(self._placed[path]) == 0]
 
     def _size_of(self, sample: Sample) -> int:
-        return self._status(sample.file).size if sample.size is None else sample.size
-
-    def _status(self, file: Path) -> FileStat:
-        status = file.stat()
-        return FileStat(status.st_size, status.st_mtime_ns)
+        return sample.file.stat().st_size if sample.size is None else sample.size
 
     def _samples(self) -> Iterator[Sample]:
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """Where each file's bytes lie in an archive, kept between runs; and what a member of any archive may be called.
 
-An index is filed under the archive's path, size and modification time, so that a changed archive is read anew.
+An index is filed under the archive's path and all that tells which file it is, so that a changed archive is read anew.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import platformdirs
 
 from shifts.bounds.files import read_arrays
 from shifts.errors import DataError
+from shifts.storage.tree import FileStat
 
 INDEX_VERSION = 2
 MAX_FILE = 1 << 30  # bytes of one file: a larger one is no picture, and reading it would fill the memory
@@ -42,13 +43,13 @@ def indexed(archive: Path, scan: Callable[[], Iterable[tuple[str, Span]]], folde
     `about` is whatever else changes the names. Raises DataError where the archive changes while it is scanned.
     """
     before = archive.stat()
-    key = f"{INDEX_VERSION}\0{archive}\0{about}\0{before.st_size}\0{before.st_mtime_ns}"
+    which = "\0".join(map(str, FileStat.of(before)))
+    key = f"{INDEX_VERSION}\0{archive}\0{about}\0{which}"
     file = folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.npz"
     spans = _load(file, before.st_size)
     if spans is None:
         spans = dict(sorted(scan()))
-        after = archive.stat()
-        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        if FileStat.of(archive.stat()) != FileStat.of(before):
             raise DataError(f"{archive} changed while it was read; wait until it is complete")
         _save(file, spans)
     return spans

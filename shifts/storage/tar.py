@@ -61,8 +61,8 @@ class TarTree:
         return read_span(self.archive, self._spans[path], path)
 
     def stat(self, path: str) -> FileStat:
-        """The member's size, and the archive's time: any change of the archive is a change of each member."""
-        return FileStat(self._spans[path].size, self.archive.stat().st_mtime_ns)
+        """The member's size, and which file the archive is: any change of the archive is a change of each member."""
+        return FileStat.of(self.archive.stat(), self._spans[path].size)
 
     @cached_property
     def _spans(self) -> dict[str, Span]:

@@ -7,6 +7,8 @@ each.
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
@@ -41,13 +44,26 @@ UNREAD_SUFFIXES = frozenset(
     }
 )  # pictures all the same: a set that holds them lacks them
 HASHING_THREADS = 4
+TICK_NS = 20_000_000  # longer than the clock that file systems take their times from needs for a step
 
 
 class FileStat(NamedTuple):
-    """Size in bytes and modification time in nanoseconds."""
+    """Size in bytes, and which file it is: time of modification and of any change, in nanoseconds, device and inode.
+
+    A file replaced by another of its size and time, or written to and given its old time back, differs in the last three.
+    """
 
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
+    device: int = 0
+    inode: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result, size: int | None = None) -> FileStat:
+        """What `os.stat` says; of a part of a file, with the part's size."""
+        held = status.st_size if size is None else size
+        return cls(held, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
 @runtime_checkable
@@ -66,7 +82,7 @@ class Tree(Protocol):
         """The bytes of one file, image or not. Safe to call from several threads. KeyError where there is none."""
 
     def stat(self, path: str) -> FileStat:
-        """Size and time of one file, asked anew."""
+        """Size, time and identity of one file, asked anew."""
 
 
 def is_image(path: str) -> bool:
@@ -154,13 +170,21 @@ class RenamedTree:
         return self.tree.read(self.stored.get(path, path))
 
     def stat(self, path: str) -> FileStat:
-        """Size and time of one file, asked anew."""
+        """Size, time and identity of one file, asked anew."""
         return self.tree.stat(self.stored.get(path, path))
 
 
 def stored_path(tree: Tree, path: str) -> str:
     """The path under which a file is stored."""
     return tree.stored.get(path, path) if isinstance(tree, RenamedTree) else path
+
+
+def digest_of(ids: Sequence[str], files: NDArray[np.uint8]) -> str:
+    """SHA-256 over (id, SHA-256 of the content) of every file: a source's digest. files: (n, 32), as `file_digests` gives."""
+    digest = hashlib.sha256()
+    for path, sha in zip(ids, files, strict=True):
+        digest.update(f"{path}\0{sha.tobytes().hex()}\n".encode())
+    return digest.hexdigest()
 
 
 @runtime_checkable
@@ -193,32 +217,39 @@ class TreeSource:
             ) from None
 
     def stat(self) -> str:
-        """SHA-256 over (id, size, mtime_ns) of every file."""
-        digest = hashlib.sha256()
+        """SHA-256 over the id and the `FileStat` of every file.
+
+        Waits, for some milliseconds at most, until a change made from now on gets a time of its own.
+        """
+        digest, newest = hashlib.sha256(), 0
         for path in self.ids:
-            size, mtime_ns = self.tree.stat(path)
-            digest.update(f"{path}\0{size}\0{mtime_ns}\n".encode())
+            size, mtime_ns, ctime_ns, device, inode = self.tree.stat(path)
+            newest = max(newest, ctime_ns)
+            digest.update(f"{path}\0{size}\0{mtime_ns}\0{ctime_ns}\0{device}\0{inode}\n".encode())
+        if 0 <= (age := time.time_ns() - newest) < TICK_NS:
+            time.sleep((TICK_NS - age) / 1e9)
         return digest.hexdigest()
 
     def digest(self) -> str:
         """SHA-256 over (id, SHA-256 of the content) of every file: no times, no place, so equal data agree anywhere."""
+        return digest_of(self.ids, self.file_digests())
 
-        def content(path: str) -> str:
-            return hashlib.sha256(self.tree.read(path)).hexdigest()
+    def file_digests(self) -> NDArray[np.uint8]:
+        """(n, 32) the SHA-256 of each file's content."""
+
+        def content(path: str) -> bytes:
+            return hashlib.sha256(self.tree.read(path)).digest()
 
         ordered: Iterable[int] = range(len(self.ids))
         if isinstance(self.tree, StoredInOrder):
             ordered = self.tree.storage_order(self.ids)
-        rows, shas = list(ordered), [""] * len(self.ids)
+        rows, shas = list(ordered), np.empty((len(self.ids), 32), dtype=np.uint8)
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             for start in range(0, len(rows), 4096):  # bounded: a million futures at once would cost a gigabyte
                 chunk = rows[start : start + 4096]
                 for row, sha in zip(chunk, pool.map(content, (self.ids[row] for row in chunk)), strict=True):
-                    shas[row] = sha
-        digest = hashlib.sha256()
-        for path, sha in zip(self.ids, shas, strict=True):
-            digest.update(f"{path}\0{sha}\n".encode())
-        return digest.hexdigest()
+                    shas[row] = np.frombuffer(sha, dtype=np.uint8)
+        return shas
 
     def as_stored(self) -> tuple[TreeSource, Ints] | None:
         """The images by their stored paths, in string order, and the place of each of this source's there; None where they

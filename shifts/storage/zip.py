@@ -72,8 +72,8 @@ class ZipTree:
         return DataError(f"{self.where} is damaged at {path}; fetch it anew")
 
     def stat(self, path: str) -> FileStat:
-        """The member's size, and the archive's time: any change of the archive is a change of each member."""
-        return FileStat(self._members[path].file_size, self.archive.stat().st_mtime_ns)
+        """The member's size, and which file the archive is: any change of the archive is a change of each member."""
+        return FileStat.of(self.archive.stat(), self._members[path].file_size)
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import model_zoo
 from model_zoo.checkpoints.parts import WeightsFile
 from model_zoo.errors import ModelError
+from model_zoo.pixels import PixelSpec
 from model_zoo.sources import from_callable
 from recipes.beginnings import begun, features, last_layer
 from recipes.five_causes.full_scale.plan import lines
@@ -260,7 +261,7 @@ def test_the_printed_head_is_registered_and_read_back(tmp_path: Path) -> None:
     given = dict(pairwise(line.argv))
     assert given["--loader"] == "recipes.frozen:rn50"
     loader = from_callable.find(given["--loader"], str(ROOT), WeightsFile(tmp_path / "final.pt"))
-    module = from_callable.module_of(loader)
+    module = from_callable.module_of(loader, PixelSpec((224, 224), (224, 224)), None)
     assert isinstance(module, WithoutWords) and torch.equal(
         module.state_dict()["1.weight"], made.state_dict()["1.weight"]
     )
