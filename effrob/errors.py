@@ -2,6 +2,7 @@
 
 EffrobError
 ├── UsageProblem        2  asked for something that is not there: a head, a prompt set, an option's value
+│   └── NoLine          2  no baseline has a line for a set
 ├── IncompleteFeatures  1  a feature set does not hold each row exactly once
 ├── StaleCache          1  a cache folder holds something other than its key says
 ├── RecordConflict      1  a record folder exists with other content than the one to be written
@@ -27,6 +28,10 @@ class UsageProblem(EffrobError, ValueError):
     """Something was asked for that does not exist or does not fit."""
 
     exit_status = 2
+
+
+class NoLine(UsageProblem):
+    """No baseline, or no line through one, for a set: accuracies can be had, effective robustness cannot."""
 
 
 class IncompleteFeatures(EffrobError):

@@ -40,6 +40,8 @@ def compare(
 ) -> None:
     """Compare two models: accuracy (McNemar, paired bootstrap) and effective robustness, first minus second.
 
+    Where there is no line, as for a clean set or before a baseline is built, accuracies alone are compared.
+
     Measured models are found among the records, others in the published tables (write SOURCE:MODEL to choose one). Shared
     images and the shared line are taken into account; p-values are adjusted for all the shifts of one command (Holm).
     """
@@ -69,7 +71,22 @@ def compare(
         f"{comparison.first.model} ({comparison.first.source}) minus {comparison.second.model} ({comparison.second.source})"
     )
     for row in comparison.as_json():
-        click.echo(_sentence(row))
+        click.echo(_accuracy_sentence(row) if "why" in row else _sentence(row))
+
+
+def _accuracy_sentence(row: dict[str, Any]) -> str:
+    from effrob.leaderboard.formatting import points
+
+    low, high = row["accuracy_difference_ci95"]
+    found = "not told apart"
+    if low > 0 or high < 0:
+        found = "the first is more accurate" if low > 0 else "the second is more accurate"
+    mcnemar = "" if row["mcnemar_p"] is None else f", McNemar p {row['mcnemar_p']:.2g}"
+    how = "paired" if row["paired"] else "not paired: conservative"
+    return (
+        f"{row['shift']:<16} accuracy {points(row['accuracy_difference'])} points ({points(low)} to {points(high)}){mcnemar}: "
+        f"{found} [{how}; no effective robustness: {row['why']}]"
+    )
 
 
 def _sentence(row: dict[str, Any]) -> str:

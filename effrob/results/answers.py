@@ -5,6 +5,7 @@ One matrix a view: the shift's images, or the class-matched clean images that go
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,31 @@ def same_names(first: NDArray[np.str_], second: NDArray[np.str_]) -> tuple[NDArr
         return first, second
     names = [np.array([id.rpartition("/")[2] for id in ids.tolist()], dtype=np.str_) for ids in (first, second)]
     return (names[0], names[1]) if all(len(set(each.tolist())) == len(each) for each in names) else (first, second)
+
+
+def same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two models' answers (columns with `id`) are about the same images, in whatever order."""
+    one, two = same_names(first["id"].astype(str), second["id"].astype(str))
+    return set(one.tolist()) == set(two.tolist())
+
+
+def aligned(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """`correct` of two models' answers, (n,) each, in the first one's order of images.
+
+    Raises UsageProblem for an image named twice, and for answers to different images.
+    """
+    for ids in (first["id"].tolist(), second["id"].tolist()):
+        if len(set(ids)) < len(ids):
+            twice = next(name for name, n in Counter(ids).items() if n > 1)
+            raise UsageProblem(f"a model's answers name the image {twice} twice: evaluate it again")
+    mine, theirs = same_names(first["id"].astype(str), second["id"].astype(str))
+    places = {name: i for i, name in enumerate(theirs.tolist())}
+    order = [places.get(name, -1) for name in mine.tolist()]
+    if -1 in order or len(order) != len(places):
+        raise UsageProblem(
+            f"the two models answered different images ({len(order)} and {len(places)}): evaluate both on the same set"
+        )
+    return first["correct"].astype(np.bool_), second["correct"].astype(np.bool_)[order]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,18 +5,14 @@ Models of different sources are compared only with a notice.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from effrob.errors import UsageProblem
-from effrob.results.answers import read_npz, same_names
-from effrob.results.model_result import MEANS, ModelResult
+from effrob.errors import NoLine, UsageProblem
+from effrob.results.answers import aligned, read_npz, same_images
+from effrob.results.model_result import MEANS, ModelResult, is_clean_set
 from effrob.results.select import DEFAULT_RESULTS, find_pair
 from effrob.robustness.baselines.baseline import Baseline, default_baseline, in_suite
 from effrob.robustness.baselines.catalogue import baseline as find_baseline
@@ -25,9 +21,9 @@ from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge, line_without
 from effrob.robustness.significance import adjust
+from effrob.robustness.without_line import AccuracyDifference, accuracy_difference, in_common
 from shifts import suite_of
 
-Bools = NDArray[np.bool_]
 ALPHA = 0.05
 
 
@@ -51,14 +47,9 @@ def paired_answers(line: RobustnessFit, first: ModelResult, second: ModelResult)
         return None
     columns = [read_npz(path, ("id", "correct")) for path in paths]
     pairs = ((columns[0], columns[1]), (columns[2], columns[3]))
-    if "imported" in (first.origin, second.origin) and not all(_one_set(*pair) for pair in pairs):
+    if "imported" in (first.origin, second.origin) and not all(same_images(*pair) for pair in pairs):
         return None  # answers in the official order of a set do not know its images' names
-    return PairedAnswers(*_aligned(*pairs[0]), *_aligned(*pairs[1]))
-
-
-def _one_set(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    one, two = same_names(first["id"].astype(str), second["id"].astype(str))
-    return set(one.tolist()) == set(two.tolist())
+    return PairedAnswers(*aligned(*pairs[0]), *aligned(*pairs[1]))
 
 
 def _clean_path(line: RobustnessFit, result: ModelResult) -> Path | None:
@@ -67,26 +58,12 @@ def _clean_path(line: RobustnessFit, result: ModelResult) -> Path | None:
     return None if folder is None else folder / ("clean.npz" if line.axis == "clean" else "predictions.npz")
 
 
-def _aligned(first: dict[str, Any], second: dict[str, Any]) -> tuple[Bools, Bools]:
-    for ids in (first["id"].tolist(), second["id"].tolist()):
-        if len(set(ids)) < len(ids):
-            twice = next(name for name, n in Counter(ids).items() if n > 1)
-            raise UsageProblem(f"a model's answers name the image {twice} twice: evaluate it again")
-    mine, theirs = same_names(first["id"].astype(str), second["id"].astype(str))
-    places = {name: i for i, name in enumerate(theirs.tolist())}
-    order = [places.get(name, -1) for name in mine.tolist()]
-    if -1 in order or len(order) != len(places):
-        raise UsageProblem(
-            f"the two models answered different images ({len(order)} and {len(places)}): evaluate both on the same set"
-        )
-    return first["correct"].astype(np.bool_), second["correct"].astype(np.bool_)[order]
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Two models and their difference on each shift; notices are sentences a reader must see first.
 
-    places  of each difference, where the two stand as `effrob eval` says it: each on the line without itself alone
+    places   of each difference, where the two stand as `effrob eval` says it: each on the line without itself alone
+    no_line  sets on which accuracies alone can be compared, each with why
     """
 
     first: ModelResult
@@ -94,20 +71,26 @@ class Comparison:
     differences: tuple[Difference, ...]
     places: tuple[tuple[Effective, Effective], ...]
     notices: tuple[str, ...]
+    no_line: tuple[AccuracyDifference, ...] = ()
 
     def as_json(self) -> list[dict[str, Any]]:
         """One strict-JSON object a shift; `p_adjusted` is Holm's over them, diagnostic shifts aside, and `verdict` reads it.
 
         The difference is taken on one line, less the members in `left_out`; `first` and `second` are the two models' `places`.
+        A set of `no_line` has no effective robustness, and `why` says the reason.
         """
         asked = [None if d.diagnostic else d.p_value for d in self.differences]
         adjusted = adjust(asked, "holm")
-        return [
+        models = {
+            "first_model": self.first.model,
+            "second_model": self.second.model,
+            "first_source": self.first.source,
+            "second_source": self.second.source,
+        }
+        alone = [{**models, **each.as_json(), "notices": list(self.notices)} for each in self.no_line]
+        return alone + [
             {
-                "first_model": self.first.model,
-                "second_model": self.second.model,
-                "first_source": self.first.source,
-                "second_source": self.second.source,
+                **models,
                 **each.as_json(),
                 "first": first.as_json(),
                 "second": second.as_json(),
@@ -137,19 +120,21 @@ def compare(
     protocol: str | None = None,
     families: Sequence[str] = (),
 ) -> Comparison:
-    """Compare two models on every shift that both and the baseline have, or on the shifts named.
+    """Compare two models on every shift that both and the baseline have, or on the sets named.
 
     A shift without class-matched clean accuracy is judged on the full axis, and a notice says so. Models measured here that
-    are members of the baseline are left out of the line they are compared on. Raises UsageProblem for a
-    name nobody has, and for a shift named that one of the two lacks.
+    are members of the baseline are left out of the line they are compared on. Where no baseline is named and the suite's
+    own has no line for a set, as for every clean set, accuracies alone are compared. Raises UsageProblem for a
+    name nobody has, and for a set named that one of the two lacks.
     """
     one, two = find_pair(first, second, results, head, prompts, given, protocol)
-    both = [shift for shift in one.accuracies if shift in two.accuracies]
-    lacking = [shift for shift in shifts if shift not in both and shift not in MEANS]
-    if lacking or not both:
+    shared = in_common(one, two)
+    both = [name for name in shared if not is_clean_set(name)]
+    lacking = [shift for shift in shifts if shift not in shared and shift not in MEANS]
+    if lacking or not shared:
         what = ", ".join(lacking) or "any shift in common"
         raise UsageProblem(
-            f"{one.model} and {two.model} do not both have {what}; in common: {', '.join(both) or 'none'}"
+            f"{one.model} and {two.model} do not both have {what}; in common: {', '.join(shared) or 'none'}"
         )
     notices = []
     if one == two:
@@ -165,14 +150,22 @@ def compare(
             f"notice: {one.source} ({one.protocol}) and {two.source} ({two.protocol}) are different harnesses; the same "
             "weights differ by up to a point between them"
         )
-    made, places = [], []
+    made, places, alone = [], [], []
     members: set[str] = set()
-    for shift in shifts or both:
-        chosen = find_baseline(baseline or default_baseline(shift), results, families)
-        if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
+    for shift in shifts or both or shared:
+        try:
+            if is_clean_set(shift):
+                raise NoLine(f"{shift} is the clean set, from which robustness is measured")
+            chosen = find_baseline(baseline or default_baseline(shift), results, families)
+            if not shifts and (shift not in chosen.shifts or not in_suite(shift)):
+                continue
+            line = fit(shift, chosen, axis, scale)
+        except NoLine as problem:
+            if baseline is not None and not is_clean_set(shift):
+                raise
+            alone.append(accuracy_difference(shift, one, two, str(problem)))
             continue
         members |= set(measured) & set(chosen.models)
-        line = fit(shift, chosen, axis, scale)
         each = difference(line_without(line, measured), one, two)
         if each is None:
             notices.append(f"notice: {shift} is judged on the full axis: a class-matched clean accuracy is not known")
@@ -182,7 +175,7 @@ def compare(
             raise UsageProblem(f"{one.model} and {two.model} do not both have a clean accuracy beside {shift}")
         made.append(each)
         places.append((judge(line, one) or each.first, judge(line, two) or each.second))
-    if not made:
+    if not made and not alone:
         raise UsageProblem(f"the baseline has none of {', '.join(both)}: name another --baseline")
     if members:
         notices.append(
@@ -190,4 +183,5 @@ def compare(
             "difference is taken on; `first` and `second` in JSON stand where `effrob eval` places them, each on the line "
             "without itself alone"
         )
-    return Comparison(one, two, tuple(made), tuple(places), tuple(notices))
+    known = tuple(each for each in alone if each is not None)
+    return Comparison(one, two, tuple(made), tuple(places), tuple(notices), known)

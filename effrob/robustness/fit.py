@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from effrob.errors import UsageProblem, suggest
+from effrob.errors import NoLine, UsageProblem, suggest
 from effrob.results.model_result import AXES, MEANS
 from effrob.robustness.baselines.baseline import Baseline, default_baseline
 from effrob.robustness.baselines.catalogue import baseline as find_baseline
-from effrob.robustness.line import BaselineLine
+from effrob.robustness.line import FEWEST, BaselineLine
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as find_scale
 from shifts import suite_of
@@ -174,6 +174,13 @@ def _fit(shift: str, chosen: Baseline, axis: str, scale: Scale, segments: str) -
     zeros = [x.value for _, x, y in points if y.value == 0 and 0 < x.value < 1]
     split = zeros[0] if segments == "auto" and shift == "imagenet-a" and len(zeros) == 1 else None
     if split is None:
+        if len(usable) < FEWEST <= len(points):
+            raise NoLine(
+                f"a line needs at least {FEWEST} baseline models with both accuracies between 0 and 1; of the {len(points)} "
+                f"of baseline {chosen.name}, {len(dropped)} stand at 0 or 1 on {shift} or its clean images, which has no "
+                f"place on the {scale.name} scale ({', '.join(dropped[:3])}{' …' if len(dropped) > 3 else ''}): evaluate "
+                "them on more images, or name another --baseline"
+            )
         lines: tuple[BaselineLine, ...] = (_line(usable, scale, None),)
     else:
         lines = (

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from effrob.errors import UsageProblem
+from effrob.errors import NoLine
 from effrob.robustness.components import Components, components
 from effrob.robustness.scale import Scale
 
@@ -46,12 +46,12 @@ class BaselineLine:
 
     def __post_init__(self) -> None:
         if len(self.models) < FEWEST:
-            raise UsageProblem(
+            raise NoLine(
                 f"a line needs at least {FEWEST} baseline models with both accuracies; "
                 f"{len(self.models)} found ({', '.join(self.models) or 'none'}): add models with `effrob baseline build`"
             )
         if float(np.ptp(self.x)) == 0.0:
-            raise UsageProblem(
+            raise NoLine(
                 f"a line needs baseline models of different clean accuracy; all {len(self.models)} have {self.x[0]:.4f}"
             )
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from effrob.errors import UsageProblem, suggest
+from effrob.errors import NoLine, UsageProblem, suggest
 from effrob.results.accuracy import Accuracy
 from effrob.results.answers import BaselineAnswers
 from effrob.results.model_result import MEANS, ModelResult
@@ -80,7 +80,7 @@ class Baseline:
         """Raises UsageProblem where no member was measured on `shift` (or on a part of a mean)."""
         lacking = [part for part in MEANS.get(shift, (shift,)) if part not in self.shifts]
         if lacking:
-            raise UsageProblem(
+            raise NoLine(
                 f"baseline {self.name} has no accuracies on {', '.join(lacking)}, only on "
                 f"{', '.join(self.shifts)}{_near_shift(shift, self.shifts) or ': name one of these or another --baseline'}"
             )

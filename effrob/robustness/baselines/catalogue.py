@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
-from effrob.errors import UsageProblem, suggest
+from effrob.errors import NoLine, UsageProblem, suggest
 from effrob.results.lineage import lineage_of, with_families
 from effrob.results.model_result import of_published, series_of
 from effrob.results.select import DEFAULT_RESULTS, read_records
@@ -45,12 +45,10 @@ def baseline(name: str | Baseline, results: Path | None = None, families: Sequen
     folder = built.folder_of(name)
     if folder is None:
         own = known_suite(f"{name}/")
-        hint = (
-            f"; `effrob baseline build {quote(name)} --suite {quote(str(own.file))} --model …` makes it of five models or more"
-            if own
-            else ""
-        )
-        raise UsageProblem(f"no baseline is named {name!r}{hint or suggest(name, baseline_names())}")
+        if own is None:
+            raise UsageProblem(f"no baseline is named {name!r}{suggest(name, baseline_names())}")
+        command = f"effrob baseline build {quote(name)} --suite {quote(str(own.file))} --model …"
+        raise NoLine(f"no baseline is named {name!r}; `{command}` makes it of five models or more")
     return built.load(folder)
 
 
