@@ -100,7 +100,10 @@ def parse_pixels(text: str, base: PixelSpec | None = None) -> PixelSpec:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if key not in _KEYS:
-            raise ModelError(f"--pixels has no key {key!r}{suggest(key, _KEYS)}; its keys are {', '.join(_KEYS)}")
+            slashes = "" if equals else "; a number a channel is written with slashes, as mean=0.485/0.456/0.406"
+            raise ModelError(
+                f"--pixels has no key {key!r}{suggest(key, _KEYS)}; its keys are {', '.join(_KEYS)}{slashes}"
+            )
         if not equals or not value:
             raise ModelError(f"--pixels takes KEY=VALUE separated by commas; {part!r} has no value")
         if key in given:

@@ -149,12 +149,13 @@ def members(baseline: str) -> list[tuple[str, int | None, str]]:
 
 
 def family_of(model: str) -> str:
-    """The architecture lineage of a timm or torchvision spec, by `baselines/families.csv`; else the model itself."""
+    """The architecture lineage of a timm, torchvision or pocket spec, by `baselines/families.csv`; else the model itself."""
     scheme, _, name = model.partition(":")
-    if scheme not in ("timm", "torchvision"):
+    if scheme not in ("timm", "torchvision", "pocket"):
         return model
     stem = re.split(r"[@.]", name)[0]
-    return next((family for pattern, family in _family_rule("timm") if re.search(pattern, stem)), model)
+    rules = _family_rule("pocket" if scheme == "pocket" else "timm")
+    return next((family for pattern, family in rules if re.search(pattern, stem)), model)
 
 
 @functools.cache

@@ -123,12 +123,15 @@ def build(name: str, models: tuple[str, ...], shifts: tuple[str, ...], cache: Pa
     otherwise it is found: timm and torchvision names say it, a series (a glob among files, mixtures of a range) is one, and so
     are weights that differ in digits alone, files of one run's folder, and registered models of one architecture and data.
     """
-    from effrob.evaluation.baselines import build_baseline
+    from effrob.evaluation.baselines import build_baseline, family_notices
     from effrob.evaluation.request import cache_folder
 
     options["cache"] = cache or cache_folder()
     folder, made = build_baseline(name, models, shifts=shifts or None, **options)
-    click.echo(f"baseline {name}: {len(made.members)} models of {len(made.families)} families in {folder}")
+    for notice in family_notices(made):
+        click.echo(f"notice: {notice}", err=True)
+    many = "1 family" if len(made.families) == 1 else f"{len(made.families)} families"
+    click.echo(f"baseline {name}: {len(made.members)} models of {many} in {folder}")
 
 
 def _summary(chosen: Baseline) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def fit(
         _multiverse(model, shifts, line, Path(results), as_json, add)
         return
     chosen = find(line.baseline or default_baseline(shifts[0] if shifts else ""), Path(results), line.families)
-    wanted = shifts or tuple(filter(in_suite, chosen.shifts))
+    wanted = shifts or tuple(filter(in_suite, chosen.shifts)) or chosen.shifts
     fits = [
         fit_line(
             shift, chosen if line.baseline or not shifts else default_baseline(shift), line.axis, line.scale, segments

@@ -70,8 +70,9 @@ def command(
     Published models are hollow, measured and imported ones filled, given ones large and hollow; both axes are on the line's
     scale, so the line is straight.
     """
-    from effrob.leaderboard.figure import Emphasis, default_shifts, draw, panel
+    from effrob.leaderboard.figure import Emphasis, draw
     from effrob.leaderboard.gather import gather
+    from effrob.leaderboard.panel import default_shifts, panel
 
     gathered = gather(results, published, add, models)
     ranking, lines = gathered.board(line), gathered.lines(line)

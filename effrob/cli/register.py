@@ -20,7 +20,9 @@ import click
 @click.option(
     "--loader", metavar="MODULE:FUNCTION", help="A function that returns a torch.nn.Module giving class logits."
 )
-@click.option("--pixels", metavar="KEY=VALUE,…", help="resize=256,crop=224,interpolation=bilinear,mean=0.5,std=0.5")
+@click.option(
+    "--pixels", metavar="KEY=VALUE,…", help="resize=256,crop=224,interpolation=bilinear,mean=0.485/0.456/0.406,std=0.5"
+)
 @click.option("--features", metavar="LAYER", help="The layer whose output a probe reads.")
 @click.option("--replace", is_flag=True, help="Overwrite the name if it is taken.")
 @click.option("--trained-on", metavar="TEXT", help="Card: training data.")

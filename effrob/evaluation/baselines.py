@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from effrob.results.store import Stored
 from effrob.robustness.baselines.baseline import Baseline
 from effrob.robustness.baselines.built import from_records, is_shipped, load, save, user_folder
 from effrob.robustness.baselines.catalogue import PUBLISHED
-from effrob.robustness.line import FEWEST
+from effrob.robustness.line import FEW_FAMILIES, FEWEST
 from shifts import suite as named_suite
 from shifts.bounds.files import read_text
 
@@ -92,7 +93,9 @@ def build_baseline(
     folder = (out or user_folder()) / name
     load.cache_clear()
     if (folder / "baseline.json").exists():
-        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
+        raise UsageProblem(
+            f"a baseline stands in {folder} already: choose another name, or `rm -r {shlex.quote(str(folder))}`"
+        )
     by_spec = read_specs(models, families)
     if len(by_spec) < FEWEST:
         raise UsageProblem(f"a baseline needs at least {FEWEST} models to make a line; {len(by_spec)} were named")
@@ -113,6 +116,28 @@ def build_baseline(
         raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
     save(replace(made, reference=_reference(asked, head, options)), folder)
     return folder, load(folder)
+
+
+def family_notices(made: Baseline) -> list[str]:
+    """What a reader must know of the families counted: too few, or names alike that are several."""
+    said = []
+    if len(made.families) < FEW_FAMILIES:
+        said.append(
+            f"a line of {len(made.families)} {'family' if len(made.families) == 1 else 'families'} has few independent "
+            f"witnesses, and its intervals are wide: build it of {FEW_FAMILIES} or more"
+        )
+    alike: dict[str, set[str]] = {}
+    for member in made.members:
+        if member.family == member.model and re.search(r"\d", member.model):
+            alike.setdefault(re.sub(r"\d+", "#", member.model), set()).add(member.family)
+    for pattern, names in alike.items():
+        if len(names) > 1:
+            family = shlex.quote(f"{pattern.replace('#', '*')}={pattern.replace('#', '').strip('-_.') or 'one'}")
+            said.append(
+                f"{', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''} differ in digits alone and count as "
+                f"{len(names)} families; where they are one, build it with --family {family}"
+            )
+    return said
 
 
 def _evaluated(

@@ -14,12 +14,11 @@ from typing import Any
 
 from effrob.errors import UsageProblem, suggest
 from effrob.files import whole_file
-from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import title
-from effrob.leaderboard.points import GROUPS, Point, curves, family, line_of, points, series, ticks
-from effrob.results.model_result import MEANS, ORIGINS
+from effrob.leaderboard.panel import Panel
+from effrob.leaderboard.points import GROUPS, Point, curves, family, label, series, ticks
+from effrob.results.model_result import ORIGINS
 from effrob.robustness.fit import RobustnessFit
-from effrob.robustness.lines import Lines
 from effrob.robustness.scale import Scale
 from effrob.robustness.scale import scale as scale_named
 from shifts import suite_of
@@ -35,7 +34,6 @@ SAID = {
     "given": "given (hollow, black edge)",
 }
 NAMES_HELD = 20  # names a panel has room for
-LOWEST = 0.2  # clean accuracy below which a model is left out of the picture
 TITLES = {"mean-of-four": "mean of V2, R, Sketch and ObjectNet"}
 
 STYLE: dict[str, Any] = {
@@ -53,44 +51,6 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "effrob",
     "savefig.dpi": 300,
 }
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One shift's picture: its points, its line or why it has none, and what was left out."""
-
-    shift: str
-    axis: str
-    points: tuple[Point, ...]
-    fit: RobustnessFit | str
-    without_axis: int
-    too_low: int
-
-    def notices(self) -> list[str]:
-        """What the picture does not show, a sentence each."""
-        said = []
-        if isinstance(self.fit, str):
-            said.append(f"{self.shift}: no line is drawn: {self.fit}")
-        if self.without_axis:
-            said.append(
-                f"{self.shift}: {self.without_axis} rows have no class-matched clean accuracy and are not drawn; "
-                "--axis full draws every row against accuracy on all classes"
-            )
-        if self.too_low:
-            said.append(f"{self.shift}: {self.too_low} models under {LOWEST:.0%} clean accuracy are not drawn")
-        if self.disputed:
-            many = "1 accuracy drawn is" if len(self.disputed) == 1 else f"{len(self.disputed)} accuracies drawn are"
-            said.append(
-                f"{self.shift}: {many} disputed (†), the first of {self.disputed[0].row.model}; `effrob models MODEL` "
-                "shows both values"
-            )
-        return said
-
-    @property
-    def disputed(self) -> list[Point]:
-        """The points whose accuracy, or a part of whose mean, other evidence contradicts."""
-        parts = MEANS.get(self.shift, (self.shift,))
-        return [p for p in self.points if any(p.row.cells[part].disputed for part in parts if part in p.row.cells)]
 
 
 @dataclass(frozen=True)
@@ -114,41 +74,13 @@ class Emphasis:
         models = [p.row.model for each in panels for p in each.points]
         for pattern in self.highlight:
             if not any(fnmatchcase(model, pattern) for model in models):
-                raise UsageProblem(f"--highlight {pattern!r} matches no model drawn{suggest(pattern, models)}")
+                why = f" on this axis (--axis full may){suggest(pattern, models)}"
+                raise UsageProblem(f"--highlight {pattern!r} matches no model drawn{why}")
         most = max((len(self.named(each.points)) for each in panels), default=0)
         if most > NAMES_HELD:
             raise UsageProblem(
                 f"--label would write {most} names, and a picture holds {NAMES_HELD}: choose by --highlight"
             )
-
-
-def default_shifts(ranking: Board) -> list[str]:
-    """What is drawn where no shift is named: the mean of the four where a row has it, else the ranked shifts of a suite."""
-    if any(all(part in row.cells for part in MEANS["mean-of-four"]) for row in ranking.rows) or not ranking.rows:
-        return ["mean-of-four"]
-    present = {name for row in ranking.rows for name in row.cells}
-    return [name for name in suite_of(next(iter(ranking.rows[0].cells))).ranked if name in present] or sorted(present)
-
-
-def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
-    """The picture of one shift. Raises UsageProblem where no row has it."""
-    axis = "full" if shift == "mean-of-four" else lines.options.axis
-    every, left = points(ranking, shift, axis)
-    if not every and not left:
-        known = [name for name in dict.fromkeys(name for row in ranking.rows for name in row.cells) if name != shift]
-        raise UsageProblem(
-            f"no row has an accuracy on {shift!r}{suggest(shift, known)}; rows have {', '.join(known) or 'none'}"
-        )
-    shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
-    kept = [p for p in shown if p.x >= LOWEST] or shown
-    if not kept:
-        why = (
-            f"{left} rows have no class-matched clean accuracy; --axis full draws them against accuracy on all classes"
-            if left
-            else "every accuracy is 0 or 1, which has no place on the scale"
-        )
-        raise UsageProblem(f"{shift}: there is nothing to draw: {why}")
-    return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept))
 
 
 def draw(
@@ -248,8 +180,8 @@ def _emphasise(axis: Any, each: Panel, emphasis: Emphasis) -> None:
     middle = sorted(p.x for p in each.points)[len(each.points) // 2]
     for place, p in enumerate(sorted(emphasis.named(each.points), key=lambda p: p.y)):
         left = p.x > middle
-        axis.annotate(
-            p.row.model.removeprefix("openclip:"),
+        name = axis.annotate(
+            label(p.row.model),
             (p.x, p.y),
             xytext=(-7 if left else 7, 5 if place % 2 else -5),
             textcoords="offset points",
@@ -258,6 +190,7 @@ def _emphasise(axis: Any, each: Panel, emphasis: Emphasis) -> None:
             fontsize=6,
             zorder=6,
         )
+        name.set_in_layout(False)  # a long name must not squeeze the picture
 
 
 def _functions(chosen: Scale) -> tuple[Any, Any]:

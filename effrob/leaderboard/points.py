@@ -143,6 +143,15 @@ def line_of(lines: Lines, shift: str, axis: str) -> RobustnessFit | str:
     return lines.at(shift, "full" if shift in MEANS else axis)
 
 
+LONGEST = 34  # characters of a name in a picture
+
+
+def label(model: str) -> str:
+    """A model's name beside its point: without the commonest scheme, and a long one with its middle left out."""
+    name = model.removeprefix("openclip:")
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2 - 1]}…{name[-LONGEST // 2 :]}"
+
+
 TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6, 0.95, 0.05, 0.98, 0.02, 0.001, 0.999, 0.003, 0.995)
 
 

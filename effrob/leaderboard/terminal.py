@@ -68,11 +68,13 @@ SHORT = ("shift", "accuracy", "clean", "eff. robustness", "verdict", "notes")
 UNCERTAIN = "too uncertain"
 
 
-def table(rows: Sequence[Row], verbose: bool = False) -> str:
+def table(rows: Sequence[Row], verbose: bool = False, more: str = "-v shows every interval") -> str:
     """A block a model, percent, what it stands on below; with `verbose` every interval, logits, p-values and flags.
 
     The block has one interval a number: of effective robustness, half the width of the prediction interval, which the verdict
     is read from. The mean over the suite's ranked sets comes first, where all of them are there.
+
+    more  how the other intervals are seen, for the legend
     """
     if verbose:
         return _verbose(rows)
@@ -81,7 +83,7 @@ def table(rows: Sequence[Row], verbose: bool = False) -> str:
         lines += [*([""] if lines else []), *_fold(key)]
         lines += ["  " + line for line in columns([SHORT, *_mean(block), *map(_short, block)])]
         lines += [f"  {line}" for line in textwrap.wrap(_aloud(block), WIDTH - 2)]
-    return "\n".join([*lines, "", *(line for note in _notes(rows, False) for line in textwrap.wrap(note, WIDTH))])
+    return "\n".join([*lines, "", *(line for note in _notes(rows, False, more) for line in textwrap.wrap(note, WIDTH))])
 
 
 def _blocks(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -179,10 +181,10 @@ def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 def _verbose(rows: Sequence[Row]) -> str:
     lines = columns([HEADINGS, *map(cells, rows)], rule=True)
-    return "\n".join([*lines, "", *_notes(rows, True)])
+    return "\n".join([*lines, "", *_notes(rows, True, "")])
 
 
-def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
+def _notes(rows: Sequence[Row], verbose: bool, more: str) -> list[str]:
     """What the numbers stand on, a sentence each."""
     stands = sorted(
         {f"{r.baseline}, {r.axis} axis, {r.scale} scale" for r in rows if r.effective_robustness is not None}
@@ -191,7 +193,7 @@ def _notes(rows: Sequence[Row], verbose: bool) -> list[str]:
     if stands and not verbose:
         notes.append(
             "±: half of the 95 % interval of a model like the baseline's, from which the verdict is read: `on` is on the line, "
-            "`above` and `below` leave it; of a mean, the mean of the four, the widest case. -v shows every interval"
+            f"`above` and `below` leave it; of a mean, the mean of its sets' intervals, the widest case. {more}"
         )
     if not verbose and any(row.axis == "full" and row.effective_robustness is not None for row in rows):
         notes.append("f: on the full axis, clean accuracy over all classes of the clean set")

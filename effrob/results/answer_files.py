@@ -1,7 +1,6 @@
 """Files of answers that another program wrote: an answer, or a score a class, for each image of a set.
 
 npy, npz, csv, parquet and feather; UniBench's feather files are read by their own column names. Nothing is unpickled.
-Which image a row is of, and what is right, is decided in `imported`.
 """
 
 from __future__ import annotations
@@ -175,7 +174,7 @@ def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> Answer
         if what == "classes" or len(wide) < 2:
             raise UsageProblem(
                 f"{where} wants a column of answers ({', '.join(CLASSES[:3])}; or logits), found: {', '.join(columns)[:200]}: "
-                "name the columns id and class"
+                "name the columns id and class, the arrays ids and classes or logits"
             )
         wide.sort(key=lambda name: int(name.removeprefix("logit_").removeprefix("class_")))
         if [int(name.removeprefix("logit_").removeprefix("class_")) for name in wide] != list(range(len(wide))):
@@ -291,10 +290,11 @@ def _ids(where: str, name: str, values: Any) -> tuple[str, ...]:
 
 
 def _checked(content: AnswerFile) -> AnswerFile:
-    n = len(content)
+    n, where = len(content), content.where
     for what, column in (("ids", content.ids), ("labels", content.labels)):
         if column is not None and len(column) != n:
-            raise UsageProblem(f"{content.where} has {n} answers and {len(column)} {what}: give one of each an image")
+            turned = " (transpose it)" if content.logits is not None and content.logits.shape[1] == len(column) else ""
+            raise UsageProblem(f"{where} has {n} answers and {len(column)} {what}{turned}: give one of each an image")
     if not n:
         raise UsageProblem(f"{content.where} holds no answer: give one an image")
     return content

@@ -11,8 +11,8 @@ import numpy as np
 import shifts
 from effrob.errors import UsageProblem, suggest
 from effrob.results.answer_files import AnswerFile, read_answers, read_ids
+from effrob.results.answer_predictions import MatchedAnswers
 from effrob.results.given.formats import dataset_of
-from effrob.results.imported import MatchedAnswers
 from shifts.answer_key import ORDERS, by_ids, by_labels, has_key, of_loaded, official_ids
 from shifts.declared.suite import Suite
 from shifts.protocol import protocol as named_protocol
@@ -60,7 +60,8 @@ def answered_set(
     if result is None and name not in shifts.names():
         hint = suggest(name, [each for each in shifts.names() if not shifts.teaches(each)])
         raise UsageProblem(
-            f"no test set is named {name!r}{hint}; a set of your own is SUITE/SET, or SET with --suite FILE.toml"
+            f"no test set is named {name!r}{hint}; a set of your own is SUITE/SET once `effrob suite add "
+            "FILE.toml` has made it known, or SET with --suite FILE.toml"
         )
     return AnsweredSet(name, result if result and result.declares_places else None, data, cache, protocol, partial)
 

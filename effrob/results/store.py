@@ -8,6 +8,7 @@ A folder appears whole or not at all; a second writer of the same key must agree
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,10 @@ class ResultStore:
             (draft / "record.json").write_text(strict_json(complete.as_json()), encoding="utf-8")
         stored = read(folder)
         if (stored.record.counts, stored.record.clean) != (complete.counts, complete.clean):
-            raise RecordConflict(f"{folder} holds other counts for the same question: move it away and evaluate again")
+            raise RecordConflict(
+                f"{folder} holds other counts for the same question, and is kept: where it is to be replaced, "
+                f"`rm -r {shlex.quote(str(folder))}` and run this again"
+            )
         return stored
 
     def __iter__(self) -> Iterator[Stored]:

@@ -19,6 +19,7 @@ from effrob.errors import UsageProblem
 from effrob.results.accuracy import PairedAccuracy, compare_correct
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit
+from effrob.robustness.line import BaselineLine
 from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, two_one_sided
 from shifts import suite_of
 
@@ -69,6 +70,12 @@ class Difference:
         """In logits."""
         a, b = self.first.effective_robustness_logit, self.second.effective_robustness_logit
         return None if a is None or b is None else a - b
+
+    @property
+    def _lines(self) -> tuple[BaselineLine, ...]:
+        """The segments that the two stand on: one, or two where they stand on either side of a split."""
+        at = [each.fit.segment_at(each.clean.value) for each in (self.first, self.second) if each.clean is not None]
+        return tuple(dict.fromkeys(at)) or self.first.fit.segments
 
     @functools.cached_property
     def accuracy(self) -> PairedAccuracy | None:
@@ -169,7 +176,7 @@ class Difference:
             "shift": self.first.fit.shift,
             "baseline": self.first.fit.baseline.name,
             "axis": self.first.fit.axis,
-            "n_baseline": sum(line.n for line in self.first.fit.segments),
+            "n_baseline": sum(line.n for line in self._lines),
             "paired": self.paired,
             "accuracy_difference": _gap(self.first, self.second),
             "accuracy_difference_ci95": None if accuracy is None else list(accuracy.ci95),

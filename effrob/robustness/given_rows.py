@@ -10,9 +10,11 @@ from typing import Any
 
 import shifts
 from effrob.errors import UsageProblem
+from effrob.results.accuracy import Accuracy
 from effrob.results.given.columns import set_size
 from effrob.results.given.table import GivenOptions, GivenTable, given_numbers, read_given
 from effrob.results.model_result import AXES, ModelResult
+from effrob.robustness.effective import Effective
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import ROBUSTNESS, Row
 from effrob.robustness.sentences import disputed_words, result_sentence
@@ -67,13 +69,26 @@ def given_rows(table: GivenTable, options: LineOptions, axis: str | None = None)
     axis  the one asked for, or None: clean where a shift's class-matched accuracy is given, else full
     """
     lines = Lines(options)
-    rows = [_row(result, shift, options, lines, axis) for result in table.results for shift in result.accuracies]
+    judged = [_judged(result, shift, options, lines, axis) for result in table.results for shift in result.accuracies]
+    rows = [row for row, _ in judged]
     if not rows:
         raise UsageProblem(
             f"{table.name} has clean accuracies alone: effective robustness wants a shifted set too, as in imagenet-r=0.712"
         )
     adjusted = adjust([row.robustness["p_value"] for row in rows], "holm")
-    return [replace(row, robustness={**row.robustness, "p_adjusted": p}) for row, p in zip(rows, adjusted)]
+    return [
+        replace(
+            row,
+            robustness={**row.robustness, "p_adjusted": p},
+            sentence=" ".join([_sentence(row, effective, p), *disputed_words(row.disputed)]),
+        )
+        for (row, effective), p in zip(judged, adjusted)
+    ]
+
+
+def _sentence(row: Row, effective: Effective | None, p_adjusted: float | None) -> str:
+    counts = Accuracy(row.n_correct, row.n)
+    return result_sentence(row.model, row.shift, counts, effective, row.why_not, p_adjusted)
 
 
 def axis_notices(rows: Sequence[Row]) -> list[str]:
@@ -110,7 +125,9 @@ def axis_of(result: ModelResult, shift: str, asked: str | None) -> str:
     )
 
 
-def _row(result: ModelResult, shift: str, options: LineOptions, lines: Lines, asked: str | None) -> Row:
+def _judged(
+    result: ModelResult, shift: str, options: LineOptions, lines: Lines, asked: str | None
+) -> tuple[Row, Effective | None]:
     axis = axis_of(result, shift, asked)
     line = lines.at(shift, axis)
     effective, why_not = (None, line) if isinstance(line, str) else (judge(line, result), None)
@@ -123,8 +140,8 @@ def _row(result: ModelResult, shift: str, options: LineOptions, lines: Lines, as
         robustness |= effective.as_json() | effective.equivalence().as_json() | {"p_value": effective.p_value}
     accuracy, official = result.accuracies[shift], set_size(shift).images
     clean, full = result.clean.get(shift), result.full(shift)
-    whole, disputed = round(accuracy.n_correct), result.disputed(shift)
-    return Row(
+    whole = round(accuracy.n_correct)
+    row = Row(
         model=result.model,
         weights=None,
         shift=shift,
@@ -148,8 +165,6 @@ def _row(result: ModelResult, shift: str, options: LineOptions, lines: Lines, as
         record=None,
         origin=result.origin,
         source=result.source,
-        sentence=" ".join(
-            [result_sentence(result.model, shift, accuracy, effective, why_not), *disputed_words(disputed)]
-        ),
-        disputed=disputed,
+        disputed=result.disputed(shift),
     )
+    return row, effective

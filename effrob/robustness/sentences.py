@@ -17,11 +17,17 @@ VERDICTS = {
 
 
 def result_sentence(
-    model: str, shift: str, accuracy: Accuracy, effective: Effective | None, why_not: str | None
+    model: str,
+    shift: str,
+    accuracy: Accuracy,
+    effective: Effective | None,
+    why_not: str | None,
+    p_adjusted: float | None = None,
 ) -> str:
     """One model on one shift, in one or two sentences; percent, and points for differences.
 
-    why_not  why there is no effective robustness, where there is none
+    why_not     why there is no effective robustness, where there is none
+    p_adjusted  adjusted for all that was asked at once: a verdict that it does not bear out is called so
     """
     low, high = accuracy.clopper_pearson()
     first = (
@@ -40,7 +46,7 @@ def result_sentence(
     return (
         f"{first}. Its effective robustness is {_point(effective.effective_robustness)} points{intervals} against the "
         f"{fit.scale.name} line of {members} models (baseline {fit.baseline.name}) at {_percent(effective.clean.value)} % "
-        f"{axis_words(shift, fit.axis)}, {_verdict(effective)}."
+        f"{axis_words(shift, fit.axis)}, {_verdict(effective, p_adjusted)}."
     )
 
 
@@ -59,8 +65,13 @@ def axis_words(shift: str, axis: str) -> str:
     )
 
 
-def _verdict(effective: Effective) -> str:
+def _verdict(effective: Effective, p_adjusted: float | None) -> str:
     verdict = effective.verdict
+    if verdict in ("above", "below") and p_adjusted is not None and p_adjusted >= 0.05:
+        return (
+            f"{VERDICTS[verdict]}, though by chance perhaps: p = {p_adjusted:.2g}, adjusted for all that was asked at once "
+            "(Holm)"
+        )
     if verdict in VERDICTS:
         return VERDICTS[verdict]
     return f"no verdict: {effective.why or 'no interval exists'}"

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from effrob.cli import main
 from effrob.errors import UsageProblem
 from effrob.leaderboard.board import Board
-from effrob.leaderboard.figure import draw, panel
+from effrob.leaderboard.figure import draw
 from effrob.leaderboard.gather import gather
+from effrob.leaderboard.panel import panel
 from effrob.leaderboard.points import GROUPS, curves, family, ticks
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import LineOptions

@@ -89,7 +89,7 @@ def command(
         return
     from effrob.leaderboard.terminal import table
 
-    click.echo(table([row]))
+    click.echo(table([row], more="--json has every interval"))
     click.echo(f"imported into {stored.folder}")
 
 

@@ -61,7 +61,7 @@ def command(
         return
     from effrob.leaderboard.terminal import table as terminal_table
 
-    click.echo(terminal_table(rows))
+    click.echo(terminal_table(rows, more="--json has every interval"))
     click.echo()
     for row in rows:
         click.echo(row.sentence)

@@ -19,9 +19,11 @@ from effrob.leaderboard.citing.references import (
 from effrob.leaderboard.latex import escape
 from effrob.results.model_result import MEANS, ModelResult
 from effrob.results.select import candidates, read_records
+from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.sentences import axis_words, disputed_words, result_sentence
+from effrob.robustness.significance import adjust
 from shifts import suite, suite_of
 
 FORMATS = ("text", "latex", "bibtex")
@@ -99,7 +101,9 @@ def cited(
     said = [_method(stands.values()), *map(_line_statement, stands.values()), _intervals()]
     if subject is not None:
         said.append(_origin(subject))
-        said += [_result(subject, line) for line in stands.values()]
+        judged = [judge(line, subject) for line in stands.values()]
+        adjusted = adjust([None if each is None else each.p_value for each in judged], "holm")
+        said += [_result(subject, *each) for each in zip(stands.values(), judged, adjusted)]
     return CitedResult(tuple(said))
 
 
@@ -168,15 +172,17 @@ def _origin(subject: ModelResult) -> Statement:
     )
 
 
-def _result(subject: ModelResult, line: RobustnessFit) -> Statement:
-    effective, point = judge(line, subject), subject.point(line.shift, line.axis)
+def _result(
+    subject: ModelResult, line: RobustnessFit, effective: Effective | None, p_adjusted: float | None
+) -> Statement:
+    point = subject.point(line.shift, line.axis)
     accuracy = subject.accuracies.get(line.shift) or (None if point is None else point[1])
     if accuracy is None:
         raise UsageProblem(
             f"{subject.model} lacks a part of {line.shift}: name shifts it has, as {', '.join(subject.accuracies)}"
         )
     said = [
-        result_sentence(subject.model, line.shift, accuracy, effective, None),
+        result_sentence(subject.model, line.shift, accuracy, effective, None, p_adjusted),
         *disputed_words(subject.disputed(line.shift)),
     ]
     return Statement(" ".join(said))

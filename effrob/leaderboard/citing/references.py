@@ -65,7 +65,7 @@ class CitedWork:
         """The entry as a line of a reference list."""
         where = next((match for name in ("booktitle", "journal", "howpublished") if (match := self.field(name))), None)
         eprint = self.field("eprint")
-        parts = [self.short, self.field("title"), where, f"arXiv:{eprint}" if eprint else None]
+        parts = [self.short, self.field("title"), where, self.field("note"), f"arXiv:{eprint}" if eprint else None]
         return ". ".join(part for part in parts if part) + "."
 
 

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ SHIPPED = DATA / "baselines"
 def save(baseline: Baseline, folder: Path) -> None:
     """Write a baseline as a folder, whole or not at all. Raises UsageProblem where one stands there already."""
     if (folder / "baseline.json").exists():
-        raise UsageProblem(f"a baseline stands in {folder} already: choose another name or remove it")
+        raise UsageProblem(
+            f"a baseline stands in {folder} already: choose another name, or `rm -r {shlex.quote(str(folder))}`"
+        )
     with whole_folder(folder) as draft:
         digests = {}
         if baseline.answers is not None:
