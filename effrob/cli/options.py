@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,6 +92,25 @@ def records_option(command: F) -> F:
     return click.option(
         "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
     )(command)
+
+
+def reading_options(command: F) -> F:
+    """Adds --head and --prompts, which say how a model was read, where it was in several ways."""
+    command = click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")(
+        command
+    )
+    return click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")(command)
+
+
+def print_rows(rows: Any, as_json: bool, text: Callable[[], Iterable[str]]) -> None:
+    """Print `rows` as strict JSON, or the lines of `text`."""
+    if as_json:
+        from effrob.files import strict_json
+
+        click.echo(strict_json(rows), nl=False)
+        return
+    for line in text():
+        click.echo(line)
 
 
 def json_option(command: F) -> F:

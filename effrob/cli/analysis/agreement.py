@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import json_option, records_option
+from effrob.cli.options import json_option, print_rows, reading_options, records_option
 
 
 @click.command("agreement")
 @click.argument("models", nargs=-1, metavar="[MODEL …]")
 @click.option("--shift", "shifts", multiple=True, required=True, metavar="NAME", help="A shift; may be given again.")
 @records_option
-@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@reading_options
 @json_option
 def command(
     models: tuple[str, ...],
@@ -31,18 +30,12 @@ def command(
     below --results. The true accuracies stand beside, since the records hold them.
     """
     from effrob.analysis.unlabelled import agreement_rows
-    from effrob.files import strict_json
 
     rows = agreement_rows(models, shifts, results, head, prompts)
     for row in rows:
         for warning in row["warnings"]:
             click.echo(f"{row['shift']}: {warning}", err=True)
-    if as_json:
-        click.echo(strict_json(rows), nl=False)
-        return
-    for row in rows:
-        for line in _table(row):
-            click.echo(line)
+    print_rows(rows, as_json, lambda: (line for row in rows for line in _table(row)))
 
 
 def _table(row: dict[str, Any]) -> list[str]:

@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import json_option, records_option
+from effrob.cli.options import json_option, print_rows, reading_options, records_option
 
 
 @click.command("calibration")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL …")
 @click.option("--shift", "shifts", multiple=True, metavar="NAME", help="A shift. [default: all that the model has]")
 @records_option
-@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@reading_options
 @click.option("--bins", default=15, show_default=True, metavar="N", help="Bins of the calibration error.")
 @click.option(
     "--score",
@@ -45,15 +44,10 @@ def command(
     """
     from effrob.analysis.confidence import confidence_row
     from effrob.analysis.selection import records_of
-    from effrob.files import strict_json
 
     records = [stored for model in models for stored in records_of(model, results, shifts, head, prompts)]
     rows = [confidence_row(stored, bins, score) for stored in records]
-    if as_json:
-        click.echo(strict_json(rows), nl=False)
-    else:
-        for line in _table(rows, score):
-            click.echo(line)
+    print_rows(rows, as_json, lambda: _table(rows, score))
     if out is not None:
         from effrob.analysis.reliability_chart import draw_reliability
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import json_option, line_options, records_option
+from effrob.cli.options import json_option, line_options, print_rows, reading_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -20,8 +20,7 @@ SHOWN = 8
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL]")
 @click.option("--shift", required=True, metavar="NAME", help="The test set.")
 @records_option
-@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@reading_options
 @click.option(
     "--gallery",
     type=click.Path(path_type=Path, file_okay=False),
@@ -52,7 +51,6 @@ def command(
     from effrob.analysis.by_class import class_gain, class_report
     from effrob.analysis.selection import records_of
     from effrob.errors import UsageProblem
-    from effrob.files import strict_json
     from effrob.robustness.lines import Lines
 
     if len(models) > 2:
@@ -68,15 +66,11 @@ def command(
 
         count = write_gallery(records, _images(records[0], data), gallery, limit)
         click.echo(f"{count} images in {gallery / 'index.html'}", err=True)
-    if as_json:
-        document = {
-            "models": [report.as_json() for report in reports],
-            "gain": None if gain is None else gain.as_json(),
-        }
-        click.echo(strict_json(document), nl=False)
-        return
-    for text in _gain(gain) if gain is not None else _report(reports[0]):
-        click.echo(text)
+    document = {
+        "models": [report.as_json() for report in reports],
+        "gain": None if gain is None else gain.as_json(),
+    }
+    print_rows(document, as_json, lambda: _gain(gain) if gain is not None else _report(reports[0]))
 
 
 def _images(stored: Any, data: Path | None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import json_option, records_option
+from effrob.cli.options import json_option, print_rows, records_option
 
 SHOWN = 5
 
@@ -58,15 +58,10 @@ def command(
     Replays cached features over class names, templates, the classes that compete and how several become one; with --pixels-too
     also over preprocessing. A model that was not evaluated here is looked up in the published tables.
     """
-    from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):  # a user's loader may print
         explanation = _explained(model, shift, expect, unit, head, pixels_too, suite, data, cache, device, partial)
-    if as_json:
-        click.echo(strict_json(explanation.as_json()), nl=False)
-        return
-    for line in _text(explanation, show_all):
-        click.echo(line)
+    print_rows(explanation.as_json(), as_json, lambda: _text(explanation, show_all))
 
 
 def _explained(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import json_option, records_option
+from effrob.cli.options import json_option, print_rows, reading_options, records_option
 
 
 @click.command("factors")
@@ -19,8 +19,7 @@ from effrob.cli.options import json_option, records_option
     help="ImageNet-X's JSON lines. [default: the package imagenet-x]",
 )
 @records_option
-@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@reading_options
 @json_option
 def command(
     models: tuple[str, ...],
@@ -36,7 +35,6 @@ def command(
     """
     from effrob.analysis.factors import factor_errors, factor_row, load_annotations
     from effrob.analysis.selection import records_of
-    from effrob.files import strict_json
 
     records = [records_of(model, results, ("imagenet",), head, prompts)[0] for model in models]
     kept = load_annotations(annotations)
@@ -44,12 +42,7 @@ def command(
         factor_row(each.record.asked.model, each.record.asked.head, *factor_errors(each.predictions(), kept))
         for each in records
     ]
-    if as_json:
-        click.echo(strict_json(rows), nl=False)
-        return
-    for row in rows:
-        for line in _table(row):
-            click.echo(line)
+    print_rows(rows, as_json, lambda: (line for row in rows for line in _table(row)))
 
 
 def _table(row: dict[str, Any]) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from effrob.cli.options import records_option
+from effrob.cli.options import json_option, print_rows, records_option
+
+SHOWN = 10
 
 
 @click.command("subsets")
@@ -14,7 +17,7 @@ from effrob.cli.options import records_option
 @click.option("--shift", required=True, metavar="NAME", help="The shift.")
 @records_option
 @click.option("--share", default=0.2, show_default=True, metavar="S", help="Share of the images to select.")
-@click.option("--json", "as_json", is_flag=True, help="Print strict JSON on standard output, the images' ids in it.")
+@json_option
 def command(models: tuple[str, ...], shift: str, results: Path, share: float, as_json: bool) -> None:
     """Look for images that fool the line: on which models that are better on clean images do worse.
 
@@ -22,19 +25,17 @@ def command(models: tuple[str, ...], shift: str, results: Path, share: float, as
     models and scored on the other, beside random subsets of its size.
     """
     from effrob.analysis.fooled import fooled_row
-    from effrob.files import strict_json
 
     row = fooled_row(models, shift, results, share)
-    if as_json:
-        click.echo(strict_json(row), nl=False)
-        return
+    print_rows(row, as_json, lambda: _text(row))
+
+
+def _text(row: dict[str, Any]) -> list[str]:
     low, high = row["correlation_random_ci95"]
-    click.echo(
-        f"{shift}: {row['n_models']} models correlate {row['correlation']:+.2f} with clean accuracy on all {row['n']} images, "
-        f"{row['correlation_selected']:+.2f} on {row['n_images']} selected by other models"
-    )
-    click.echo(f"random subsets of that size: {low:+.2f} to {high:+.2f} in 95 %; p {row['p_value']:.2g}")
-    for name in row["ids"][:10]:
-        click.echo(f"  {name}")
-    if row["n_images"] > 10:
-        click.echo(f"  and {row['n_images'] - 10} more; --json lists them")
+    lines = [
+        f"{row['shift']}: {row['n_models']} models correlate {row['correlation']:+.2f} with clean accuracy on all "
+        f"{row['n']} images, {row['correlation_selected']:+.2f} on {row['n_images']} selected by other models",
+        f"random subsets of that size: {low:+.2f} to {high:+.2f} in 95 %; p {row['p_value']:.2g}",
+        *(f"  {name}" for name in row["ids"][:SHOWN]),
+    ]
+    return lines + ([f"  and {row['n_images'] - SHOWN} more; --json lists them"] if row["n_images"] > SHOWN else [])
