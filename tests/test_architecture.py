@@ -35,7 +35,7 @@ ALLOWED: dict[str, str] = {
     "effrob.robustness": f"{ROOTS} effrob.results model_zoo shifts {NUMBERS}",
     "effrob.leaderboard": f"{ROOTS} effrob.results effrob.robustness model_zoo shifts {NUMBERS} jinja2 matplotlib",
     "effrob.studies": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} matplotlib",
-    "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} jinja2 "
+    "effrob.analysis": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard model_zoo shifts {NUMBERS} sklearn jinja2 "
     "matplotlib imagenet_x",
     "shifts": "shifts numpy PIL pyarrow pandas requests filelock platformdirs webdataset datasets yaml",
     "model_zoo": "model_zoo shifts.bounds numpy filelock platformdirs",

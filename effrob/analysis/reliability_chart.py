@@ -14,13 +14,18 @@ WIDTH = 2.3  # inches a panel
 COLUMNS = 3
 
 
+def check_format(out: Path) -> None:
+    """Raises UsageProblem for a file that no picture can be written to."""
+    if out.suffix.lower() not in FORMATS:
+        raise UsageProblem(f"--out {out} wants a file name that ends in {', '.join(FORMATS)}")
+
+
 def draw_reliability(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     """Draw rows of `confidence_row`; the diagonal is perfect calibration, bars are exact 95 % intervals of a bin's accuracy.
 
     Raises UsageProblem for another format, and where no row holds bins.
     """
-    if out.suffix.lower() not in FORMATS:
-        raise UsageProblem(f"--out {out} wants a file name that ends in {', '.join(FORMATS)}")
+    check_format(out)
     rows = [row for row in rows if row.get("bins")]
     if not rows:
         raise UsageProblem("a reliability chart wants confidences, and these records hold none")

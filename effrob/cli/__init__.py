@@ -40,6 +40,10 @@ VERBS = {
         "Predict accuracy under shift without labels, from agreement.",
     ),
     "subsets": ("effrob.cli.analysis.subsets:command", "Look for images of a shift on which better models do worse."),
+    "support": (
+        "effrob.cli.analysis.support:command",
+        "Split a shift by whether clean images lie there too; a line on each part.",
+    ),
     "calibration": (
         "effrob.cli.analysis.calibration:command",
         "Ask whether confidence means anything under shift, from kept answers.",

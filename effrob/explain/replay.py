@@ -51,11 +51,7 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
         features = features_of(variant, request, shift, source, pixels_too)
         if features is None:
             if number == 0:
-                raise UsageProblem(
-                    f"the features of {identity.spec} on {shift.name} are not in the cache {request.cache}: run "
-                    f"`effrob eval --model {quote(request.models[0])} --shift {quote(shift.name)}`, "
-                    f"or say --pixels-too to compute them"
-                )
+                raise UsageProblem(f"{_not_cached(request, identity, shift)}, or say --pixels-too to compute them")
             continue
         result = [
             dataclasses.replace(each, setting=_named(each.setting, variant, ways[0], shift))
@@ -65,6 +61,27 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
         base = base or result[0]
     notes = [*_notes(shift, pixels_too), *disputed_of(str(identity.spec), shift.name)]
     return explain(str(identity.spec), shift.name, target, outcomes, base, notes)
+
+
+def _not_cached(request: Request, identity: Identity, shift: Shift) -> str:
+    return (
+        f"the features of {identity.spec} on {shift.name} are not in the cache {request.cache}: run "
+        f"`effrob eval --model {quote(request.models[0])} --shift {quote(shift.name)}`"
+    )
+
+
+def own_features(request: Request, shift_name: str) -> tuple[FeatureSet, Shift]:
+    """The cached features of the request's one model, prepared its own way, and the set that they are of.
+
+    Raises UsageProblem where they are not in the cache.
+    """
+    identity = model_zoo.identify(request.models[0])
+    shift = load_set(request, shift_name)
+    own = next(variants(identity, request, shift, False))
+    features = features_of(own, request, shift, source_digest(shift.source, request.cache), False)
+    if features is None:
+        raise UsageProblem(_not_cached(request, identity, shift))
+    return features, shift
 
 
 def _check_head(identity: Identity, head: str, shift: Shift) -> None:
