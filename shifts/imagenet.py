@@ -17,6 +17,7 @@ from shifts.classes import DATA, imagenet
 from shifts.errors import DataError
 from shifts.evidence.official_names import val_labels as val_labels
 from shifts.evidence.official_names import val_number
+from shifts.evidence.solution import check_solution
 from shifts.layout import Places, open_set
 from shifts.protocol import Protocol
 from shifts.shift import Shift
@@ -58,6 +59,8 @@ def _clean_set(place_of: str, root: Path | Places, protocol: Protocol, partial: 
 
 def validation_set(request: SetRequest) -> Shift:
     """The validation images of a tree: labelled by their official names, or by wnid folders that agree with them."""
+    if request.table.name == "imagenet" and not request.as_listed:
+        check_solution(request.tree)
     paths = request.tree.paths
     flat = all("/" not in path for path in paths)
     filed = any(path.partition("/")[0] in request.table.index for path in paths)

@@ -185,6 +185,10 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
                 f"`effrob data where {kept}=PATH`, or forget it with `effrob data where --forget {kept}`"
             )
         there, why = _opened(named, classes, where.follow_links)
+        if named.is_dir() and (why is not None or _holds_folders_alone(there, classes)):  # the folder of all downloads?
+            inside = locate_set(name, Places(named, follow_links=where.follow_links))
+            if inside.opened is not None:
+                return inside
         if why is not None:
             owner = name if name in where.at else held
             raise DataError(
@@ -213,6 +217,14 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
             unusable = unusable or opened
             passed.append(why if opened is None else f"{path} {why}")
     return LocatedSet(name, None, tuple(passed), error, unusable)
+
+
+def _holds_folders_alone(opened: OpenedPlace, classes: ClassFolders) -> bool:
+    """Whether images lie in folders alone, none of them a class of any set."""
+    if opened.form != "folder" or classes.teaches:
+        return False
+    tops = {path.partition("/")[0] if "/" in path else "" for path in opened.tree.paths}
+    return not any(not top or classes.is_class(top) or top.isdigit() for top in tops)
 
 
 def _opened(path: Path, classes: ClassFolders, follow_links: bool) -> tuple[OpenedPlace, str | None]:

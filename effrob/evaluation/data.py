@@ -17,6 +17,7 @@ from effrob.errors import UsageProblem, stops_one_thing
 from effrob.evaluation.content import source_digest
 from effrob.evaluation.request import Request
 from shifts.shift import Shift
+from shifts.storage.tree import TreeSource, unread_images
 
 
 @lru_cache(maxsize=64)
@@ -123,7 +124,8 @@ class RequestData:
         return self._labels[id(shift)]
 
     def evaluated(self) -> tuple[list[Shift], list[str]]:
-        """The sets asked for, or every set of the suite that is at hand; and a sentence for each that is missing.
+        """The sets asked for, or every set of the suite that is at hand; and a sentence for each that is missing, and for each
+        with files that are passed over.
 
         One that is there and cannot be read is named in `broken`, and the others are evaluated.
         """
@@ -135,6 +137,9 @@ class RequestData:
                 shift = load_set(request, name)
                 self.source(shift)
                 present.append(shift)
+                unread = unread_images(shift.source.tree) if isinstance(shift.source, TreeSource) else None
+                if unread is not None and unread not in missing:
+                    missing.append(unread)
             except shifts.DataMissing as error:
                 if request.shifts is not None:
                     raise

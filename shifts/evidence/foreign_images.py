@@ -23,7 +23,7 @@ def why_unusable(opened: OpenedPlace, classes: ClassFolders) -> str | None:
     if (
         tops
         and not any(classes.is_class(top) or top.isdigit() for top in tops)
-        and not any(map(val_number, inside[:100]))
+        and not (classes.held_out and any(map(val_number, inside[:100])))
     ):
         return f"holds the folders {', '.join(list(tops)[:3])}, none of them a class of {classes.name}"
     return None

@@ -35,7 +35,7 @@ class ArrowTree(TableTree):
             rows = self._rows(bare, image, False, labels, "path of image" if path == image else path)
             also = self._also(table, self._texts(table.schema, path))
             split = split_column(table.schema)
-            splits = table.column(split).to_pylist() if split else [None] * len(table)
+            splits = self._splits(table, split, self._named(file, split))
             for row, (of, (stored, said)) in enumerate(zip(splits, rows, strict=True)):
                 yield Sample(self._name(stored, number, also[row]), said, file, row, split=of, also=also[row])
                 number += 1
@@ -66,11 +66,14 @@ class ArrowTree(TableTree):
     def _said_names(self) -> Sequence[str] | None:
         told = []
         for file in self.files:
-            about, schema = file.parent / "dataset_info.json", self._tables[file].schema
-            labels = self._columns(schema)[2]
-            names = names_in((schema.metadata or {}).get(b"huggingface"), labels[0])
-            told.append(names_in(read_bytes(about), labels[0]) if names is None and about.is_file() else names)
+            told.append(self._named(file, self._columns(self._tables[file].schema)[2][0]))
         return self._agreed(told)
+
+    def _named(self, file: Path, column: str | None) -> Sequence[str] | None:
+        """The names of a column's values: in the table's schema, or in the description beside it."""
+        about = file.parent / "dataset_info.json"
+        names = names_in((self._tables[file].schema.metadata or {}).get(b"huggingface"), column)
+        return names_in(read_bytes(about), column) if names is None and about.is_file() else names
 
     def _bytes(self, sample: Sample, path: str) -> bytes:
         table = self._tables[sample.file]

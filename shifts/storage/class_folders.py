@@ -19,12 +19,9 @@ from shifts.evidence.official_names import CLASS_ID, canonical, check_names, val
 from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
-from shifts.storage.tree import RenamedTree, Tree, TreeSource, skipped_in, unread_images
+from shifts.storage.tree import RenamedTree, Tree, TreeSource, passed_over, unread_images
 
 TRAIN_NAME = re.compile(r"[np]\d{8}_\d+(_n\d{8})?\.JPE?G", re.IGNORECASE)
-TEXTS = frozenset(
-    {".txt", ".md", ".json", ".csv", ".xml", ".pdf", ".py", ".html", ".mat", "without suffix"}
-)  # what archives add
 SHOWN = 3  # classes that a refusal names
 SKETCH_NAME = re.compile(r"sketch_\d+\.JPEG", re.IGNORECASE)
 
@@ -183,7 +180,7 @@ def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, 
     """
     counts = {c: len(paths) for c, paths in folders.items()}
     expected = request.table.expected[request.name]
-    where = request.tree.where + said_skipped(skipped_in(request.tree))
+    where = request.tree.where + said_skipped(passed_over(request.tree))
     differs = check_counts(request.name, where, classes, counts, expected, request.partial)
     named = [(path.rpartition("/")[2], c) for c, paths in folders.items() for path in paths]
     check_names(request.tree.where, named, class_folders(request.name).by_id())
@@ -212,10 +209,9 @@ def _official_paths(name: str, k: int, paths: Sequence[str]) -> Sequence[str]:
 
 
 def said_skipped(skipped: Mapping[str, int]) -> str:
-    """How many files were passed over as no images, with the commonest suffixes; empty where there are none but texts."""
-    other = {suffix: n for suffix, n in skipped.items() if suffix not in TEXTS}
-    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(other.items(), key=lambda each: -each[1])[:SHOWN])
-    return f" (passed over as no images: {kinds})" if other else ""
+    """How many files were passed over as no images, with the commonest suffixes; empty where there are none."""
+    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(skipped.items(), key=lambda each: -each[1])[:SHOWN])
+    return f" (passed over as no images: {kinds})" if skipped else ""
 
 
 def check_counts(

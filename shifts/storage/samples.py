@@ -15,7 +15,7 @@ from shifts.classes import OUTSIDE, ClassFolders
 from shifts.errors import DataError
 from shifts.evidence.label_names import folders_called, named_order
 from shifts.evidence.official_names import canonical, check_names
-from shifts.storage.splits import SPLITS, check_samples, split_in
+from shifts.storage.splits import SPLITS, check_samples, split_in, wanted
 from shifts.storage.tree import FileStat, checked_path
 
 MAX_DIGITS = 18  # of a label that is a number: int() refuses thousands of them
@@ -108,6 +108,12 @@ class SampleTree:
         """The samples of the set's split, where a column or the folders in their names say of which they are."""
         told = [_said_split(sample, self.classes) for sample in every]
         if not any(told):
+            unknown = sorted({sample.split for sample in every if sample.split is not None})
+            if len(unknown) > 1:
+                raise DataError(
+                    f"{self.where} holds rows of {len(unknown):,} splits, {', '.join(unknown[:3])}, and no name says "
+                    f"which of them is {self.classes.name}; call it {wanted(self.classes)[0]}, or keep its rows alone"
+                )
             return every
         named = ((sample.name, split) for sample, split in zip(every, told, strict=True))
         chosen = check_samples(self.where, named, self.classes)

@@ -20,6 +20,7 @@ from shifts.evidence.columns import (
     holds_bytes,
     is_label,
     names_in,
+    said_splits,
     split_column,
 )
 from shifts.evidence.label_names import names_beside
@@ -103,6 +104,11 @@ class TableTree(SampleTree):
         )
 
     @staticmethod
+    def _splits(table: Any, column: str | None, names: Sequence[str] | None) -> list[str | None]:
+        """What a column says of the split of each row."""
+        return [None] * len(table) if column is None else said_splits(column, table.column(column).to_pylist(), names)
+
+    @staticmethod
     def _texts(schema: Any, path: str | None) -> list[str]:
         """Columns of names beside the one that images are called by."""
         import pyarrow as pa
@@ -162,6 +168,7 @@ class ParquetTree(TableTree):
                 opened = pq.ParquetFile(file, memory_map=False)
                 image, struct, labels, path = self._columns(opened.schema_arrow)
                 split = split_column(opened.schema_arrow)
+                about = (opened.schema_arrow.metadata or {}).get(b"huggingface")
                 texts = self._texts(opened.schema_arrow, path)
                 wanted = [
                     *([split] if split else []),
@@ -171,7 +178,7 @@ class ParquetTree(TableTree):
                 ]
                 for group in range(opened.num_row_groups):
                     table = opened.read_row_group(group, columns=wanted)
-                    splits = table.column(split).to_pylist() if split else [None] * len(table)
+                    splits = self._splits(table, split, names_in(about, split))
                     also = self._also(table, texts)
                     rows = zip(splits, self._rows(table, image, struct, labels, path), strict=True)
                     for row, (of, (stored, said)) in enumerate(rows):

@@ -21,28 +21,15 @@ from numpy.typing import NDArray
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 
+BARE = "without suffix"
 IMAGE_SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
-UNREAD_SUFFIXES = frozenset(
-    {
-        ".heic",
-        ".heif",
-        ".jxl",
-        ".jp2",
-        ".j2k",
-        ".svg",
-        ".tga",
-        ".psd",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".arw",
-        ".ico",
-        ".exr",
-        ".hdr",
-    }
-)  # pictures all the same: a set that holds them lacks them
+TEXTS = frozenset(
+    {".txt", ".md", ".json", ".csv", ".xml", ".pdf", ".py", ".html", ".mat", ".tar", ".zip", ".gz", ".tgz", BARE}
+)  # what archives add, and archives themselves
+FEW = 3  # files without a suffix that archives add: more of them are pictures saved so
+SHOWN = 3  # suffixes that a sentence names
 HASHING_THREADS = 4
 TICK_NS = 20_000_000  # longer than the clock that file systems take their times from needs for a step
 
@@ -104,7 +91,7 @@ def is_sidecar(name: str) -> bool:
 
 def counted_suffix(path: str) -> str | None:
     """The suffix that a file is counted under where it is passed over; None for an image and for what systems add."""
-    return None if is_image(path) or is_sidecar(path) else PurePosixPath(path).suffix.lower() or "without suffix"
+    return None if is_image(path) or is_sidecar(path) else PurePosixPath(path).suffix.lower() or BARE
 
 
 def checked_path(path: str, where: str) -> str:
@@ -131,13 +118,24 @@ def skipped_in(tree: Tree) -> Mapping[str, int]:
     return skipped
 
 
+def passed_over(tree: Tree) -> Mapping[str, int]:
+    """Suffix -> how many files of a tree were passed over and may be pictures: all but the texts that archives add."""
+    skipped = skipped_in(tree)
+    return {suffix: n for suffix, n in skipped.items() if suffix not in TEXTS or (suffix == BARE and n > FEW)}
+
+
 def unread_images(tree: Tree) -> str | None:
-    """A sentence on the pictures of a tree whose suffixes are not read; None where there are none."""
-    unread = {suffix: n for suffix, n in skipped_in(tree).items() if suffix in UNREAD_SUFFIXES}
+    """A sentence on the files of a tree whose suffixes are not read; None where there are but texts beside the images."""
+    unread = passed_over(tree)
     if not unread:
         return None
-    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in sorted(unread.items()))
-    return f"{sum(unread.values()):,} pictures of {tree.where} are left out, their suffix is not read ({kinds}); convert them"
+    most = sorted(unread.items(), key=lambda each: (-each[1], each[0]))
+    kinds = ", ".join(f"{n:,} {suffix}" for suffix, n in most[:SHOWN]) + (", ..." if len(most) > SHOWN else "")
+    total = sum(unread.values())
+    return (
+        f"{total:,} file{'s' if total > 1 else ''} of {tree.where} left out, of suffixes that are not read ({kinds}); convert "
+        f"what is a picture"
+    )
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_an_image_of_no_bytes_is_flagged_in_every_form(tmp_path: Path, form: str
 def test_pictures_whose_suffix_is_not_read_are_counted_and_said(tmp_path: Path) -> None:
     put(tmp_path / "imagenet-r" / WNID / "a.jpg", image())
     put(tmp_path / "imagenet-r" / WNID / "b.heic", b"x")
-    said = "1 pictures of"
+    said = "1 file of"
     shift = shifts.load("imagenet-r", tmp_path, partial=True)
     assert any(said in note and "1 .heic" in note for note in shift.notes)
     for command in (("list",), ("check", "imagenet-r", "--partial")):

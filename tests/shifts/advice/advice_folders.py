@@ -88,6 +88,12 @@ def val(root: Path, folders: Sequence[str]) -> None:
         put(root / "imagenet/val" / folder / name, picture(3))
 
 
+def solution(root: Path, wnid: str) -> None:
+    """Kaggle's list, of one image."""
+    row = f"{VAL[0].partition('.')[0]},{wnid} 1 2 3 4\n"
+    put(root / "imagenet/LOC_val_solution.csv", f"ImageId,PredictionString\n{row}".encode())
+
+
 def misfiled(root: Path) -> Path:
     return root / f"imagenet-r/{R[0]}/x_{R[5]}.jpg"
 
@@ -366,6 +372,22 @@ SITUATIONS = [
         None,
     ),
     Situation(
+        "evidence/solution.py: of its rows contradict",
+        lambda d: (val(d, VAL_IDS), solution(d, VAL_IDS[1]))[:0],
+        (lambda d: solution(d, VAL_IDS[0]), lambda d: (d / "imagenet/LOC_val_solution.csv").unlink()),
+        loads("imagenet"),
+        4,
+    ),
+    Situation(
+        "evidence/solution.py: cannot be read as CSV",
+        lambda d: (val(d, VAL_IDS), put(d / "imagenet/LOC_val_solution.csv", b"ImageId,PredictionString\n\xff\xfe"))[
+            :0
+        ],
+        (lambda d: solution(d, VAL_IDS[0]), lambda d: (d / "imagenet/LOC_val_solution.csv").unlink()),
+        loads("imagenet"),
+        4,
+    ),
+    Situation(
         "imagenet_v2.py: in numbered folders, and not",
         lambda d: [put(d / V2 / f"{n}/{VAL[n]}", picture(3)) for n in range(4)],
         (anew(V2, "imagenet-v2"),),
@@ -476,7 +498,7 @@ SITUATIONS = [
         13,
     ),
     Situation(
-        "storage/tree.py: convert them",
+        "storage/tree.py: what is a picture",
         with_good(lambda d: put(d / f"imagenet-r/{R[0]}/a.heic", b"heic")),
         (lambda d: put(d / f"imagenet-r/{R[0]}/a.jpg", image(0)) or (d / f"imagenet-r/{R[0]}/a.heic").unlink(),),
         listed("imagenet-r"),  # type: ignore[arg-type]

@@ -146,6 +146,12 @@ SITUATIONS = [
         3,
     ),
     Situation(
+        "storage/samples.py: or keep its rows alone",
+        table(split=["a", "b", "b"]),
+        (table(split=["train", "test", "test"], wnid=list(R[:3]), label=None), table(split=["b"] * 3)),
+        R_LOAD,
+    ),
+    Situation(
         "evidence/label_names.py: the first label is",
         table(names=[R[0], "what", *R[2:]]),
         (table(names=list(R)),),

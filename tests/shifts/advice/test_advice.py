@@ -24,6 +24,7 @@ from advice_sites import gives_advice, site_of, sites
 from situation import Said, Situation, called
 
 from shifts.bounds.files import InputRefused
+from shifts.declared import suites
 from shifts.errors import FetchFailed
 
 TABLES = (advice_folders, advice_containers, advice_tables, advice_captions, advice_suites, advice_answers)
@@ -38,6 +39,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / ".config"))
     monkeypatch.setenv("EFFROB_DATA", "")  # set by some, and so put back
     monkeypatch.delenv("EFFROB_DATA")
+    monkeypatch.setattr(suites, "_declared", {})
 
 
 @pytest.mark.parametrize(
