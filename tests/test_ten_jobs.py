@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 import sys
@@ -70,17 +71,22 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.setenv(f"EFFROB_{name}", str(tmp_path / name.lower()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    handlers, level = list(logging.root.handlers), logging.root.level
     yield
+    logging.root.handlers[:] = handlers  # a trainer sets up its own
+    logging.root.setLevel(level)
     load_shift.cache_clear()
     load_declared.cache_clear()
     ENCODERS.clear()
     sys.modules.pop("net", None)
+    if trainer := sys.modules.get("open_clip_train.main"):  # an example wraps it
+        trainer.train_one_epoch = sys.modules["open_clip_train.train"].train_one_epoch  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("page", "section"), EXAMPLES)
 def test_the_examples_of_the_page_do_what_it_says(page: str, section: str, tmp_path: Path, pocket_data: Path) -> None:
     (tmp_path / "data").symlink_to(pocket_data)
-    done = 0
+    done, session = 0, dict[str, object]()  # the Python of a section is one session
     for block in blocks((DOCS / page).read_text(encoding="utf-8"))[section]:
         if block.file:
             Path(block.file).write_text(block.text, encoding="utf-8")
@@ -88,7 +94,7 @@ def test_the_examples_of_the_page_do_what_it_says(page: str, section: str, tmp_p
             run(block.text)
             done += 1
         elif block.language == "python":
-            exec(compile(block.text, section, "exec"), {})
+            exec(compile(block.text, section, "exec"), session)
             done += 1
     assert done
 
