@@ -33,10 +33,7 @@ class Panel:
         if isinstance(self.fit, str):
             said.append(f"{self.shift}: no line is drawn: {self.fit}")
         if self.without_axis:
-            said.append(
-                f"{self.shift}: {self.without_axis} rows have no class-matched clean accuracy and are not drawn; "
-                "--axis full draws every row against accuracy on all classes"
-            )
+            said.append(f"{self.shift}: {_without(self.without_axis, self.axis)}, and not drawn")
         if self.incomplete:
             names = f"{', '.join(self.incomplete[:3])}{' …' if len(self.incomplete) > 3 else ''}"
             some = "lacks a part" if len(self.incomplete) == 1 else "lack a part"
@@ -72,20 +69,23 @@ def panel(ranking: Board, lines: Lines, shift: str) -> Panel:
     every, left = points(ranking, shift, axis)
     if not every and not left:
         known = [name for name in dict.fromkeys(name for row in ranking.rows for name in row.cells) if name != shift]
-        raise UsageProblem(
-            f"no row has an accuracy on {shift!r}{suggest(shift, known)}; rows have {', '.join(known) or 'none'}"
-        )
+        others = f"rows have {', '.join(known)}" if known else "rows have one on the clean set alone"
+        raise UsageProblem(f"no row has an accuracy on {shift!r}{suggest(shift, known)}; {others}")
     shown = [p for p in every if 0 < p.x < 1 and 0 < p.y < 1]
     kept = [p for p in shown if p.x >= LOWEST] or shown
     if not kept:
-        why = (
-            f"{left} rows have no class-matched clean accuracy; --axis full draws them against accuracy on all classes"
-            if left
-            else "every accuracy is 0 or 1, which has no place on the scale"
-        )
+        why = _without(left, axis) if left else "every accuracy is 0 or 1, which has no place on the scale"
         raise UsageProblem(f"{shift}: there is nothing to draw: {why}")
     incomplete = _incomplete(ranking, shift)
     return Panel(shift, axis, tuple(kept), line_of(lines, shift, axis), left, len(shown) - len(kept), incomplete)
+
+
+def _without(rows: int, axis: str) -> str:
+    """What keeps rows off the picture, and what would draw them."""
+    have = "1 row has" if rows == 1 else f"{rows} rows have"
+    if axis == "full":
+        return f"{have} no accuracy on the clean set to stand over"
+    return f"{have} no class-matched clean accuracy (--axis full draws those with an accuracy on all its classes)"
 
 
 def _incomplete(ranking: Board, shift: str) -> tuple[str, ...]:

@@ -172,7 +172,10 @@ def compare(
             line = fit(shift, chosen, "full", scale)
             each = difference(line_without(line, measured), one, two)
         if each is None:
-            raise UsageProblem(f"{one.model} and {two.model} do not both have a clean accuracy beside {shift}")
+            notices.pop()
+            without = [result.model for result in (one, two) if result.point(shift, "full") is None]
+            alone.append(accuracy_difference(shift, one, two, f"no clean accuracy of {' or '.join(without)} is known"))
+            continue
         made.append(each)
         places.append((judge(line, one) or each.first, judge(line, two) or each.second))
     if not made and not alone:

@@ -105,7 +105,8 @@ def multiverse(
         for prompts, result in readings.items():
             effective = judge(line, result)
             if effective is None:
-                skipped.append(f"no accuracy on the {axis} axis is known of the reading {prompts}")
+                what = "class-matched clean accuracy" if axis == "clean" else "accuracy on the whole clean set"
+                skipped.append(f"no {what} is known of the reading {prompts}")
             elif not any(_same(effective, before) for before in made if before.prompts == prompts):
                 made.append(AnalysisChoice(chosen.name, axis, scale, prompts, effective))
     reasons = tuple(dict.fromkeys(skipped))
@@ -131,7 +132,8 @@ def multiverse_of(
     known = list(dict.fromkeys(shift for result in read.values() for shift in result.accuracies))
     lacking = [shift for shift in shifts if shift not in known]
     if lacking or not known:
-        raise UsageProblem(f"{model} has no accuracy on {', '.join(lacking) or 'any shift'}; known: {', '.join(known)}")
+        others = f"known: {', '.join(known)}" if known else "one on the clean set alone is known"
+        raise UsageProblem(f"{model} has no accuracy on {', '.join(lacking) or 'any shift'}; {others}")
     names = [name for name in baseline_names() if name != "measured"]
     made = []
     for shift in shifts or filter(in_suite, known):
@@ -141,6 +143,8 @@ def multiverse_of(
             made.append(
                 multiverse(shift, here, chosen or [default_baseline(shift)], results=results, families=families)
             )
+    if not made:
+        raise UsageProblem(f"{model} has accuracies on {', '.join(known)}, and no baseline has a line for one of them")
     return made
 
 

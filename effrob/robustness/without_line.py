@@ -18,6 +18,8 @@ from effrob.results.answers import aligned, read_npz, same_images
 from effrob.results.model_result import ModelResult, is_clean_set
 from shifts import suite_of
 
+PUBLISHED_CLEAN = "imagenet"  # the clean set of every published table
+
 
 @dataclass(frozen=True)
 class AccuracyDifference:
@@ -70,12 +72,16 @@ def accuracy_on(result: ModelResult, name: str) -> Accuracy | None:
         counts = result.records[name].record.counts
         return counts.accuracy if counts.n else None
     others = [shift for shift in result.accuracies if suite_of(shift).clean == name]
+    if not others and result.origin == "published":  # a row of the clean set alone
+        return result.clean_full if name == PUBLISHED_CLEAN else None
     return result.full(others[0]) if others else None
 
 
 def in_common(first: ModelResult, second: ModelResult) -> list[str]:
     """Every set, clean ones too, on which both have an accuracy; the first model's order."""
     clean = dict.fromkeys(suite_of(name).clean for name in (*first.accuracies, *first.records))
+    if not clean and first.origin == "published":
+        clean = {PUBLISHED_CLEAN: None}
     return [
         name
         for name in dict.fromkeys([*clean, *first.accuracies])

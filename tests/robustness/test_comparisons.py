@@ -117,7 +117,12 @@ def test_different_harnesses_are_said() -> None:
     [
         ("resnet5o", "resnet50", (), "did you mean resnet50"),
         ("timm:resnet50.a1_in1k", "testbed:resnet50", ("objectnet",), "do not both have objectnet"),
-        ("LiT ViT-g/14", "CLIP ViT-L/14@336px", (), "any shift in common"),
+        (
+            "papers:MetaCLIP-L/14 400M [facebookresearch/MetaCLIP#18]",
+            "papers:DINOv2-S/14 [DINOv3 2508.10104 family table]",
+            (),
+            "any shift in common",
+        ),
     ],
 )
 def test_what_cannot_be_compared_has_a_sentence(
@@ -125,6 +130,11 @@ def test_what_cannot_be_compared_has_a_sentence(
 ) -> None:
     with pytest.raises(UsageProblem, match=sentence):
         compare(first, second, shifts, tmp_path)
+
+
+def test_two_rows_of_the_clean_set_alone_are_compared_on_it(tmp_path: Path) -> None:
+    found = compare("LiT ViT-g/14", "CLIP ViT-L/14@336px", (), tmp_path).as_json()
+    assert [each["shift"] for each in found] == ["imagenet"] and found[0]["effective_robustness_difference"] is None
 
 
 def test_two_models_stand_on_one_line() -> None:

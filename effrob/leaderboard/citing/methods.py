@@ -91,6 +91,12 @@ def cited(
         subject = next(iter(candidates(model, results, read_records(results), head, prompts, given).values()))
     known = [] if subject is None else [s for s in subject.accuracies if s in suite_of(s).ranked]
     asked = list(dict.fromkeys(shifts)) or known or list(suite("imagenet").ranked)
+    if subject is not None and not shifts and not known:
+        others = [] if subject.clean_full is None else [f"{100 * subject.clean_full.value:.2f} % on the clean set"]
+        raise UsageProblem(
+            f"{subject.model} has no accuracy on a shift that is ranked, so no line says how robust it is; it has: "
+            f"{', '.join([*others, *subject.accuracies]) or 'none'}"
+        )
     for shift in asked:
         if subject is not None and shift not in MEANS and shift not in subject.accuracies:
             raise UsageProblem(
@@ -163,13 +169,20 @@ def _origin(subject: ModelResult) -> Statement:
         "measured": "was evaluated by effrob",
         "imported": "was evaluated elsewhere, and its answers recounted by effrob",
         "given": "has accuracies as reported, taken on trust",
-        "published": f"has accuracies as published ({subject.source.partition(':')[2]})",
+        "published": f"has accuracies as published ({_published(subject)})",
     }
     reading = subject.head if subject.prompts is None else f"{subject.head}, {subject.prompts} prompts"
     return Statement(
         f"{subject.model} {words[subject.origin]} (head {reading}; protocol {subject.protocol}).",
         of_source(subject.source),
     )
+
+
+def _published(subject: ModelResult) -> str:
+    """The table, and of a table whose rows have a reference each the row's."""
+    row, table = subject.published, subject.source.partition(":")[2]
+    told = [] if row is None else [part for part in (row.reference, row.where) if part]
+    return "; ".join([table, *told])
 
 
 def _result(

@@ -66,7 +66,7 @@ class CitedWork:
         where = next((match for name in ("booktitle", "journal", "howpublished") if (match := self.field(name))), None)
         eprint = self.field("eprint")
         parts = [self.short, self.field("title"), where, self.field("note"), f"arXiv:{eprint}" if eprint else None]
-        return ". ".join(part for part in parts if part) + "."
+        return " ".join(part if part.endswith((".", "?")) else f"{part}." for part in parts if part)
 
 
 _ACCENTS = {r"{\'e}": "é", r"{\"a}": "ä", r"\_": "_"}
