@@ -18,6 +18,7 @@ ALL = {  # name -> module:function, and how many rounds
     "decode": ("decode:against_pillow", 9),
     "flips": ("flips:on_real_networks", 1),
     "text": ("text:against_open_clip", 3),
+    "board": ("board:published", 5),
     "probe-path": ("probe:path", 1),
     "probe-network": ("probe:on_a_network", 1),
     "probe-few-shot": ("probe:few_shot", 1),

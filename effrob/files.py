@@ -137,8 +137,8 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         draft.mkdir()
         try:
             yield draft
-            for folder in (draft, *(inner for inner in draft.rglob("*") if inner.is_dir())):
-                _sync_folder(folder)
+            for folder, _, _ in os.walk(draft):
+                _sync_folder(Path(folder))
             if not path.exists():
                 draft.rename(path)
             elif not _exchange(draft, path):

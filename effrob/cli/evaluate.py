@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from effrob.cli.collector import uncollected
 from effrob.cli.options import at_option, follow_option, line_options
 from effrob.errors import UsageProblem
 
@@ -116,7 +115,7 @@ def command(
         _print_plan(request, as_json)
         return
     with redirect_stdout(sys.stderr):  # a user's loader or network may print
-        with _uncollected():
+        with uncollected():
             from effrob.evaluation.evaluator import Evaluation, engine_for, say
 
             evaluation = Evaluation(request)
@@ -132,18 +131,6 @@ def command(
         click.echo(f"records in {request.results}")
     if report.failures:
         sys.exit(1)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection while torch and open_clip are imported: their objects stay, and looking at each of them again
-    and again costs a sixth of start-up. They are left out of later collections too."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _print_plan(request: Any, as_json: bool) -> None:

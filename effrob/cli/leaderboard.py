@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from effrob.cli.collector import UncollectedCommand
 from effrob.cli.options import add_option, line_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 FORMATS = ["md", "latex", "csv", "json", "html"]
 
 
-@click.command("leaderboard")
+@click.command("leaderboard", cls=UncollectedCommand)
 @click.option(
     "--results",
     multiple=True,
@@ -61,18 +62,15 @@ def command(
     rows together, the other one click away; --axis chooses.
     """
     from effrob.errors import UsageProblem
-    from effrob.leaderboard.gather import gather, uncollected
+    from effrob.leaderboard.gather import gather
     from effrob.leaderboard.write import write_board
 
     if ci and form != "latex":
         raise UsageProblem("--ci is of --format latex; the other formats hold intervals always")
     if shifts and form == "html":
         raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
-    with uncollected():
-        named = click.get_current_context().get_parameter_source("axis") is not ParameterSource.DEFAULT
-        asked = gather(results, published, add, models, shifts)
-        text = write_board(asked, line, form, out, top, ci, named)
-        del asked  # before the collector comes back to walk it
+    named = click.get_current_context().get_parameter_source("axis") is not ParameterSource.DEFAULT
+    text = write_board(gather(results, published, add, models, shifts), line, form, out, top, ci, named)
     if text is not None:
         click.echo(text, nl=False)
     else:

@@ -6,6 +6,7 @@ A choice of baseline, axis and scale is an analysis. A verdict that only one of 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +107,17 @@ def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, SuiteAnalyses
             for line in choices
             for lines in [gathered.lines(line)]
         ]
+        _keep_p_values([rows[i] for i in of_suite], shifts, judged[0].numbers)
         made[each.name] = SuiteAnalyses(each.name, tuple(rows[i] for i in of_suite), accuracies, tuple(judged))
     return made
+
+
+def _keep_p_values(rows: Sequence[BoardRow], shifts: Sequence[str], chosen: Numbers) -> None:
+    """Where the properties keep what they were asked before: the rows are judged by the first analysis's line."""
+    for j, shift in enumerate(shifts):
+        for row, p in zip(rows, chosen.cells["p"][:, j].tolist()):
+            if p == p and row.cells[shift].effective is not None:
+                vars(row.cells[shift].effective)["p_value"] = p
 
 
 def _shipped_first(name: str) -> tuple[int, str]:

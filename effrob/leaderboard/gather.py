@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import functools
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effrob.errors import UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.judging.intervals import keep_intervals
 from effrob.leaderboard.row import BoardRow, row_of
-from effrob.results.given.table import read_given
 from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
 from effrob.results.store import Stored
 from effrob.results.verification import verified
 from effrob.robustness.lines import LineOptions, Lines
 from model_zoo.published import sources
+
+if TYPE_CHECKING:
+    from effrob.results.given.table import GivenTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +97,17 @@ def gather(
     tables = tuple(table_names(published))
     records = tuple(verified(folders))
     problems = () if records else (f"no measured rows: {', '.join(map(str, folders))} holds no records",)
-    added = [read_given(path) for path in add]
+    added = [_given(path) for path in add]
     notices = tuple(notice for table in added for notice in table.notices)
     given = tuple(result for table in added for result in table.results if result.accuracies)
     asked = tuple(dict.fromkeys(models)), tuple(dict.fromkeys(shifts))
     return Gathered(records, given, tables, folders[0], (*problems, *notices), *asked)
+
+
+def _given(path: Path) -> GivenTable:
+    from effrob.results.given.table import read_given  # loads what reads sets, which few boards need
+
+    return read_given(path)
 
 
 def table_names(asked: str) -> list[str]:
@@ -113,15 +120,3 @@ def table_names(asked: str) -> list[str]:
         if name not in known:
             raise UsageProblem(f"no published table is named {name!r}{suggest(name, [*known, 'all', 'none'])}")
     return list(dict.fromkeys(names))
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: a board's small objects all live to its end, and walking them costs a fifth of it."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from effrob.leaderboard import json_columns
 from effrob.leaderboard.analyses import Analysis, SuiteAnalyses
 from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.formatting import title
+from effrob.leaderboard.json_columns import DIGITS, decimals
 from effrob.leaderboard.judging.numbers import NO_VERDICT, VERDICTS, Cells, Numbers
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE
@@ -26,7 +27,6 @@ from effrob.robustness.lines import Lines
 from model_zoo.cards import notable
 from shifts import suite
 
-DIGITS = 7
 LOW, HIGH = 0.002, 0.995  # clean accuracies a line is drawn between
 
 
@@ -36,16 +36,6 @@ def rounded(value: float | None) -> float | None:
 
 def pair(ends: Sequence[float] | None) -> list[float | None]:
     return [None, None] if ends is None else [rounded(end) for end in ends]
-
-
-def _table(columns: Sequence[NDArray[Any]]) -> list[list[Any]]:
-    """Columns of one length as rows: fractions rounded, null for NaN."""
-    made = np.empty((len(columns[0]), len(columns)), dtype=object)
-    for j, column in enumerate(columns):
-        made[:, j] = np.round(column, DIGITS)
-        if column.dtype.kind == "f":
-            made[np.isnan(column), j] = None
-    return made.tolist()
 
 
 def board_data(
@@ -123,44 +113,48 @@ def _accuracy(cell: ScoredShift, votes: list[int]) -> list[Any]:
     return [rounded(cell.accuracy.value), *pair(cell.accuracy_ci95), clean, round(cell.accuracy.n), votes]
 
 
-def analysis_data(analysis: Analysis, shifts: Sequence[str]) -> dict[str, Any]:
-    """The numbers of one analysis, by row: means, ranks, cells; and the lines to draw."""
+def analysis_text(analysis: Analysis, shifts: Sequence[str]) -> str:
+    """The numbers of one analysis, by row, as JSON: means, ranks, cells; and the lines to draw."""
     named = mean_of(suite(analysis.suite))
-    return {
-        "key": analysis.key,
-        "rows": _rows(analysis.numbers),
-        "cells": {shift: _cells(analysis.numbers.cells[:, j]) for j, shift in enumerate(shifts)},
-        "lines": {
-            f"{shift}|{axis}": _line(analysis.lines, shift, axis)
-            for shift in [*shifts, *([named] if named else [])]
-            for axis in ("clean", "full")
-        },
+    lines = {
+        f"{shift}|{axis}": _line(analysis.lines, shift, axis)
+        for shift in [*shifts, *([named] if named else [])]
+        for axis in ("clean", "full")
     }
+    cells = ",".join(f"{_json(shift)}:{_cells(analysis.numbers.cells[:, j])}" for j, shift in enumerate(shifts))
+    rows = _rows(analysis.numbers)
+    return f'{{"key":{_json(analysis.key)},"rows":{rows},"cells":{{{cells}}},"lines":{_json(lines)}}}'
 
 
-def _rows(numbers: Numbers) -> list[list[Any]]:
+def _rows(numbers: Numbers) -> str:
     """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis] of each."""
     of, names = numbers.rows, ("logit", "logit_low", "logit_high", "mean", "mean_low", "mean_high", "of_mean")
-    ranks = [np.where(of[name] > 0, of[name], np.nan) for name in ("rank", "best", "worst")]
-    rows = _table([*(of[name] for name in names), *ranks, of["reach"]])
-    whole = slice(len(names), len(names) + len(ranks))
-    for row, axis in zip(rows, numbers.axes):
-        row[whole] = [None if value is None else int(value) for value in row[whole]]
-        row.append(axis)
-    return rows
+    ranks = [json_columns.each(of[name], lambda rank: str(rank or "null")) for name in ("rank", "best", "worst")]
+    last = json_columns.each(of["reach"], str), json_columns.each(np.array(numbers.axes), _json)
+    return json_columns.table(json_columns.rows([*(decimals(of[name]) for name in names), *ranks, *last]))
 
 
-def _cells(of: Cells) -> list[list[Any] | int]:
+def _cells(of: Cells) -> str:
     """[points, low, high, low and high of the prediction interval, logit residual, verdict, extrapolated, q]; 0 for none."""
-    names = ("points", "low", "high", "wide_low", "wide_high", "logit")
-    table: list[list[Any] | int] = [0] * len(of)
-    known = np.flatnonzero(of["verdict"] != NO_VERDICT)
-    of = of[known]
-    rows = _table([*(of[name] for name in names), of["verdict"], of["extrapolated"].astype(int)])
-    for i, row, q in zip(known.tolist(), rows, of["q"].tolist()):
-        row.append(None if q != q else float(f"{q:.{DIGITS}g}"))
-        table[i] = row
-    return table
+    known = of["verdict"] != NO_VERDICT
+    some = of[known]
+    rows = json_columns.rows(
+        [
+            *(decimals(some[name]) for name in ("points", "low", "high", "wide_low", "wide_high", "logit")),
+            json_columns.each(some["verdict"], str),
+            json_columns.each(some["extrapolated"].astype(int), str),
+            json_columns.each(some["q"], _significant),
+        ]
+    )
+    texts = np.zeros((len(of), rows.shape[1]), np.uint8)
+    texts[:, 0] = ord("0")
+    texts[known] = rows
+    return json_columns.table(texts)
+
+
+def _significant(q: float) -> str:
+    """A probability with DIGITS significant digits, as JSON."""
+    return "null" if q != q else repr(float(f"{q:.{DIGITS}g}"))
 
 
 def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:
@@ -176,5 +170,13 @@ def _line(lines: Lines, shift: str, axis: str) -> dict[str, Any]:
 
 def script(name: str, value: Any) -> str:
     """A JavaScript file that hands `value` to the page: strict JSON, with no `<` that could end a script element."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    return f"effrob.{name}({text});\n"
+    return script_of(name, _json(value))
+
+
+def script_of(name: str, text: str) -> str:
+    """The same, of JSON text."""
+    return f"effrob.{name}({text.replace('<', chr(92) + 'u003c')});\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))

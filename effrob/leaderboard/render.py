@@ -271,7 +271,7 @@ def csv_text(ranking: Board) -> str:
             for field in fields:
                 value = cell[field]
                 line += [_plain(value)] if len(ends[field]) == 1 else ["", ""] if value is None else value
-        writer.writerow(map(csv_cell, line))
+        writer.writerow([csv_cell(value) if value.__class__ is str else value for value in line])
     return text.getvalue()
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +22,7 @@ from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.formatting import interval, joined, logits, percent, points, title
 from effrob.leaderboard.gather import Gathered
 from effrob.leaderboard.judging.numbers import VERDICTS
-from effrob.leaderboard.page_data import analysis_data, analysis_file, board_data, script
+from effrob.leaderboard.page_data import analysis_file, analysis_text, board_data, script, script_of
 from effrob.leaderboard.points import card_of, family, group_of
 from effrob.leaderboard.render import csv_text, how
 from effrob.results.store import slug
@@ -50,8 +50,8 @@ def write_site(gathered: Gathered, line: LineOptions, out: Path, axis_asked: boo
     templates = _templates()
     by_suite = analyses(gathered, line)
     with replaced_folder(out) as draft:
-        _write(draft, gathered, by_suite, templates, chart_library, axis_asked)
-        written = sorted(path.relative_to(draft).as_posix() for path in draft.rglob("*") if path.is_file())
+        _write(draft, out, gathered, by_suite, templates, chart_library, axis_asked)
+        written = sorted(name for name, _ in _held(draft))
         (draft / MARK).write_text("\n".join([SAID, *written]) + "\n", encoding="utf-8")
         _check_ours(out)  # again: the page took seconds to make
     return sum(len(each.rows) for each in by_suite.values())
@@ -64,28 +64,41 @@ def _check_ours(out: Path) -> None:
     if not out.exists():
         return
     mark = out / MARK
-    held = [path for path in out.rglob("*") if not path.is_dir() or path.is_symlink()] if out.is_dir() else [out]
+    held = list(_held(out)) if out.is_dir() else [(out.name, False)]
     if held and (mark.is_symlink() or not mark.is_file()):
         raise UsageProblem(f"{out} holds files that are not a leaderboard's: name an empty or a new folder with --out")
     if not held:
         return
     listed = set(read_text(mark).splitlines()[1:])
     known = listed or {*OURS, "plotly.min.js", "board.csv", "index.html"}  # none: of a version that listed nothing
-    for path in held:
-        name = path.relative_to(out).as_posix()
+    for name, is_link in held:
         of_old = not listed and name.startswith(("data/", "models/"))
-        if name != MARK and (path.is_symlink() or not (name in known or of_old)):
-            raise UsageProblem(f"{path} is no file of the page and would be lost: move it away, or name another --out")
+        if name != MARK and (is_link or not (name in known or of_old)):
+            raise UsageProblem(
+                f"{out / name} is no file of the page and would be lost: move it away, or name another --out"
+            )
+
+
+def _held(folder: Path, below: str = "") -> Iterator[tuple[str, bool]]:
+    """(path inside the folder, whether it is a link) of everything in it but folders themselves."""
+    with os.scandir(folder / below) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _held(folder, f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}", entry.is_symlink()
 
 
 def _write(
     folder: Path,
+    before: Path,
     gathered: Gathered,
     by_suite: Mapping[str, SuiteAnalyses],
     templates: Any,
     chart_library: Path,
     axis_asked: bool,
 ) -> None:
+    """Write the page into `folder`, which will take the place of the one at `before`."""
     (folder / "models").mkdir()
     (folder / "data").mkdir()
     for name in OURS:
@@ -97,7 +110,7 @@ def _write(
     (folder / "data" / "board.js").write_text(script("board", board_data(by_suite, pages, opens)), encoding="utf-8")
     for each in by_suite.values():
         for analysis in each.each:
-            text = script("analysis", analysis_data(analysis, each.shifts))
+            text = script_of("analysis", analysis_text(analysis, each.shifts))
             (folder / "data" / analysis_file(analysis.key)).write_text(text, encoding="utf-8")
     chosen = board([row for each in by_suite.values() for row in each.rows])
     (folder / "board.csv").write_text(csv_text(chosen), encoding="utf-8")
@@ -107,10 +120,30 @@ def _write(
     }
     index = templates.get_template("index.html").render(problems=gathered.problems, **context)
     (folder / "index.html").write_text(index, encoding="utf-8")
-    template, models_folder = templates.get_template("model.html"), folder / "models"
+    template, models_folder, there = (
+        templates.get_template("model.html"),
+        folder / "models",
+        (before / "models").is_dir(),
+    )
     for model, rows in _by_model(by_suite).items():
         facts = _model_facts(model, rows, next(iter(by_suite)), chosen)
-        (models_folder / pages[model]).write_bytes(template.render(**facts).encode())
+        page = template.render(**facts).encode()
+        if not (there and _same_as(before / "models" / pages[model], page, models_folder / pages[model])):
+            (models_folder / pages[model]).write_bytes(page)
+
+
+def _same_as(old: Path, page: bytes, new: Path) -> bool:
+    """Whether the old page's file holds this very page, and is now the new one's too.
+
+    Two thousand files made and two thousand deleted cost a file system up to a second, when boards follow within a minute.
+    """
+    try:
+        if old.read_bytes() == page:
+            os.link(old, new, follow_symlinks=False)
+            return True
+    except OSError:  # it is not there, or the disk has no such links
+        pass
+    return False
 
 
 def page_names(models: Iterable[str]) -> dict[str, str]:
@@ -155,32 +188,36 @@ def _row_facts(analyses: SuiteAnalyses, i: int, chosen: Board) -> dict[str, Any]
     }
 
 
-def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> SimpleNamespace:
+def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Words, and numbers as they are written, which holds nothing that a page must escape."""
     cell = analyses.rows[i].cells[shift]
     facts, at = cell.robustness, (i, analyses.shifts.index(shift))
     counts = dict(zip(VERDICTS, analyses.votes[at].tolist()))
     least, most = (float(each[at]) for each in analyses.ranges)
-    return SimpleNamespace(
-        name=title(shift),
-        accuracy=percent(cell.accuracy.value),
-        accuracy_ci=_beside(cell.accuracy_ci95),
-        n=round(cell.accuracy.n),
-        partial=cell.partial,
-        clean="-" if cell.clean is None else percent(cell.clean.value),
-        robustness=points(cell.effective_robustness),
-        ci=_beside(facts["effective_robustness_ci95"], signed=True),
-        pi=_beside(facts["effective_robustness_pi95"], signed=True),
-        verdict=facts["verdict"],
-        q=chosen.discovery(cell).q,
-        by_chance=facts["verdict"] in ("above", "below") and chosen.discovery(cell).by_chance,
-        survives=counts.get(facts["verdict"], 0),
-        of=sum(counts.values()),
-        range="-" if math.isnan(least) else f"{points(least)} to {points(most)}",
-        stands=f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
-        flags=facts["flags"],
-        why_not=cell.why_not,
-        disputed=cell.disputed,
+    verdict, q = facts["verdict"], chosen.discovery(cell).q
+    words = (
+        title(shift),
+        cell.partial,
+        verdict,
+        verdict in ("above", "below") and chosen.discovery(cell).by_chance,
+        cell.why_not or f"{cell.baseline}, {cell.axis} axis, {cell.scale}",
+        ", ".join(facts["flags"]),
+        cell.disputed,
     )
+    numbers = (
+        percent(cell.accuracy.value),
+        _beside(cell.accuracy_ci95),
+        f"{round(cell.accuracy.n):,}",
+        "-" if cell.clean is None else percent(cell.clean.value),
+        points(cell.effective_robustness),
+        _beside(facts["effective_robustness_ci95"], signed=True),
+        _beside(facts["effective_robustness_pi95"], signed=True),
+        str(counts.get(verdict, 0)),
+        str(sum(counts.values())),
+        "" if q is None else f"{q:.2g}",
+        "-" if math.isnan(least) else f"{points(least)} to {points(most)}",
+    )
+    return words, numbers
 
 
 def _beside(ends: Sequence[float] | None, signed: bool = False) -> str:

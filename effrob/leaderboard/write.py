@@ -45,11 +45,16 @@ def write_board(
 
 
 def _text(ranking: Board, form: str, top: int | None, ci: bool) -> str:
-    from effrob.leaderboard import latex, render
+    from effrob.leaderboard import render
+
+    def latex() -> str:
+        from effrob.leaderboard.latex import latex
+
+        return latex(ranking, top, ci)
 
     writers: dict[str, Callable[[], str]] = {
         "md": lambda: render.markdown(ranking, top),
-        "latex": lambda: latex.latex(ranking, top, ci),
+        "latex": latex,
         "csv": lambda: render.csv_text(ranking),
         "json": lambda: render.json_text(ranking),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, TextIO
 
-FORMULA = "=+-@\t\r"
+FORMULA = tuple("=+-@\t\r")
 # Control characters but newline and tab, marks that turn the direction of writing, and halves of UTF-16 pairs (a file's name
 # that is no UTF-8 holds these). U+2028 and U+2029 part lines.
 _SPANS = (
@@ -25,12 +25,12 @@ _MOVES = re.compile("\n*|(\x1b\\[A)*")  # what tqdm writes, alone, to reach the 
 
 def csv_cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe. Numbers stay."""
-    return f"'{value}" if isinstance(value, str) and value.lstrip("'")[:1] in tuple(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
 def csv_text(cell: str) -> str:
     """The text of a cell as `csv_cell` was given it."""
-    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in tuple(FORMULA) else cell
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(FORMULA) else cell
 
 
 def printable(text: str) -> str:

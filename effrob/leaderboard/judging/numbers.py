@@ -67,6 +67,9 @@ class Accuracies:
         self.origins = np.array([result.origin for result in results], dtype=str)
         self.alone = [i for i, result in enumerate(results) if result.has_answers]
         self._known: dict[tuple[str, str], Points] = {}
+        self._judged: dict[
+            tuple[str, str, int], tuple[RobustnessFit, Cells]
+        ] = {}  # the line is kept, so that its id is
         self.axes = {axis: [axes_of(result, suite, axis) for result in results] for axis in ("clean", "full")}
 
     @functools.cached_property
@@ -75,13 +78,22 @@ class Accuracies:
         every = [[axes.get(shift) == "clean" for shift in self.shifts] for _, axes in self.axes["clean"]]
         return np.array(every, dtype=bool).reshape(len(self.results), len(self.shifts))
 
-    def on(self, j: int, asked: str, axis: str) -> Points:
-        """Rows without per-image answers whose cell is on `axis` where `asked` is asked for; clean and shift accuracies."""
-        rows, clean, seen = self._points(self.shifts[j], axis)
-        if asked == axis == "full" or not len(rows):
-            return rows, clean, seen
+    def judged(self, j: int, asked: str, axis: str, lines: Lines) -> tuple[NDArray[np.int64], Cells] | None:
+        """Rows without per-image answers whose cell is on `axis` where `asked` is asked for, and their cells; None without
+        a line. A line judges every row of its axis once, whichever axis an analysis asks for."""
+        shift = self.shifts[j]
+        rows, clean, seen = self._points(shift, axis)
+        line = lines.at(shift, axis) if len(rows) else "no row"
+        if isinstance(line, str):
+            return None
+        key = shift, axis, id(line)
+        if key not in self._judged:
+            self._judged[key] = line, _judged(line, clean, seen)
+        _, cells = self._judged[key]
+        if asked == axis == "full":
+            return rows, cells
         some = np.flatnonzero(self.own_axis[rows, j] == (axis == "clean"))
-        return rows[some], clean.take(some), seen.take(some)
+        return rows[some], cells[some]
 
     def _points(self, shift: str, axis: str) -> Points:
         if (shift, axis) not in self._known:
@@ -107,12 +119,11 @@ def numbers(accuracies: Accuracies, lines: Lines) -> Numbers:
     asked, shape = lines.options.axis, (len(accuracies.results), len(accuracies.shifts))
     cells = _nothing(CELL, shape)
     cells["verdict"] = NO_VERDICT
-    for j, shift in enumerate(accuracies.shifts):
+    for j in range(len(accuracies.shifts)):
         for axis in {asked, "full"}:
-            rows, clean, seen = accuracies.on(j, asked, axis)
-            line = lines.at(shift, axis) if len(rows) else "no row"
-            if not isinstance(line, str):
-                cells[rows, j] = _judged(line, clean, seen)
+            judged = accuracies.judged(j, asked, axis, lines)
+            if judged is not None:
+                cells[judged[0], j] = judged[1]
     _judge_alone(cells, accuracies, lines)
     _ask_together(cells, accuracies)
     return Numbers(cells, _rows(cells, accuracies, lines), tuple(axis for axis, _ in accuracies.axes[asked]))

@@ -26,7 +26,8 @@ def p_values(many: Sequence[Effective]) -> list[float | None]:
     result: list[float | None] = [None] * len(many)
     by_scale: dict[str, list[int]] = {}
     for i, one in enumerate(many):
-        if one.place is None or one.pairing is not None or one.effective_robustness == 0:
+        known = "p_value" in vars(one) or one.place is None or one.pairing is not None
+        if known or one.effective_robustness == 0:
             result[i] = one.p_value
         else:
             by_scale.setdefault(one.fit.scale.name, []).append(i)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from effrob.cli.collector import uncollected
 from effrob.leaderboard.board import board
-from effrob.leaderboard.gather import Gathered, gather, uncollected
+from effrob.leaderboard.gather import Gathered, gather
 from effrob.leaderboard.render import as_json
 from effrob.leaderboard.site import write_site
 from effrob.robustness.fit import fit

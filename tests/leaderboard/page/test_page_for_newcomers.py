@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from effrob.cli.collector import uncollected
 from effrob.leaderboard.analyses import analyses
-from effrob.leaderboard.gather import Gathered, gather, uncollected
+from effrob.leaderboard.gather import Gathered, gather
 from effrob.leaderboard.site import write_site
 from effrob.robustness.lines import LineOptions
 from model_zoo.cards import DATA, notable

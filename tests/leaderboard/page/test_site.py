@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from effrob.cli import main
+from effrob.cli.collector import uncollected
 from effrob.leaderboard.analyses import analyses
-from effrob.leaderboard.gather import gather, uncollected
+from effrob.leaderboard.gather import gather
 from effrob.leaderboard.judging.numbers import VERDICTS
 from effrob.leaderboard.page_data import script
 from effrob.leaderboard.render import as_json
@@ -208,3 +209,18 @@ def test_a_page_of_twelve_analyses_costs_a_few_boards_and_not_twelve(tmp_path: P
 
     board = min(cost("md") for _ in range(3))
     assert cost("html") < 8 * board  # about 5; before its analyses were judged together it was 12
+
+
+def test_a_page_written_again_keeps_the_files_of_models_that_did_not_change(tmp_path: Path) -> None:
+    """Made anew and deleted by the thousand they cost the file system up to a second."""
+    gathered = gather([tmp_path], "model_soups")
+    write_site(gathered, LineOptions(), tmp_path / "page")
+    old = {path.name: path.stat().st_ino for path in (tmp_path / "page" / "models").iterdir()}
+    changed = sorted((tmp_path / "page" / "models").iterdir())[0]
+    right = changed.read_bytes()
+    changed.write_bytes(right + b"more")
+    write_site(gathered, LineOptions(), tmp_path / "page")
+    new = {path.name: path.stat().st_ino for path in (tmp_path / "page" / "models").iterdir()}
+    assert new.keys() == old.keys()
+    assert {name for name in new if new[name] != old[name]} == {changed.name}
+    assert changed.read_bytes() == right
