@@ -34,6 +34,7 @@ def test_what_is_cited_compiles_and_every_work_of_the_bibliography_is_read_by_bi
     entries = "\n".join(each.bibtex for each in bibliography().values())
     log = typeset(tmp_path, body + r"\nocite{*}", entries)
     assert "undefined" not in log and (tmp_path / "paper.bbl").read_text().count(r"\bibitem") == len(bibliography())
+    assert "Warning--" not in (tmp_path / "paper.blg").read_text()  # a field that BibTeX's own style wants
 
 
 def test_entries_are_whole_and_each_once() -> None:
@@ -46,6 +47,50 @@ def test_entries_are_whole_and_each_once() -> None:
         assert key == "effrob" or re.fullmatch(r"(19|20)\d\d", entry.field("year") or ""), key
         assert entry.bibtex.count("{") == entry.bibtex.count("}")
     assert bibliography()["zou2008"].short == "Zou and Donner 2008" and of_set("pocket-r") is None
+
+
+REQUIRED = {
+    "article": ("author", "title", "journal", "year"),
+    "inproceedings": ("author", "title", "booktitle", "year"),
+}
+
+# As the works' own pages, README files and proceedings state them: authors, year, pages (none: a preprint or software).
+STATED = {
+    "taori2020measuring": (6, "2020", "18583--18599"),
+    "fang2022data": (7, "2022", "6216--6234"),
+    "miller2021accuracy": (9, "2021", "7721--7735"),
+    "clopper1934": (2, "1934", "404--413"),
+    "zou2008": (2, "2008", "1693--1702"),
+    "russakovsky2015": (12, "2015", "211--252"),
+    "recht2019": (4, "2019", "5389--5400"),
+    "hendrycks2021many": (13, "2021", "8340--8349"),
+    "hendrycks2021natural": (5, "2021", "15262--15271"),
+    "wang2019": (4, "2019", "10506--10518"),
+    "barbu2019": (8, "2019", None),
+    "beyer2020": (5, "2020", None),
+    "radford2021": (12, "2021", "8748--8763"),
+    "openclip": (13, "2021", None),
+    "timm": (1, "2019", None),
+    "wortsman2022soups": (11, "2022", "23965--23998"),
+    "cherti2023": (9, "2023", "2818--2829"),
+    "clipbenchmark": (2, "2022", None),
+    "vasu2024": (5, "2024", "15963--15974"),
+    "faghri2025": (7, "2025", None),
+    "yu2022": (6, "2022", None),
+    "zhai2022": (7, "2022", "18123--18133"),
+    "effrob": (1, None, None),
+}
+
+
+def test_entries_say_what_their_sources_say() -> None:
+    assert set(STATED) == set(bibliography())
+    for key, (authors, year, pages) in STATED.items():
+        entry = bibliography()[key]
+        kind = entry.bibtex.partition("{")[0].removeprefix("@")
+        assert all(entry.field(name) for name in REQUIRED.get(kind, ("author", "title"))), key
+        found = len((entry.field("author") or "").split(" and ")), entry.field("year"), entry.field("pages")
+        assert found == (authors, year, pages), key
+    assert "Cherti and Beaumont 2022. CLIP Benchmark." in bibliography()["clipbenchmark"].text
 
 
 def test_the_result_is_that_of_the_rows() -> None:
