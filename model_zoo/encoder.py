@@ -6,7 +6,9 @@ own classifier or a text tower's embeddings of prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -129,6 +131,24 @@ class Provider(Protocol):
 
     def names(self) -> list[str]:
         """Every name of the scheme, for near matches and listings."""
+
+
+_NOISE: ContextVar[bool] = ContextVar("noise_allowed", default=False)
+
+
+@contextmanager
+def noise_allowed(allowed: bool) -> Iterator[None]:
+    """Within it a network may be loaded whose answers vary; its evaluation says by how much."""
+    before = _NOISE.set(allowed)
+    try:
+        yield
+    finally:
+        _NOISE.reset(before)
+
+
+def may_be_noisy() -> bool:
+    """Whether this is called within `noise_allowed(True)`."""
+    return _NOISE.get()
 
 
 def on_device(device: str | torch.device) -> torch.device:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from model_zoo.encoder import Encoder, Reference
 from model_zoo.errors import ModelError
 
-VERSION = 1  # of what is compared: a change makes cached proofs void
+VERSION = 2  # of what is compared: a change makes cached proofs void
 EXACT = 0.02  # grey levels: float32 rounding of normalised pixels
 LEVELS = 3.5  # grey levels: Pillow and torchvision round between their two passes, and overshoots differ
 DRIFT = 0.15  # grey levels, the mean over a channel: rounding averages out, a wrong mean does not
@@ -37,6 +37,7 @@ class Proof:
 
     pixels    grey levels;  features, scores and text   a part of the library's largest number
     wrong     a sentence for each difference beyond its tolerance
+    varies    what the answers depend on beside the picture, a sentence each;  spread  by how much, a part of the largest number
     text_wrong  one on the text tower, which matters to a zero-shot head alone
     """
 
@@ -51,15 +52,17 @@ class Proof:
     text: float | None = None
     wrong: tuple[str, ...] = ()
     text_wrong: str | None = None
+    varies: tuple[str, ...] = ()
+    spread: float | None = None
     version: int = field(default=VERSION)
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "wrong": list(self.wrong)}
+        return {**asdict(self), "wrong": list(self.wrong), "varies": list(self.varies)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Proof:
         """The inverse of `as_json`. Raises TypeError and KeyError for anything else."""
-        return cls(**{**values, "wrong": tuple(values["wrong"])})
+        return cls(**{**values, "wrong": tuple(values["wrong"]), "varies": tuple(values["varies"])})
 
     @property
     def sentence(self) -> str:
@@ -110,8 +113,9 @@ def prove(encoder: Encoder, prepare: Prepare) -> Proof:
     features_apart = scores_apart = None
     with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):  # TF32 has ten bits of mantissa
         features = encoder.embed(theirs)
-        wrong += _stable(encoder, theirs, features)
-        if reference is not None and reference.outputs is not None and not wrong:
+        wrong += _usable(encoder, theirs, features)
+        varies = {} if wrong else _varying(encoder, theirs, features)
+        if reference is not None and reference.outputs is not None and not wrong and not varies:
             expected = reference.outputs(theirs).float()
             what, computed = "features", features
             if encoder.classifier is not None:
@@ -136,6 +140,8 @@ def prove(encoder: Encoder, prepare: Prepare) -> Proof:
         text=text,
         wrong=tuple(wrong),
         text_wrong=text_wrong,
+        varies=tuple(varies),
+        spread=max(varies.values(), default=None),
     )
 
 
@@ -184,20 +190,31 @@ def _pixels(
     return theirs, largest
 
 
-def _stable(encoder: Encoder, pixels: torch.Tensor, features: torch.Tensor) -> list[str]:
-    """What does not hold of features: finite, the same twice, the same alone as in a batch."""
+def _usable(encoder: Encoder, pixels: torch.Tensor, features: torch.Tensor) -> list[str]:
+    """What does not hold of features: their shape, and that they are finite."""
     if features.shape != (len(pixels), encoder.dim):
         return [f"{len(pixels)} pictures give {tuple(features.shape)}, wanted ({len(pixels)}, {encoder.dim})"]
     if not features.isfinite().all():
         return [
             "the features of a photograph are not finite: the weights are damaged, or the pixels are not the model's"
         ]
-    if not _apart(encoder.embed(pixels), features) <= RELATIVE:
-        return ["the same pictures give other features the second time: dropout or other noise is active in evaluation"]
-    alone = torch.cat([encoder.embed(each[None]) for each in pixels])
-    if not _apart(alone, features) <= RELATIVE:
-        return ["a picture's features depend on the others in its batch: a normalisation over the batch is active"]
     return []
+
+
+def _varying(encoder: Encoder, pixels: torch.Tensor, features: torch.Tensor) -> dict[str, float]:
+    """What the features of a picture depend on beside it, a sentence each, and by what part of the largest number."""
+    told = {
+        "the same pictures give other features the second time: dropout or other noise is active in evaluation": (
+            encoder.embed(pixels)
+        ),
+        "a picture's features depend on the others in its batch: a normalisation over the batch is active": torch.cat(
+            [encoder.embed(each[None]) for each in pixels]
+        ),
+        "a picture's features depend on its place in the batch": encoder.embed(pixels.flip(0)).flip(0),
+        "a picture's features depend on what was asked before": encoder.embed(pixels),
+    }
+    apart = {said: _apart(again, features) for said, again in told.items()}
+    return {said: far for said, far in apart.items() if not far <= RELATIVE}
 
 
 def _texts(encoder: Encoder, reference: Reference | None) -> tuple[float | None, str | None]:

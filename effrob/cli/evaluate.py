@@ -92,6 +92,11 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option(
     "--pixel-cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep decoded crops here for later models."
 )
+@click.option(
+    "--allow-nondeterminism",
+    is_flag=True,
+    help="Record answers that depend on batch, order, calls or chance, with their spread, in place of refusing them.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the jobs, and run nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every interval, logits, p-values and flags, however wide.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")

@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
 import shifts
 from effrob.engines.engine import Engine, Job, Outcome
 from effrob.engines.local import LocalEngine
-from effrob.errors import UsageProblem, stops_one_thing
+from effrob.errors import EffrobError, UsageProblem, stops_one_thing
 from effrob.evaluation.former import adopt_former_features
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
@@ -22,7 +23,7 @@ from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label_view
 from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
-from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureSet
+from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
 from effrob.files import check_writable, sweep
 from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
 from effrob.heads.shared import classifier_path, text_classifier_path
@@ -30,6 +31,7 @@ from effrob.results.predictions import Predictions
 from effrob.results.provenance import here
 from effrob.results.record import EvalRecord
 from effrob.results.store import ResultStore, Stored, count
+from model_zoo.encoder import Encoder
 from shifts.shift import Shift
 
 JOBS_EACH = 4  # jobs a worker of a spreading engine should get: enough to even out, few enough to start cheaply
@@ -55,6 +57,7 @@ class Evaluation:
         self.resolved = ResolvedRequest(request, read)
         self.tasks, self.notices = self.resolved.tasks, self.resolved.notices
         self._refused: dict[int, str] = {}
+        self._varying: dict[str, dict[str, Any]] = {}
 
     def pending(self) -> list[EvalTask]:
         """Tasks without a record."""
@@ -72,6 +75,7 @@ class Evaluation:
         trials = Trials(self.request, fetch)
         sentences = trials.refused([self.tasks[number] for number in places], held)
         self.notices += [f"{spec} is not tried: its weights are not on this machine yet" for spec in trials.untried]
+        self._varying = trials.varying
         self._refused = {places[place]: sentence for place, sentence in sentences.items()}
         return self._refused
 
@@ -145,6 +149,7 @@ class Evaluation:
                     None if classifier.own else self._predict(classifier, clean_features, label_view(task.clean))
                 )
         request, suite = self.request, shifts.suite_of(task.shift.name)
+        varies = self._nondeterminism(task)
         series = self.resolved.series.get(task.identity.asked)
         record = EvalRecord(
             asked=task.asked,
@@ -163,13 +168,30 @@ class Evaluation:
                 "batch_size": request.batch_size,
                 **({"series": asdict(series)} if series is not None else {}),
                 **({"suite": suite.as_json()} if suite.declares_places else {}),
+                **({"nondeterminism": varies} if varies else {}),
             },
             provenance=here(device_of(request), request.precision),
         )
         return self.store.write(record, rows, clean)
 
+    def _key(self, task: EvalTask, shift: Shift) -> FeatureKey:
+        return feature_key(self.request, task.identity, shift, self.resolved.data.source(shift))
+
     def _features(self, task: EvalTask, shift: Shift) -> FeatureSet:
-        return self.cache.merge(feature_key(self.request, task.identity, shift, self.resolved.data.source(shift)))
+        features = self.cache.merge(self._key(task, shift))
+        varies = features.meta.get("nondeterminism")
+        if varies and not self.request.allow_nondeterminism:
+            raise EffrobError(
+                f"the features in the cache are of a pass with --allow-nondeterminism, in which answers varied by "
+                f"{varies['spread']:.2g} of what tells images apart: say it again, or name another --cache"
+            )
+        return features
+
+    def _nondeterminism(self, task: EvalTask) -> dict[str, Any] | None:
+        """What the answers of a task were seen to depend on, at the most; None where they are facts."""
+        seen = [self.cache.meta(self._key(task, shift)).get("nondeterminism") for shift in task.passes]
+        seen.append(self._varying.get(task.identity.asked))
+        return max((each for each in seen if each), key=lambda each: float(each["spread"]), default=None)
 
     def _classifier(self, task: EvalTask) -> LinearClassifier:
         """The task's classifier, from the cache or made now; the text of one model is embedded once for all sets."""
@@ -186,12 +208,15 @@ class Evaluation:
                 return kept
         head = task.head.make(self.request.progress)
         if task.train is None:
-            classifier = head.fit(ENCODERS.load(task.identity.asked, device_of(self.request)), labels, None)
+            classifier = head.fit(self._encoder(task), labels, None)
         else:
             classifier = head.fit(None, labels, self._training(task, task.train))
         if classifier.kept:
             save_classifier(path, classifier)
         return classifier
+
+    def _encoder(self, task: EvalTask) -> Encoder:
+        return ENCODERS.load(task.identity.asked, device_of(self.request), self.request.allow_nondeterminism)
 
     def _training(self, task: EvalTask, train: Shift) -> Training:
         features = self._features(task, train)

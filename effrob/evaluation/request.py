@@ -34,6 +34,7 @@ class Request:
     prompts  none: the suite's templates
     train    names the labelled set that heads learn from; None is the suite's own (`imagenet-train`, `pocket-train`)
     at       (set, its own folder or file), before what `data` holds; follow_links: links may leave a set's folder
+    allow_nondeterminism  answers that depend on batch, order, calls or chance are recorded with their spread, and not refused
     limit and train_limit count images (training: a class); batch_size images a forward pass.
     """
 
@@ -60,6 +61,7 @@ class Request:
     progress: bool = True
     at: tuple[tuple[str, Path], ...] = ()
     follow_links: bool = False
+    allow_nondeterminism: bool = False
 
     def __post_init__(self) -> None:
         for what, value, known in (

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,9 +68,17 @@ def cached_proof(cache: Path, identity: Identity) -> Proof | None:
         return None
 
 
-def prove_encoder(encoder: Encoder, cache: Path | None = None) -> Proof:
+def prove_encoder(encoder: Encoder, cache: Path | None = None, allow_nondeterminism: bool = False) -> Proof:
     """Prove a loaded model, and keep the proof where nothing is wrong. Raises ModelError saying what differs."""
     proof = prove(encoder, pixels)
+    if proof.varies and not proof.wrong:
+        if allow_nondeterminism:
+            return proof
+        raise model_zoo.ModelError(
+            f"{encoder.identity.asked} gives answers that are no facts about a picture, so it is not evaluated: "
+            f"{'; '.join(proof.varies)} ({proof.spread:.2g} of the largest number). Switch that off where the network is "
+            f"built, or say --allow-nondeterminism, and its records hold how far answers vary"
+        )
     if proof.wrong:
         raise model_zoo.ModelError(
             f"{encoder.identity.asked} would not be evaluated as its library means it, so it is not: {'; '.join(proof.wrong)}"
@@ -88,6 +97,7 @@ class Trials:
     def __init__(self, request: Request, fetch: bool = True) -> None:
         self.request, self._fetch = request, fetch
         self.untried: list[str] = []
+        self.varying: dict[str, dict[str, Any]] = {}  # model -> what its answers depend on, where that is allowed
         self._device = "cpu" if request.engine == "ray" else device_of(request)
         self._results: dict[str, Proof | str | None] = {}
 
@@ -112,8 +122,11 @@ class Trials:
             return
         try:
             with contextlib.nullcontext() if self._fetch else without_fetching():
-                encoder = ENCODERS.load(identity.asked, self._device)
-                self._results[identity.asked] = prove_encoder(encoder, self.request.cache)
+                encoder = ENCODERS.load(identity.asked, self._device, self.request.allow_nondeterminism)
+                proof = prove_encoder(encoder, self.request.cache, self.request.allow_nondeterminism)
+                self._results[identity.asked] = proof
+                if proof.varies:
+                    self.varying[identity.asked] = {"what": list(proof.varies), "spread": proof.spread, "images": 3}
         except NotFetched as error:
             self._results[identity.asked] = f"{identity.asked}: {error}" if self._fetch else None
             self.untried += [] if self._fetch else [identity.asked]

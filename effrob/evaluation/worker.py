@@ -27,7 +27,7 @@ from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import EncoderJob, Pass, extract
 from effrob.files import own_scratch, sweep, temporary
 from effrob.heads.splits import no_features
-from model_zoo.encoder import Encoder, Identity
+from model_zoo.encoder import Encoder, Identity, noise_allowed
 from shifts.shift import Shift
 
 
@@ -50,11 +50,12 @@ class EncoderPool(threading.local):
             key: encoder for key, encoder in self._loaded.items() if digests.get(key[0]) == encoder.identity.digest
         }
 
-    def load(self, spec: str, device: str) -> Encoder:
+    def load(self, spec: str, device: str, allow_nondeterminism: bool = False) -> Encoder:
         """The model, loaded once while its group is held."""
         self.make_room((spec,))
         if (spec, device) not in self._loaded:
-            self._loaded[spec, device] = model_zoo.load(spec, device)
+            with noise_allowed(allow_nondeterminism):
+                self._loaded[spec, device] = model_zoo.load(spec, device)
         return self._loaded[spec, device]
 
     def clear(self) -> None:
@@ -108,6 +109,7 @@ class Worker:
                     request.pixels,
                     progress=request.progress,
                     pixel_cache=request.pixel_cache,
+                    allow_nondeterminism=request.allow_nondeterminism,
                 )
                 label = f"{job.source} × {f'{len(wanted)} models' if len(wanted) > 1 else next(iter(wanted))}"
                 begun = time.monotonic()
@@ -131,7 +133,7 @@ class Worker:
         wanted: dict[str, EncoderJob] = {}
         for spec in job.models:
             try:
-                encoder = ENCODERS.load(spec, device_of(self.request))
+                encoder = ENCODERS.load(spec, device_of(self.request), self.request.allow_nondeterminism)
             except BaseException as error:
                 failures[spec] = stops_one_thing(error)
                 continue

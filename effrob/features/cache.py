@@ -102,8 +102,28 @@ class FeatureCache:
         path = folder / "key.json"
         if path.is_file():
             self._check(key)
+            if "nondeterminism" in meta:
+                self.note(key, {"nondeterminism": meta["nondeterminism"]})
         else:
             write_json(path, {"key": dataclasses.asdict(key), "meta": meta, "sealed": True})
+
+    def note(self, key: FeatureKey, facts: dict[str, Any]) -> None:
+        """Add facts to what is said of a set that was begun; of two accounts of nondeterminism the one of more spread stays."""
+        path = self.folder(key) / "key.json"
+        about = read_json(path)
+        held = about["meta"].get("nondeterminism")
+        if held is not None and held["spread"] >= facts["nondeterminism"]["spread"]:
+            return
+        write_json(path, about | {"meta": about["meta"] | facts})
+
+    def discard(self, key: FeatureKey) -> None:
+        """Drop every row of a set."""
+        for path in self.folder(key).glob("*.npy"):
+            path.unlink(missing_ok=True)
+
+    def meta(self, key: FeatureKey) -> dict[str, Any]:
+        """What is said of a set that was begun. Raises StaleCache."""
+        return self._check(key)
 
     def write(self, key: FeatureKey, start: int, rows: Floats) -> None:
         """Write rows [start, start + len(rows)), completely or not at all."""

@@ -11,10 +11,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey
 from effrob.features.loader import Batch, Batches, Crops, Geometry
 from effrob.features.pixel_cache import PixelCache, PixelKey, shard_of
 from effrob.features.runner import Network
+from effrob.features.shard_rows import GatheredRows, cut
+from effrob.features.stability import Asked, PassSample, ask_again
 from effrob.features.threads import cores, divide, torch_threads_restored, use_one_thread
 from effrob.features.transfer import DeviceTransfer, PendingFeatures
 from model_zoo.encoder import Encoder
@@ -41,6 +44,7 @@ class Pass:
     """How a pass is made: images a batch, precision, pixel path, and where crops are kept for later models.
 
     decode_threads  0: divided with torch by what each costs; compiled: through torch.compile, which pays on long passes
+    allow_nondeterminism  answers that depend on batch, order, calls or chance are kept, and noted beside the features
     """
 
     batch_size: int = 64
@@ -50,6 +54,7 @@ class Pass:
     progress: bool = True
     pixel_cache: Path | None = None
     compiled: bool = False
+    allow_nondeterminism: bool = False
 
 
 @dataclass
@@ -69,26 +74,6 @@ class EncoderJob:
         return self.encoder.pixels.geometry()
 
 
-@dataclass
-class _Rows:
-    """Collects one job's features in order; a shard ends at a multiple of SHARD_ROWS or with the last row."""
-
-    n: int
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
-    start: int = 0
-
-    def add(self, start: int, features: NDArray[np.float32]) -> tuple[int, NDArray[np.float32]] | None:
-        """Append the next rows; returns a shard's first row and its rows once it is full."""
-        if not self.parts:
-            self.start = start
-        self.parts.append(features)
-        stop = start + len(features)
-        if stop % SHARD_ROWS and stop != self.n:
-            return None
-        whole, self.parts = np.concatenate(self.parts), []
-        return self.start, whole
-
-
 def extract(
     source: ImageSource, border: int, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, label: str
 ) -> dict[str, str]:
@@ -99,7 +84,7 @@ def extract(
     where a shard cannot be written; what was written stays.
     """
     shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
-    ranges = list(_cut([range(a, b) for a, b in shards], how.batch_size))
+    ranges = list(cut([range(a, b) for a, b in shards], how.batch_size))
     crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)))
     needed: dict[int, list[EncoderJob]] = {}
     for job in jobs:
@@ -118,7 +103,7 @@ def extract(
         bar = stack.enter_context(
             tqdm(total=sum(map(len, ranges)), unit="img", desc=label, disable=not how.progress, mininterval=0.5)
         )
-        run = stack.enter_context(_Run(jobs, cache, how, transfer))
+        run = stack.enter_context(_Run(jobs, cache, how, transfer, sum(map(len, ranges))))
         batches = stack.enter_context(Batches(crops, ranges, wanted, threads, transfer.empty, pixel_cache, keys))
         for number, batch in enumerate(batches, 1):
             begun = time.perf_counter()
@@ -132,19 +117,32 @@ def extract(
             bar.update(len(batch.rows))
             if len(run.failed) == len({job.name for job in jobs}):
                 break
-        run.drain(0, whole=True)
+        run.end()
     return run.failed
+
+
+class _Started(NamedTuple):
+    """A batch on its way through one network; `again`: its images that are asked a second time."""
+
+    job: EncoderJob
+    rows: range
+    features: PendingFeatures
+    again: Asked | None
 
 
 class _Run:
     """The networks of a pass, the batches in flight, and the thread that writes shards."""
 
-    def __init__(self, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, transfer: DeviceTransfer) -> None:
+    def __init__(
+        self, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, transfer: DeviceTransfer, images: int
+    ) -> None:
         self.failed: dict[str, str] = {}
-        self._cache, self._transfer = cache, transfer
+        self._cache, self._transfer, self._how, self._sample = cache, transfer, how, PassSample(images)
         self._networks = {id(job): Network(job.encoder, how.precision, how.compiled) for job in jobs}
-        self._rows = {id(job): _Rows(job.key.n) for job in jobs}
-        self._pending: deque[list[tuple[EncoderJob, range, PendingFeatures]]] = deque()
+        self._first: dict[int, tuple[EncoderJob, range, Asked, NDArray[np.float32]]] = {}
+        self._unsteady: list[EncoderJob] = []
+        self._rows = {id(job): GatheredRows(job.key.n) for job in jobs}
+        self._pending: deque[list[_Started]] = deque()
         self._writing: deque[tuple[EncoderJob, Future[None]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
         self._depth = transfer.depth
@@ -176,14 +174,17 @@ class _Run:
     def submit(self, batch: Batch, jobs: Sequence[EncoderJob]) -> None:
         """Start one batch on every network that needs it, and collect what has finished meanwhile."""
         on_device = {}
-        started: list[tuple[EncoderJob, range, PendingFeatures]] = []
+        started: list[_Started] = []
+        sampled = self._sample.takes(len(batch.rows))
         for job in jobs:
             if job.name in self.failed:
                 continue
             if job.geometry not in on_device:
                 on_device[job.geometry] = self._transfer.send(batch.pixels[job.geometry])
             try:
-                started.append((job, batch.rows, self._start(job, on_device[job.geometry])))
+                pixels = on_device[job.geometry]
+                again = Asked.of(pixels) if sampled else None
+                started.append(_Started(job, batch.rows, self._start(job, pixels), again))
             except BaseException as error:
                 self._fail(job, batch.rows, error)
         self._pending.append(started)
@@ -204,14 +205,15 @@ class _Run:
 
     def drain(self, behind: int, whole: bool = False) -> None:
         """Collect features until at most `behind` batches are in flight; `whole`: wait for the disk too."""
-        while self._pending and (
-            len(self._pending) > behind or all(features.done() for *_, features in self._pending[0])
-        ):
-            for job, rows, features in self._pending.popleft():
+        while self._pending and (len(self._pending) > behind or all(each.features.done() for each in self._pending[0])):
+            for job, rows, features, again in self._pending.popleft():
                 if job.name in self.failed:
                     continue
                 try:
-                    full = self._rows[id(job)].add(rows.start, features.result())
+                    answers = features.result()
+                    if again is not None and not self._steady(job, rows, again, answers):
+                        continue
+                    full = self._rows[id(job)].add(rows.start, answers)
                 except BaseException as error:
                     self._fail(job, rows, error)
                     continue
@@ -224,6 +226,34 @@ class _Run:
             except IncompleteFeatures as error:
                 self.failed.setdefault(job.name, str(error))
 
+    def _steady(self, job: EncoderJob, rows: range, again: Asked, answers: NDArray[np.float32]) -> bool:
+        """Ask some images of a batch again. False where the answers are no facts, and that was not allowed."""
+        found = ask_again(self._networks[id(job)], again, answers, self._how.precision)
+        self._first.setdefault(id(job), (job, rows, again, answers))
+        if found is None:
+            return True
+        if self._how.allow_nondeterminism:
+            self._cache.note(job.key, {"nondeterminism": found.as_json()})
+            return True
+        self._unsteady.append(job)
+        self.failed[job.name] = (
+            f"the network's answers to images {rows.start} to {rows.stop - 1} are no facts about them: {found}. Switch off "
+            f"what makes them vary, or say --allow-nondeterminism, and the record holds how far they vary"
+        )
+        return False
+
+    def end(self) -> None:
+        """Wait for what is in flight, ask the first images once more, and drop every row of a network that varies."""
+        self.drain(0, whole=True)
+        for job, rows, again, answers in self._first.values():
+            if job.name not in self.failed:
+                try:
+                    self._steady(job, rows, again, answers)
+                except BaseException as error:
+                    self._fail(job, rows, error)
+        for job in self._unsteady:
+            self._cache.discard(job.key)
+
     def _fail(self, job: EncoderJob, rows: range, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise error
@@ -231,16 +261,6 @@ class _Run:
         if not message or not isinstance(error, RuntimeError):  # of a KeyError the message is the key alone
             message = f"{type(error).__name__}: {message}".rstrip(": ")
         self.failed[job.name] = f"the network failed on images {rows.start} to {rows.stop - 1}: {message}"
-
-
-def _cut(missing: Iterable[range], size: int) -> Iterator[range]:
-    """The missing ranges cut into batches that never cross a shard's end."""
-    for part in missing:
-        start = part.start
-        while start < part.stop:
-            stop = min(start + size, part.stop, (start // SHARD_ROWS + 1) * SHARD_ROWS)
-            yield range(start, stop)
-            start = stop
 
 
 def _pixel_cache(

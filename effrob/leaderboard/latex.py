@@ -52,10 +52,10 @@ def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-MARKS = {"*": r"\ast", "?": "?", "!": "!", "~": r"\sim", "†": r"\dagger"}
+MARKS = {"*": r"\ast", "?": "?", "!": "!", "~": r"\sim", "≈": r"\approx", "†": r"\dagger"}
 MARKS_SAID = (
     "Brackets are 95 % intervals. * extrapolated; ? like the baseline's; ! not among so many; ~ part of the set; "
-    "dagger: disputed."
+    "$\\approx$ nondeterministic; dagger: disputed."
 )
 DAGGER_SAID = "Dagger: other evidence contradicts the accuracy, or one that a mean rests on."
 

@@ -29,9 +29,9 @@ READING = (
     "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
     "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
-    "range, rows of one origin together, without diagnostic sets); `†` other evidence contradicts the accuracy, or one that a "
-    "mean rests on, which `effrob models MODEL` shows. Ranks in brackets are those the interval of the logit mean "
-    "leaves open. Intervals of means are the means of the intervals, the widest case."
+    "range, rows of one origin together, without diagnostic sets); `≈` answers depend on more than the image; `†` other "
+    "evidence contradicts the accuracy, or one that a mean rests on, which `effrob models MODEL` shows. Ranks in brackets are "
+    "those the interval of the logit mean leaves open. Intervals of means are the means of the intervals, the widest case."
 )
 
 
@@ -91,6 +91,7 @@ def _stands(rows: Iterable[BoardRow]) -> str:
 
 def marks(cell: ScoredShift, by_chance: bool) -> str:
     """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only,
+    `≈` answers that depend on more than the image,
     `†` disputed by other evidence.
 
     by_chance  whether the departure does not stand at the board's false discovery rate
@@ -99,7 +100,14 @@ def marks(cell: ScoredShift, by_chance: bool) -> str:
     extrapolated = "*" if facts["extrapolated"] else ""
     unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
     chance = "!" if facts["verdict"] in ("above", "below") and by_chance else ""
-    return extrapolated + unsure + chance + ("~" if cell.partial else "") + (DISPUTED if cell.disputed else "")
+    return (
+        extrapolated
+        + unsure
+        + chance
+        + ("~" if cell.partial else "")
+        + ("≈" if cell.nondeterministic else "")
+        + (DISPUTED if cell.disputed else "")
+    )
 
 
 def rank_text(ranking: Board, row: BoardRow) -> str:

@@ -31,6 +31,7 @@ class ScoredShift:
     effective    against the line of `axis`; None for the reason `why_not` gives
     n_expected   images of the official set; `partial` where it, or the clean view, was not whole
     record       folder of the record, for a measured model
+    nondeterministic  True where the record says that answers depended on more than the image
     disputed     what other evidence says against the accuracy, a sentence each
     """
 
@@ -44,6 +45,7 @@ class ScoredShift:
     scale: str
     n_expected: int
     partial: bool = False
+    nondeterministic: bool = False
     record: str | None = None
     disputed: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ class ScoredShift:
             "n": self.accuracy.n,
             "n_expected": self.n_expected,
             "partial": self.partial,
+            **({"nondeterministic": True} if self.nondeterministic else {}),
             "clean_accuracy": None if self.clean is None else self.clean.value,
             **(self.robustness if self.effective is None or not wider else self.effective.as_json()),
             "why_not": self.why_not,
@@ -125,6 +128,7 @@ def score(lines: Lines, result: ModelResult, shift: str, axis: str) -> ScoredShi
         scale=lines.options.scale,
         n_expected=int(accuracy.n) if stored is None else stored.record.n_expected,
         partial=stored is not None and stored.record.partial,
+        nondeterministic=stored is not None and bool(stored.record.resolved.get("nondeterminism")),
         record=None if stored is None else str(stored.folder),
         disputed=result.disputed(shift),
     )

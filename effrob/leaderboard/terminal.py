@@ -132,6 +132,7 @@ LETTERS = {
         "c", "conservative: no answers an image are shared with the baseline, so the interval is too wide, not too narrow",
     ),
     "other-harness": ("h", "other harness: others measured the baseline's models"),
+    "nondeterministic": ("≈", "nondeterministic: answers depend on more than the image; the record holds how far"),
     "beta-set": ("b", "beta set: the baseline's ObjectNet is 1.0-beta, 18,514 images"),
 }  # fmt: skip
 

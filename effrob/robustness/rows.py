@@ -123,6 +123,8 @@ def _row(stored: Stored, lines: Lines) -> Row:
     robustness |= {"baseline": options.baseline_for(asked.shift), "axis": options.axis, "scale": options.scale}
     if effective is not None:
         robustness |= effective.as_json() | effective.equivalence().as_json() | {"p_value": effective.p_value}
+    if record.resolved.get("nondeterminism"):
+        robustness["flags"] = [*(robustness.get("flags") or ()), "nondeterministic"]
     counts = record.counts
     accuracy = Accuracy(counts.n_correct, counts.n)
     thousand = counts.n_correct_1000way

@@ -6,10 +6,11 @@ It changes with whatever the answers depend on, source or not: an imported file,
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,29 @@ COARSE = (
 DOUBLE = 50_000_000  # parameters up to which a network is run in float64
 
 
-def answers_digest(module: nn.Module, embed: Embed, pixels: PixelSpec, layer: str | None = None) -> str:
-    """SHA-256 of what `embed`, which runs `module`, answers, rounded; of the layer's output too where one is named.
+def answers_digest(
+    module: nn.Module,
+    pixels: PixelSpec,
+    layer: str | None = None,
+    embedding: Callable[[nn.Module], Embed] = lambda m: m,
+) -> str:
+    """SHA-256 of what a module answers, rounded; of a layer's output too where one is named.
 
-    Equal on every machine but for rounding's edges. Noise has a fixed seed. Weights and buffers are left as they were.
-    A network that cannot run has the digest of nothing: whoever evaluates it says why.
+    embedding  what is run of a module, where that is not its forward pass
+    Equal on every machine but for rounding's edges. Noise has a fixed seed. A copy is run, where the module is small and can be
+    copied. A network that cannot run has the digest of nothing: whoever evaluates it says why.
     """
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     pictures = varied(pixels, device, 2)
-    size = sum(tensor.numel() for tensor in module.parameters())
-    kinds = (torch.float64, torch.float32) if size <= DOUBLE else (torch.float32,)
-    hashed = hashlib.sha256()
-    for kind in kinds:
-        with _seeded(), _cast(module, kind), _one_thread(kind == torch.float32), contextlib.suppress(Exception):
-            for answer in _answers(module, embed, pictures.to(kind), layer):
+    small = sum(tensor.numel() for tensor in module.parameters()) <= DOUBLE
+    for kind in (torch.float64, torch.float32) if small else (torch.float32,):
+        hashed = hashlib.sha256()
+        with _seeded(), _one_thread(kind == torch.float32), contextlib.suppress(Exception):
+            twin = copy.deepcopy(module).to(kind) if kind == torch.float64 else module
+            for answer in _answers(twin, embedding(twin), pictures.to(kind), layer):
                 hashed.update(_rounded(answer, STEP if answer.dtype == torch.float64 else COARSE))
             return hashed.hexdigest()
-        hashed = hashlib.sha256()
-    return hashed.hexdigest()
+    return ""
 
 
 def _answers(module: nn.Module, embed: Embed, pictures: torch.Tensor, layer: str | None) -> list[torch.Tensor]:
@@ -81,21 +87,6 @@ def _rounded(answer: torch.Tensor, step: float) -> bytes:
     draw = np.random.default_rng(0)
     kept = [round(float(values @ draw.standard_normal(len(values))) / scale / step) for _ in range(VALUES)]
     return f"{tuple(answer.shape)} {scale} {kept}".encode()
-
-
-@contextlib.contextmanager
-def _cast(module: nn.Module, kind: torch.dtype) -> Iterator[None]:
-    """`module` with floating weights and buffers in another precision; on leaving, the tensors and values it had before."""
-    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    try:
-        for tensor in (*module.parameters(), *module.buffers()):
-            if id(tensor) not in kept:
-                kept[id(tensor)] = tensor, tensor.data
-                tensor.data = tensor.data.to(kind if tensor.is_floating_point() else tensor.dtype, copy=True)
-        yield
-    finally:
-        for tensor, before in kept.values():
-            tensor.data = before
 
 
 @contextlib.contextmanager

@@ -78,8 +78,9 @@ def from_memory(
     halves = any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters())
     notes = (*said, *(("its weights are not float32: the copy that is evaluated is",) if halves else ()))
     module = module.float() if halves else module
-    embed = image_features(module) if features is None and has_towers(module) else module
-    digest = hashlib.sha256(f"{digest} {answers_digest(module, embed, pixels, features)}".encode()).hexdigest()
+    towers = features is None and has_towers(module)
+    answers = answers_digest(module, pixels, features, image_features if towers else lambda twin: twin)
+    digest = hashlib.sha256(f"{digest} {answers}".encode()).hexdigest()
     spec = ModelSpec("", name)
     identity = Identity(spec, name, digest, pixels, features or "default", labels=labels, notes=notes)
     if features is None and has_towers(module):

@@ -139,7 +139,7 @@ def _digest(loader: Loader, module: nn.Module, pixels: PixelSpec, layer: str | N
     # A function of this process may close over anything: its registered name counts. So does the module's structure.
     function = loader.text if loader.folder is None else loader.text.rpartition(":")[2]
     structure = re.sub(r"0x[0-9a-f]+", "", repr(module))  # without addresses
-    about = ["loader", source, function, structure, state_digest(module), answers_digest(module, module, pixels, layer)]
+    about = ["loader", source, function, structure, state_digest(module), answers_digest(module, pixels, layer)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

@@ -46,6 +46,7 @@ def passed(
     """Features by model and what failed, from one pass over 384 pictures with so many batches at once."""
     monkeypatch.setattr(extract, "divide", lambda *_: Division(2, 1, batches))
     monkeypatch.setattr(extract, "SHARD_ROWS", 128)
+    monkeypatch.setattr("effrob.features.cache.SHARD_ROWS", 128)
     shift = shifts.load("pocket", root=data)
     request = Request(models=tuple(models), shifts=("pocket",), suite="pocket", data=data, cache=cache)
     kept, streams = FeatureCache(cache), []
