@@ -7,6 +7,7 @@ later pass in float32, finds them unchanged.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
@@ -40,6 +41,7 @@ class Network:
         self._embed: Callable[[torch.Tensor], torch.Tensor] = encoder.embed
         self._autocast = False
         self._piece = UNKNOWN
+        self._fits: int | None = None  # images a batch that a GPU had room for, once it had none for more
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Network:
@@ -109,9 +111,27 @@ class Network:
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8, or (B, 3, H, W) float32 already prepared, on the device -> (B, D) float32 there."""
         size = self._piece if batch.device.type == "cpu" and not self._compiled else len(batch)
+        size = min(size, self._fits or size)
         with torch.inference_mode():
-            pieces = [self._run(piece) for piece in torch.split(batch, size)]
-            return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+            while True:
+                try:
+                    pieces = [self._run(piece) for piece in torch.split(batch, size)]
+                    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                except torch.cuda.OutOfMemoryError:
+                    if size == 1:
+                        raise
+                size = self._halved(size)  # outside the handler, whose traceback holds the tensors that did not fit
+
+    def _halved(self, size: int) -> int:
+        """Half as many images from here on, with a sentence about it."""
+        self._fits = -(-size // 2)
+        torch.cuda.empty_cache()
+        print(
+            f"{self.encoder.identity.spec}: the GPU has no memory for {size} images at once; from here on {self._fits} "
+            f"(--batch-size {self._fits} says so from the start)",
+            file=sys.stderr,
+        )
+        return self._fits
 
     def _run(self, piece: torch.Tensor) -> torch.Tensor:
         pixels = piece if piece.dtype == torch.float32 else normalise_batch(piece, self.encoder.pixels)
