@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from open_clip_train.data import expand_urls
 from open_clip_train.params import parse_args
 
 import effrob.cli
@@ -17,7 +18,18 @@ from effrob.studies.finding import run
 from effrob.studies.reader import read
 from recipes import labelled, self_supervised, subset
 from recipes.five_causes.__main__ import main
-from recipes.five_causes.full_scale.plan import EPOCHS, GPUS, REPORT, SEEDS, SHARES, STUDY, YFCC_PAIRS, Line, lines
+from recipes.five_causes.full_scale.plan import (
+    EPOCHS,
+    GPUS,
+    REPORT,
+    SEEDS,
+    SHARES,
+    SMALL,
+    STUDY,
+    YFCC_PAIRS,
+    Line,
+    lines,
+)
 from recipes.five_causes.full_scale.report import CAUSES, headlines
 
 LINES = list(lines())
@@ -39,14 +51,18 @@ def test_contrastive_lines_are_the_trainers_own(line: Line) -> None:
     assert (args.model, args.batch_size * GPUS, args.lr, args.warmup) == ("RN50", 1024, 1e-3, 500)
     assert args.aug_cfg == {"scale": (0.9, 1.0)}
     assert args.dataset_type in ("csv", "webdataset") and args.train_data
-    assert args.dataset_type == "csv" or args.train_num_samples > 0
+    assert args.dataset_type == "csv" or args.train_num_samples is None or args.train_num_samples > 0
+    if args.dataset_type == "webdataset":  # what the trainer asserts: 'number of shards must be >= total workers'
+        shards = expand_urls(args.train_data)[0]
+        assert len(shards) >= args.workers * GPUS
+        assert args.train_num_samples or args.train_data.startswith(SMALL)  # whose sizes.json says it
 
 
 def test_arms_that_are_compared_see_as_many_pictures() -> None:
     seen = {}
     for line in of_trainer("open_clip_train.main"):
         args = parse_args(list(line.argv[5:]))
-        if args.dataset_type == "webdataset":
+        if args.dataset_type == "webdataset" and args.train_num_samples:
             seen[args.name] = args.train_num_samples * args.epochs
     whole = YFCC_PAIRS * EPOCHS
     assert {seen[f"yfcc-{share}-{seed}"] for share in SHARES for seed in SEEDS} == {whole}

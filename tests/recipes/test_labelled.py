@@ -157,7 +157,11 @@ def test_a_subset_of_the_web_has_the_size_of_a_build(listed: Path, few_pictures:
     assert "say how many" in said("--out", str(tmp_path / "x"))
     assert "is there already" in said("--images", "3", "--out", str(tmp_path / "a"))
     assert "holds 15 images, and 16 are to be drawn" in said("--images", "16", "--out", str(tmp_path / "y"))
+    assert "give one of them" in said("--images", "4", "--each", "2", "--shards", "2", "--out", str(tmp_path / "y"))
+    assert "4 images make no 5 shards" in said("--images", "4", "--shards", "5", "--out", str(tmp_path / "y"))
     assert not (tmp_path / "y").exists()
+    assert drawn("even", "--images", "9", "--shards", "4") == nine
+    assert sorted(json.loads((tmp_path / "even" / "sizes.json").read_text()).values()) == [2, 2, 2, 3]
 
 
 def test_a_tower_of_open_clip_is_begun_from(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ YFCC, YFCC_PAIRS, SHARDS = "yfcc15m/{{000000..{last:06d}}}.tar", 15_000_000, 150
 SHARES = {1: "all", 2: "half", 4: "a quarter", 8: "an eighth"}  # of the web's shards, by divisor
 SHORT = 8  # a divisor of the steps, as SHARES is one of the pictures
 SMALL = "five-causes/yfcc-small"  # a subset of the web, as many images as the build holds
+SMALL_SHARDS = 128  # open_clip's trainer wants a shard for each worker of each process
 VARIANTS = ("title", "title+description", "title+description+tags", "class-name")
 ALL_WORDS = VARIANTS[2]
 EPOCHS = 32
@@ -68,7 +69,18 @@ def _exports() -> Iterator[Line]:
     formats = ("--format", "csv", "--format", "labels")
     export = ("effrob", "captions", "export", BUILD, "--out", ARMS, *_each("--variant", VARIANTS), *formats)
     yield Line("iii, v: one arm a variant, and labels, over identical images", export)
-    subset = ("python", "-m", "recipes.subset", _yfcc(SHARDS), "--like", BUILD, "--out", SMALL)
+    subset = (
+        "python",
+        "-m",
+        "recipes.subset",
+        _yfcc(SHARDS),
+        "--like",
+        BUILD,
+        "--shards",
+        str(SMALL_SHARDS),
+        "--out",
+        SMALL,
+    )
     yield Line("ii: a subset of the web of the size of the captioned ImageNet images", subset)
     for source, out in ((_yfcc(SHARDS), "yfcc-matched"), (SMALL, "yfcc-small-matched")):
         match = ("effrob", "captions", "match", source, "--rule", "substring", "--out", f"{ARMS}/{out}")
@@ -92,8 +104,8 @@ def _contrastive(seed: int, gpus: int) -> Iterator[Line]:
     whole = ("--train-data", _yfcc(SHARDS), "--dataset-type", "webdataset", "--train-num-samples", str(YFCC_PAIRS))
     short = f"i: CLIP on all of the web for an eighth of the steps, seed {seed}"
     yield _clip(short, f"yfcc-short-{seed}", whole, seed, EPOCHS // SHORT, gpus)
-    small: tuple[str, ...] = ("--train-data", f"{SMALL}/{{000000..000044}}.tar", "--dataset-type", "webdataset")
-    small += ("--train-num-samples", "440000")
+    # Its size is what the build's turned out to be: open_clip's trainer reads it from the shards' sizes.json.
+    small = ("--train-data", f"{SMALL}/{{000000..{SMALL_SHARDS - 1:06d}}}.tar", "--dataset-type", "webdataset")
     yield _clip(f"ii: CLIP on the small web, seed {seed}", f"yfcc-small-{seed}", small, seed, EPOCHS, gpus)
 
 
