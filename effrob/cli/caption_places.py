@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,11 @@ def table_of(suite: str) -> ClassTable:
 def pocket_root(data: Path | None, name: str) -> Path:
     """A folder that holds a pocket set, drawn into the cache where the data folder lacks it."""
     from effrob.evaluation.request import cache_folder
-    from shifts.layout import data_root
+    from shifts.layout import VARIABLE, data_root
     from shifts.synthetic import pocket
 
-    return pocket.ensure(name, None if data is None else data_root(data), cache_folder() / "pocket")
+    given = data is not None or os.environ.get(VARIABLE)
+    return pocket.ensure(name, data_root(data) if given else None, cache_folder() / "pocket")
 
 
 def root_of(data: Path | None, suite: str) -> Path:

@@ -205,6 +205,8 @@ def _published(each: Ranked) -> str:
     why = f", {each.why_not or finding.why}" if finding.verdict == UNKNOWN else ""
     shifts = "" if effect.whole else f" (mean of {', '.join(map(title, effect.shifts))})"
     wide = "" if effect.wide is None else f", on the wider line {_effect(effect.wide)}"
+    if any(answer.extrapolated and answer.wide is None for answer in finding.of(finding.study.headline or "")):
+        wide += ", beyond the line's range and that of any wider one"
     return f"{_effect(effect)}{shifts}{wide}: **{_said(each)}**{why}; {count}"
 
 

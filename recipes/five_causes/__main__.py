@@ -38,17 +38,19 @@ MINUTES = 43  # of one processor core, all ten seeds
               help="With --scale imagenet: of the machine that the commands are for.")  # fmt: skip
 @click.option("--report-to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="With --scale imagenet: write the finished runs' report, for `effrob study summary --trained`.")  # fmt: skip
+@click.option("--study", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="With --report-to: another study than the plan's, of runs by other names.")  # fmt: skip
 @click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("effrob-results"),
               show_default=True, help="With --report-to: where the runs' records are.")  # fmt: skip
 def main(
     scale: str, out: Path, data: Path | None, report: Path, seeds: int, only_seed: tuple[int, ...], threads: int, gpus: int,
-    report_to: Path | None, results: Path,
+    report_to: Path | None, study: Path | None, results: Path,
 ) -> None:  # fmt: skip
     """Which of five things makes CLIP robust? Train, evaluate and compare."""
     if scale == "pocket" and report_to is not None:
         raise click.UsageError("--report-to reads runs at full scale: add --scale imagenet, or use --report DIR")
     if scale == "imagenet":
-        at_full_scale(gpus, report_to, results)
+        at_full_scale(gpus, report_to, study, results)
         return
     if only_seed and max(only_seed) >= seeds:
         raise click.UsageError(f"there are seeds 0 to {seeds - 1}, and --only-seed asks for {max(only_seed)}")
@@ -64,7 +66,7 @@ def main(
         raise click.ClickException(str(error)) from None
 
 
-def at_full_scale(gpus: int, report_to: Path | None, results: Path) -> None:
+def at_full_scale(gpus: int, report_to: Path | None, study: Path | None, results: Path) -> None:
     """Print the commands, or write the report of what they made."""
     if report_to is None:
         from recipes.five_causes.full_scale.plan import commands
@@ -75,10 +77,11 @@ def at_full_scale(gpus: int, report_to: Path | None, results: Path) -> None:
             )
         click.echo("\n".join(commands(gpus)))
         return
+    from recipes.five_causes.full_scale.plan import STUDY
     from recipes.five_causes.full_scale.report import write_report
 
     try:
-        causes = write_report(results, report_to)
+        causes = write_report(results, report_to, study or STUDY)
     except EffrobError as error:
         raise click.UsageError(str(error)) from None
     click.echo(

@@ -394,6 +394,9 @@ def test_the_readmes_section(report: dict[str, Any], found: dict[str, Finding]) 
         cause = causes[name]
         assert row[0] == f"{finding.study.cause}. {finding.study.title}" and row[1] == finding.study.paper
         assert numbers(row[2]) == published(finding)
+        outside = [a for a in finding.of(str(finding.study.headline)) if a.extrapolated]
+        assert ("beyond the line's range" in row[2]) == any(a.wide is None for a in outside)
+        assert ("on the wider line" in row[2]) == any(a.wide is not None for a in outside)
         why = f", {cause['why']}" if cause["why"] else ""
         note = f"; {notes(report, cause)}" if notes(report, cause) else ""
         assert row[3] == f"{size(cause)}: {verdict(cause)}{why}; {cause['seeds']} seeds{note}"

@@ -10,7 +10,7 @@ from effrob.files import whole_file
 from effrob.studies.finding import Finding, run
 from effrob.studies.reader import read
 from effrob.studies.study import Contrast
-from recipes.five_causes.full_scale.plan import SEEDS, STUDY
+from recipes.five_causes.full_scale.plan import STUDY
 
 CAUSES = ("size", "distribution", "training-language", "test-language", "contrastive-loss")
 
@@ -44,7 +44,7 @@ def _entry(finding: Finding, cause: str, contrast: Contrast) -> dict[str, Any]:
         "effect": overall.value,
         "value": overall.value,
         "ci95": list(overall.ci95),
-        "seeds": len(SEEDS),
+        "seeds": len(finding.study.arm(contrast.arms[0]).models),
         "verdict": finding.judgement(contrast),
         "why": why,
         "scale_of_effect": "logit",
