@@ -17,14 +17,16 @@ import numpy as np
 
 from shifts import imagenet as clean_set
 from shifts import imagenet_a, imagenet_r, imagenet_sketch, imagenet_v2, objectnet
-from shifts.classes import folder_order, imagenet
+from shifts.classes import class_table, folder_order, imagenet, pocket
 from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
-from shifts.labels import Ints
+from shifts.labels import Ints, LabelSpace
 from shifts.protocol import Protocol
 from shifts.shift import Shift
 from shifts.storage.class_folders import SetRequest, Terms, full_folders, subset_folders
 from shifts.storage.tree import FileStat
+from shifts.synthetic.pocket import READERS as POCKET_READERS
+from shifts.synthetic.pocket import TERMS as POCKET_TERMS
 
 Reader = Callable[[SetRequest], Shift]
 VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}(\.\w+)?", re.IGNORECASE)
@@ -60,6 +62,22 @@ READERS: Mapping[str, tuple[Reader, Terms]] = {
 def has_key(name: str) -> bool:
     """Whether the answers of a set are known from its images' names alone."""
     return name in READERS
+
+
+def answers_are_shipped(name: str) -> bool:
+    """Whether the right answers of a set are shipped, the drawn pocket sets included."""
+    return name in READERS or name in POCKET_READERS
+
+
+def label_space(name: str, protocol: Protocol) -> LabelSpace:
+    """The classes that a set of a shipped suite is asked among. Raises DataMissing for a set of none."""
+    suite = known_suite(name)
+    if suite is None or name not in suite.sets:
+        raise DataMissing(f"{name} is of no shipped suite, so its classes are not known")
+    of, table = suite.sets[name], class_table(str(suite.classes))
+    if of.folder_names == "objects":
+        return table.objects(protocol)
+    return table.full() if of.subset is None else table.subset(of.subset)
 
 
 def by_ids(name: str, ids: Sequence[str], where: str, protocol: Protocol, partial: bool = False) -> tuple[Shift, Ints]:
@@ -107,6 +125,35 @@ def by_labels(
         SetRequest(name, ListedTree(where, tuple(sorted(paths))), table, protocol, partial, terms, as_listed=True)
     )
     place = {path: i for i, path in enumerate(paths)}
+    return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
+
+
+def listed(
+    name: str, ids: Sequence[str], where: str, protocol: Protocol, view: Sequence[str] = ()
+) -> tuple[Shift, Ints]:
+    """The set of exactly these ids, as its loader would read files of such names, and the position in `ids` of each row.
+
+    view  class ids, where the images are those of some classes alone
+    Any part of a set will do: the Shift says whether it is partial. Raises DataMissing for a set without a shipped key, and
+    DataError for ids given twice, of another set, or whose names contradict the folders they lie in.
+    """
+    if name in POCKET_READERS:
+        reader, terms, table = POCKET_READERS[name], POCKET_TERMS, pocket()
+    elif name in READERS:
+        (reader, terms), table = READERS[name], imagenet()
+    else:
+        raise DataMissing(f"the right answers of {name} are not shipped")
+    twice = next((id for id, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"{where} answers {twice} more than once")
+    held = "imagenet" if name == "imagenet-real" else name
+    shift = reader(SetRequest(held, ListedTree(where, tuple(sorted(ids))), table, protocol, True, terms, True, tuple(view)))
+    place = {id: i for i, id in enumerate(ids)}
+    left_out = len(ids) - len(shift)
+    if left_out:
+        raise DataError(f"{where} answers {left_out:,} images that {name} does not ask about")
+    if name == "imagenet-real":
+        shift = replace(shift, partial=len(shift) != shift.n_expected)
     return shift, np.array([place[id] for id in shift.ids], dtype=np.int64)
 
 

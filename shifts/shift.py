@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -135,3 +137,22 @@ class Shift:
             accepted=accepted,
             partial=True,
         )
+
+
+def label_digest(shift: Shift) -> str:
+    """SHA-256 of what is asked about a source: rows, targets, label space, accepted answers, border and protocol."""
+    hashed = hashlib.sha256()
+    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
+    labels = shift.labels
+    about = [
+        labels.name,
+        labels.class_ids,
+        labels.groups,
+        labels.own_text,
+        shift.accepted,
+        shift.border,
+        shift.protocol,
+    ]
+    names = labels.class_names if labels.own_text else labels.parent_names
+    hashed.update(json.dumps([*about, names]).encode())
+    return hashed.hexdigest()

@@ -5,18 +5,14 @@ Loads no model. `load_set` is what a worker in another process calls as well, so
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import lru_cache
 from pathlib import Path
-
-import numpy as np
 
 import shifts
 from effrob.errors import UsageProblem, stops_one_thing
 from effrob.evaluation.content import source_digest
 from effrob.evaluation.request import Request
-from shifts.shift import Shift
+from shifts.shift import Shift, label_digest
 from shifts.storage.tree import TreeSource, unread_images
 
 
@@ -77,25 +73,6 @@ def load_set(request: Request, name: str) -> Shift:
         return shift if request.train_limit is None else shift.limited_per_class(request.train_limit)
     limits = request.limit, request.train_limit
     return load_shift(name, data, request.protocol, request.partial, *limits, pocket, request.at, request.follow_links)
-
-
-def label_digest(shift: Shift) -> str:
-    """SHA-256 of what is asked about a source: rows, targets, label space, accepted answers, border and protocol."""
-    hashed = hashlib.sha256()
-    hashed.update(np.ascontiguousarray(shift.rows).tobytes() + np.ascontiguousarray(shift.targets).tobytes())
-    labels = shift.labels
-    about = [
-        labels.name,
-        labels.class_ids,
-        labels.groups,
-        labels.own_text,
-        shift.accepted,
-        shift.border,
-        shift.protocol,
-    ]
-    names = labels.class_names if labels.own_text else labels.parent_names
-    hashed.update(json.dumps([*about, names]).encode())
-    return hashed.hexdigest()
 
 
 class RequestData:

@@ -114,7 +114,9 @@ def from_json(value: Any) -> EvalRecord:
     try:
         fields = {field.name: value[field.name] for field in dataclasses.fields(EvalRecord) if field.name != "origin"}
         fields["origin"] = value.get("origin", "measured")  # records of before there were others
-        fields["asked"] = EvalSpec(**fields["asked"])
+        fields["asked"] = _typed(EvalSpec(**fields["asked"]))
+        if not isinstance(fields["files"], dict) or not isinstance(fields["resolved"], dict):
+            raise ValueError("files and resolved are objects")
         fields["provenance"] = Provenance(**fields["provenance"])
         for name in ("counts", "clean", "clean_full"):
             fields[name] = None if fields[name] is None else _counts(fields[name], name)
@@ -127,8 +129,22 @@ def from_json(value: Any) -> EvalRecord:
     return record
 
 
+def _typed(asked: EvalSpec) -> EvalSpec:
+    """The question itself. Raises ValueError naming a field that is no text, or no text where one must be."""
+    optional = ("prompts", "clean_source", "clean_question")
+    for field in dataclasses.fields(EvalSpec):
+        value = getattr(asked, field.name)
+        wanted = dict if field.name == "pixels" else str
+        if not isinstance(value, wanted) and not (value is None and field.name in optional):
+            raise ValueError(f"asked says {field.name} {value!r}")
+    return asked
+
+
 def _counts(value: dict[str, Any], name: str) -> Counts:
     counts = Counts(**value)
-    if not 0 <= counts.n_correct <= counts.n:
-        raise ValueError(f"{name} says {counts.n_correct} right of {counts.n}")
+    told = [each for each in dataclasses.astuple(counts)[1:] if each is not None]
+    if any(type(each) is not int for each in (counts.n, counts.n_correct, *told)):
+        raise ValueError(f"{name} holds counts that are no whole numbers")
+    if not all(0 <= each <= counts.n for each in told):
+        raise ValueError(f"{name} says {max(told)} right of {counts.n}")
     return counts

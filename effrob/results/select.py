@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from effrob.errors import EffrobError, UsageProblem, suggest
+from effrob.errors import UsageProblem, suggest
 from effrob.results.model_result import ModelResult, of_published, of_records
-from effrob.results.store import Stored, read
+from effrob.results.store import Stored
+from effrob.results.verification import DEFAULT_RESULTS as DEFAULT_RESULTS
+from effrob.results.verification import read_records as read_records
+from effrob.results.verification import reading_key
 from model_zoo.published import largest_sizes, published, sources
 from shifts import suite_of
 
-DEFAULT_RESULTS = Path("effrob-results")
 # What two records of one model on one shift may differ in, in words.
 READING_FIELDS = {
     "head": "head",
@@ -27,22 +28,6 @@ READING_FIELDS = {
     "pixels": "preprocessing",
     "protocol": "protocol",
 }
-
-
-def read_records(results: Path) -> list[Stored]:
-    """Every record below a results folder, ordered by path; none where there is no folder.
-
-    Raises UsageProblem naming the record that cannot be read.
-    """
-    records = []
-    for path in sorted(results.glob("**/record.json")):
-        if any(part.startswith(".") for part in path.relative_to(results).parts):
-            continue
-        try:
-            records.append(read(path.parent))
-        except EffrobError as error:
-            raise UsageProblem(f"{error}: move it away or evaluate again") from None
-    return records
 
 
 def reading_of(stored: Stored) -> str:
@@ -107,12 +92,6 @@ def by_reading(records: Iterable[Stored]) -> list[tuple[ModelResult, int]]:
             kept.setdefault(stored.record.asked.shift, stored)
         made.append((of_records(list(kept.values())), len(group) - len(kept)))
     return made
-
-
-def reading_key(stored: Stored) -> list[object]:
-    """What the records of one row have in common: what was asked, less the shift."""
-    apart = ("shift", "label_space", "source", "question", "clean_source", "clean_question")
-    return [value for name, value in dataclasses.asdict(stored.record.asked).items() if name not in apart]
 
 
 def recorded_result(

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from effrob.errors import EffrobError, RecordConflict
 from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
-from effrob.results.record import Counts, EvalRecord, EvalSpec, from_json
+from effrob.results.record import EvalRecord, EvalSpec, from_json
+from effrob.results.recount.remembered import recounted
+from effrob.results.recount.rows import count as count
 from shifts import Suite, declare, known_suite
-from shifts.bounds.files import parse_json, read_text
+from shifts.bounds.files import parse_json, read_bytes
 
 
 def slug(text: str) -> str:
@@ -60,19 +60,6 @@ class Stored:
         for what, rows, counts in pairs:
             if count(rows) != counts:
                 raise EffrobError(f"{self.folder}: the record's counts on the {what} are not those of its predictions")
-
-
-def count(rows: Predictions) -> Counts:
-    """The counts a record keeps of these predictions."""
-    thousand = rows.accuracy_1000
-    # Imported answers without scores know neither a second choice nor a margin.
-    untold = bool(len(rows)) and bool(np.isnan(rows.margin).all()) and bool((rows.top5[:, 1] < 0).all())
-    return Counts(
-        n=len(rows),
-        n_correct=int(rows.correct.sum()),
-        n_correct_top5=None if untold else int(rows.correct_top5.sum()),
-        n_correct_1000way=None if thousand is None else int(rows.correct_1000.sum()),
-    )
 
 
 @dataclass(frozen=True)
@@ -120,14 +107,28 @@ class ResultStore:
 
 def read(folder: Path) -> Stored:
     """The record of one folder. Raises EffrobError naming the file that is torn, foreign or edited."""
+    return _read(folder)[0]
+
+
+def read_recounted(folder: Path) -> Stored:
+    """The record of one folder, recounted from its files.
+
+    Raises EffrobError as `read` does, and for whatever it says that its ids, its answers and the shipped tables contradict.
+    """
+    stored, content = _read(folder)
+    recounted(stored.record, folder, content)
+    return stored
+
+
+def _read(folder: Path) -> tuple[Stored, bytes]:
     path = folder / "record.json"
     try:
-        text = read_text(path)
-        record = from_json(parse_json(text, _no_number))
+        content = read_bytes(path)
+        record = from_json(parse_json(content, _no_number))
         _declare_suite(record)
-        return Stored(record, folder)
     except (OSError, ValueError, RecursionError, EffrobError) as error:
         raise EffrobError(f"{path} cannot be read as a record: {error}") from error
+    return Stored(record, folder), content
 
 
 def _declare_suite(record: EvalRecord) -> None:

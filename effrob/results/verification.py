@@ -1,90 +1,119 @@
-"""Verification of records that others may have sent: digests checked, every count recomputed from the predictions.
-
-What does not agree is refused by name.
-"""
+"""Readers of results folders: as they are, or every record recounted and held against the others it lies with."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from effrob.errors import EffrobError, UsageProblem
-from effrob.results.select import DEFAULT_RESULTS, reading_key
-from effrob.results.store import Stored, read
+from effrob.results.record import Counts
+from effrob.results.recount.remembered import agree_once
+from effrob.results.store import Stored, read, read_recounted
+from shifts import suite_of
+
+DEFAULT_RESULTS = Path("effrob-results")
+_OF_A_SET = ("shift", "label_space", "source", "question", "clean_source", "clean_question")
+
+
+def read_records(results: Path) -> list[Stored]:
+    """Every record below a results folder, ordered by path; none where there is no folder.
+
+    Raises UsageProblem naming the record that cannot be read.
+    """
+    records = []
+    for path in _record_files(results):
+        try:
+            records.append(read(path.parent))
+        except EffrobError as error:
+            raise UsageProblem(f"{error}: move it away or evaluate again") from None
+    return records
 
 
 def verified(folders: Sequence[Path]) -> list[Stored]:
-    """Every record below the folders, each recounted from its predictions, once a key.
+    """Every record below the folders, once a key.
 
     Raises UsageProblem for a folder that is not there (the default one may be absent), and EffrobError naming every
     record and predictions file that is torn, edited, or says something other than its predictions do.
     """
-    proved: dict[str, Stored] = {}
-    wrong: list[str] = []
     for folder in folders:
         if not folder.is_dir() and folder != DEFAULT_RESULTS:
             raise UsageProblem(f"--results wants a folder of records; {folder} is not there (`effrob eval` writes one)")
-        for path in sorted(folder.rglob("record.json")):
-            if any(part.startswith(".") for part in path.relative_to(folder).parts):
-                continue
-            try:
-                stored = read(path.parent)
-                _prove(stored)
-                before = proved.setdefault(stored.record.asked.key(), stored)
-                if before.record.counts != stored.record.counts:
-                    raise EffrobError(f"{path} and {before.folder / path.name} answer one question with other counts")
-            except EffrobError as error:
-                wrong.append(str(error))
-    if not wrong:
-        wrong = _disagreeing(proved.values())
+    records, wrong = _read(folders)
     if wrong:
         raise EffrobError("refused, nothing was written: " + "; ".join(wrong))
-    return list(proved.values())
+    return list({stored.record.asked.key(): stored for stored in reversed(records)}.values())[::-1]
 
 
-def _prove(stored: Stored) -> None:
-    stored.verify()
-    record = stored.record
-    for name in record.files:
-        if name not in ("predictions.npz", "clean.npz"):
-            raise EffrobError(f"{stored.folder / 'record.json'} names a file {name!r} that no record has")
-    if (record.clean is None) != ("clean.npz" not in record.files):
-        raise EffrobError(f"{stored.folder / 'record.json'} states clean accuracies without predictions to prove them")
-    _prove_rows(stored)
-    if not record.partial and record.counts.n != record.n_expected:
-        raise EffrobError(
-            f"{stored.folder / 'record.json'} calls {record.counts.n} of {record.n_expected} images complete"
-        )
+def reading_key(stored: Stored) -> list[object]:
+    """What the records of one row have in common: what was asked, less the shift."""
+    return [value for name, value in dataclasses.asdict(stored.record.asked).items() if name not in _OF_A_SET]
 
 
-def _prove_rows(stored: Stored) -> None:
-    """Each image once, and right where prediction and target agree (ReaL accepts several answers: there it is stated)."""
-    several = stored.record.asked.shift == "imagenet-real"
-    files = [("predictions.npz", stored.predictions()), ("clean.npz", stored.clean_predictions())]
-    for name, rows in files:
-        if rows is None:
-            continue
-        if len(np.unique(rows.index)) != len(rows) or len(np.unique(rows.id)) != len(rows):
-            raise EffrobError(f"{stored.folder / name} answers an image twice")
-        if not several and not np.array_equal(rows.correct, rows.predicted == rows.target):
-            raise EffrobError(f"{stored.folder / name} calls answers right that are not the target, or the reverse")
+def _read(folders: Sequence[Path]) -> tuple[list[Stored], list[str]]:
+    """Records, and a sentence for each that cannot be believed."""
+    records: list[Stored] = []
+    wrong: list[str] = []
+    for path in (path for folder in folders for path in _record_files(folder)):
+        try:
+            records.append(read_recounted(path.parent))
+        except EffrobError as error:
+            wrong.append(str(error))
+    if not wrong:
+        wrong = [*_twice_answered(records), *_disagreeing(records)]
+    return records, wrong
 
 
-def _disagreeing(records: Iterable[Stored]) -> list[str]:
-    """Records of one model, head and clean set must state the same clean accuracy on all classes."""
+def _record_files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("record.json")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _twice_answered(records: Iterable[Stored]) -> Iterator[str]:
+    """One question has one answer, wherever its records lie."""
     seen: dict[str, Stored] = {}
-    wrong = []
     for stored in records:
-        asked = stored.record.asked
-        if stored.record.clean_full is None:
-            continue
-        key = json.dumps([*reading_key(stored), asked.clean_source], sort_keys=True)
-        before = seen.setdefault(key, stored)
-        if before.record.clean_full != stored.record.clean_full:
-            wrong.append(
-                f"{stored.folder / 'record.json'} and {before.folder / 'record.json'} state different clean accuracies"
+        before = seen.setdefault(stored.record.asked.key(), stored)
+        if (before.record.counts, before.record.clean) != (stored.record.counts, stored.record.clean):
+            yield (
+                f"{stored.folder / 'record.json'} and {before.folder / 'record.json'} answer one question with other counts: "
+                "move one of them away"
             )
-    return wrong
+
+
+def _disagreeing(records: Sequence[Stored]) -> Iterator[str]:
+    """One model, head and copy of the clean set have one accuracy there, and one answer an image, whatever record tells it."""
+    whole: dict[str, tuple[Stored, Counts]] = {}
+    for stored in sorted(
+        records, key=lambda each: each.record.clean_full is not None
+    ):  # the clean sets' own records first
+        record, own = stored.record, stored.record.asked.shift == suite_of(stored.record.asked.shift).clean
+        full = record.counts if own else record.clean_full
+        if full is None:
+            continue
+        source = record.asked.source if own else record.asked.clean_source
+        first, counts = whole.setdefault(json.dumps([*reading_key(stored), source], sort_keys=True), (stored, full))
+        where = f"{stored.folder / 'record.json'} and {first.folder / 'record.json'}"
+        if (counts.n, counts.n_correct) != (full.n, full.n_correct):
+            yield f"{where} state different clean accuracies: move one of them away, or evaluate the model again"
+        elif not own and first.record.clean_full is None and record.clean is not None:
+            pair = record.files["clean.npz"], first.record.files["predictions.npz"]
+            if not agree_once(*pair, lambda stored=stored, first=first: _same_answers(stored, first)):  # type: ignore[misc]
+                yield f"{where} answer the same clean images differently: move one of them away, or evaluate the model again"
+
+
+def _same_answers(stored: Stored, clean: Stored) -> bool:
+    """Whether a record's clean view gives the answers over all classes that the clean set's own record gives."""
+    view, whole = stored.clean_predictions(), clean.predictions()
+    assert view is not None
+    if (view.predicted_1000 < 0).all() or (whole.predicted_1000 < 0).all():
+        return True
+    order = np.argsort(whole.id)
+    at = np.searchsorted(whole.id, view.id, sorter=order)
+    if (at >= len(order)).any() or not np.array_equal(whole.id[order[at]], view.id):
+        return False
+    return bool(np.array_equal(whole.predicted_1000[order[at]], view.predicted_1000))

@@ -39,6 +39,7 @@ class SetRequest:
     """What a loader was asked for: a set, its files, its class table, the protocol, and whether a part of it will do.
 
     as_listed  images keep the paths of the tree for ids, whatever the official folders are called
+    view  class ids that a part of the set was cut to: folders of exactly these are no sign of another set
     """
 
     name: str
@@ -48,6 +49,7 @@ class SetRequest:
     partial: bool
     terms: Terms
     as_listed: bool = False
+    view: tuple[str, ...] = ()
 
 
 class LabelledImages(NamedTuple):
@@ -95,7 +97,7 @@ def read_folders(request: SetRequest, classes: Sequence[str]) -> LabelledImages:
     """Images in class-id folders. DataError for foreign folders, another set, or wrong counts."""
     name, where = request.name, request.tree.where
     folders = by_folder(request)
-    seen = recognise(folders, request.table, classes)
+    seen = recognise(folders, request.table, request.view or classes)
     other = seen if seen != name else None
     known = set(classes)
     foreign = sorted(folder for folder in folders if folder not in known)
