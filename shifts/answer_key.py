@@ -147,7 +147,9 @@ def listed(
     if twice is not None:
         raise DataError(f"{where} answers {twice} more than once")
     held = "imagenet" if name == "imagenet-real" else name
-    shift = reader(SetRequest(held, ListedTree(where, tuple(sorted(ids))), table, protocol, True, terms, True, tuple(view)))
+    shift = reader(
+        SetRequest(held, ListedTree(where, tuple(sorted(ids))), table, protocol, True, terms, True, tuple(view))
+    )
     place = {id: i for i, id in enumerate(ids)}
     left_out = len(ids) - len(shift)
     if left_out:

@@ -21,6 +21,7 @@ from shifts import Shift, suite_of
 from shifts.answer_key import label_space, listed
 from shifts.classes import Expected, class_table, folder_order
 from shifts.imagenet import real_labels, val_labels
+from shifts.labels import LabelSpace
 from shifts.protocol import protocol
 from shifts.shift import label_digest
 
@@ -87,46 +88,64 @@ def _validation(name: str, counts: dict[int, int]) -> list[str]:
 def answers(
     shift: Shift, right: float | np.ndarray, seen_as: str | None = None, seed: int | None = None
 ) -> Predictions:
-    """Answers of which the first share, or those marked, are right; wrong ones name the next class, or a drawn one.
+    """Answers of which the first share, or those marked, are right; wrong ones name another class: half way round, or drawn.
 
-    seen_as  the shift among whose classes the clean set `shift` is asked; `right` is then of all its images
+    seen_as  the shift among whose classes the clean set `shift` is asked; `right` is then of all its images, and the answers
+             over all classes are those that the whole set's own record of the same seed gives
     """
-    correct = np.arange(len(shift)) < round(right * len(shift)) if isinstance(right, float) else right
-    labels, targets, rows = shift.labels, shift.targets, np.arange(len(shift))
-    if seen_as is not None:
-        labels = label_space(seen_as, protocol(shift.protocol))
-        rows, targets = labels.restrict(targets)
-        if isinstance(right, float):
-            correct = np.arange(len(rows)) < round(right * len(rows))
-        else:
-            correct = correct[rows]
-    step = 1 if seed is None else np.random.default_rng(seed).integers(1, len(labels), size=len(rows))
-    accepted = None if shift.accepted is None else [set(shift.accepted[int(i)]) for i in rows]
-    predicted = np.where(correct, targets, (targets + step) % len(labels))
+    marked = isinstance(right, np.ndarray)
+    correct = right if marked else np.arange(len(shift)) < round(right * len(shift))
+    many = len(shift.labels)
+    step = many // 2 if seed is None else np.random.default_rng(seed).integers(1, many, size=len(shift))
+    said = np.where(correct, shift.targets, (shift.targets + step) % many)
+    if seen_as is None:
+        thousand = np.array([group[0] for group in shift.labels.groups])[said]
+        return _rows(shift, np.arange(len(shift)), shift.labels, shift.targets, said, thousand)
+    labels = label_space(seen_as, protocol(shift.protocol))
+    rows, targets = labels.restrict(shift.targets)
+    correct = correct[rows] if marked else np.arange(len(rows)) < round(right * len(rows))
+    wrong = (shift.targets + step)[rows] % many
+    inside, next_one = labels.owner[wrong], (targets + len(labels) // 2) % len(labels)
+    predicted = np.where(correct, targets, np.where(inside >= 0, inside, next_one))
+    return _rows(shift, rows, labels, targets, predicted, np.where(correct, shift.targets[rows], wrong))
+
+
+def told(name: str, ids: np.ndarray, predicted: np.ndarray, seen_as: str | None = None) -> Predictions:
+    """The rows of these answers, as a head without further scores gives them, to images by these ids."""
+    key = keys.key_of(name, ids, "effrob", seen_as)
+    assert key is not None
+    thousand = np.array([group[0] for group in key.labels.groups])[predicted]
+    shift = replace(key.shift, targets=key.target)
+    return replace(_rows(shift, np.arange(len(ids)), key.labels, key.target, predicted, thousand), id=ids)
+
+
+def _rows(
+    shift: Shift, rows: np.ndarray, labels: LabelSpace, targets: np.ndarray, predicted: np.ndarray, thousand: np.ndarray
+) -> Predictions:
     top5 = (predicted[:, None] + np.arange(min(TOP, len(labels)))) % len(labels)
     top5 = np.pad(top5, ((0, 0), (0, TOP - top5.shape[1])), constant_values=-1)
-    thousand = np.array([group[0] for group in labels.groups])[predicted]
     if labels.own_text:
         thousand = np.full(len(rows), -1)
+    accepted = None if shift.accepted is None else [set(shift.accepted[int(i)]) for i in rows]
     if accepted is None:
-        told, told5 = predicted == targets, (top5 == targets[:, None]).any(axis=1)
+        right, right5 = predicted == targets, (top5 == targets[:, None]).any(axis=1)
     else:
-        told = np.array([int(p) in each for p, each in zip(predicted, accepted, strict=True)])
-        told5 = np.array([not each.isdisjoint(map(int, five)) for five, each in zip(top5, accepted, strict=True)])
-    ids = np.array(shift.ids, dtype=np.str_)[rows]
-    full = np.full(len(rows), 0.5, dtype=np.float32)
+        right = np.array([int(p) in each for p, each in zip(predicted, accepted, strict=True)])
+        right5 = np.array([not each.isdisjoint(map(int, five)) for five, each in zip(top5, accepted, strict=True)])
+    inside = np.where(thousand >= 0, labels.owner[thousand], -1)
+    right_1000 = right & (thousand >= 0) if accepted is not None else inside == targets
     return Predictions(
         index=shift.rows[rows].astype(np.int64),
-        id=ids,
+        id=np.array(shift.ids, dtype=np.str_)[rows],
         target=targets.astype(np.int64),
         predicted=predicted.astype(np.int64),
         top5=top5.astype(np.int64),
         predicted_1000=thousand.astype(np.int64),
-        correct=told,
-        correct_1000=told & (thousand >= 0),
-        correct_top5=told5,
+        correct=right,
+        correct_1000=right_1000,
+        correct_top5=right5,
         margin=np.ones(len(rows), dtype=np.float32),
-        confidence=full,
+        confidence=np.full(len(rows), 0.5, dtype=np.float32),
         entropy=np.ones(len(rows), dtype=np.float32),
     )
 
@@ -207,7 +226,7 @@ def keep(
 
 
 def shares(shift: Shift, share: float) -> np.ndarray:
-    """Which images of a clean set are right, so that its share is exact, and that of every class-matched view as near as can be."""
+    """Which images of a clean set are right, so that its share is exact, and that of every view as near as can be."""
     suite, under = suite_of(shift.name), protocol(shift.protocol)
     views = [label_space(name, under).owner[shift.targets] >= 0 for name in (*suite.ranked, *suite.diagnostic)]
     order = np.lexsort(tuple(views))

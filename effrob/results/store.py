@@ -51,16 +51,6 @@ class Stored:
             return None
         return load_predictions(self.folder / "clean.npz", self.record.files["clean.npz"])
 
-    def verify(self) -> None:
-        """Recompute the counts from the predictions. Raises EffrobError naming the folder where they differ."""
-        pairs = [("shift", self.predictions(), self.record.counts)]
-        clean = self.clean_predictions()
-        if clean is not None and self.record.clean is not None:
-            pairs.append(("clean view", clean, self.record.clean))
-        for what, rows, counts in pairs:
-            if count(rows) != counts:
-                raise EffrobError(f"{self.folder}: the record's counts on the {what} are not those of its predictions")
-
 
 @dataclass(frozen=True)
 class ResultStore:
@@ -106,21 +96,11 @@ class ResultStore:
 
 
 def read(folder: Path) -> Stored:
-    """The record of one folder. Raises EffrobError naming the file that is torn, foreign or edited."""
-    return _read(folder)[0]
+    """The record of one folder, recounted from its files: the one way by which records are read.
 
-
-def read_recounted(folder: Path) -> Stored:
-    """The record of one folder, recounted from its files.
-
-    Raises EffrobError as `read` does, and for whatever it says that its ids, its answers and the shipped tables contradict.
+    Raises EffrobError naming the file that is torn, foreign or edited, and whatever the record says that its ids, its answers
+    and the shipped tables contradict.
     """
-    stored, content = _read(folder)
-    recounted(stored.record, folder, content)
-    return stored
-
-
-def _read(folder: Path) -> tuple[Stored, bytes]:
     path = folder / "record.json"
     try:
         content = read_bytes(path)
@@ -128,7 +108,8 @@ def _read(folder: Path) -> tuple[Stored, bytes]:
         _declare_suite(record)
     except (OSError, ValueError, RecursionError, EffrobError) as error:
         raise EffrobError(f"{path} cannot be read as a record: {error}") from error
-    return Stored(record, folder), content
+    recounted(record, folder, content)
+    return Stored(record, folder)
 
 
 def _declare_suite(record: EvalRecord) -> None:

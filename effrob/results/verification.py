@@ -1,4 +1,4 @@
-"""Readers of results folders: as they are, or every record recounted and held against the others it lies with."""
+"""Readers of results folders: every record is recounted, and held against the others it lies with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from effrob.errors import EffrobError, UsageProblem
 from effrob.results.record import Counts
 from effrob.results.recount.remembered import agree_once
-from effrob.results.store import Stored, read, read_recounted
+from effrob.results.store import Stored, read
 from shifts import suite_of
 
 DEFAULT_RESULTS = Path("effrob-results")
@@ -22,14 +22,11 @@ _OF_A_SET = ("shift", "label_space", "source", "question", "clean_source", "clea
 def read_records(results: Path) -> list[Stored]:
     """Every record below a results folder, ordered by path; none where there is no folder.
 
-    Raises UsageProblem naming the record that cannot be read.
+    Raises UsageProblem naming every record that cannot be read, or says what its predictions and the other records do not.
     """
-    records = []
-    for path in _record_files(results):
-        try:
-            records.append(read(path.parent))
-        except EffrobError as error:
-            raise UsageProblem(f"{error}: move it away or evaluate again") from None
+    records, wrong = _read([results])
+    if wrong:
+        raise UsageProblem("; ".join(wrong))
     return records
 
 
@@ -59,7 +56,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[Stored], list[str]]:
     wrong: list[str] = []
     for path in (path for folder in folders for path in _record_files(folder)):
         try:
-            records.append(read_recounted(path.parent))
+            records.append(read(path.parent))
         except EffrobError as error:
             wrong.append(str(error))
     if not wrong:

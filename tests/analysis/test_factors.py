@@ -13,24 +13,22 @@ from effrob.analysis.factors import FACTORS, factor_errors, load_annotations
 from effrob.cli import main
 from effrob.errors import UsageProblem
 from effrob.results.predictions import Predictions
-from effrob.results.provenance import here
-from effrob.results.record import EvalRecord, EvalSpec
-from effrob.results.store import ResultStore, count
+from effrob.results.store import ResultStore
+from shifts.answer_key import listed
+from shifts.classes import imagenet
+from shifts.imagenet import val_labels
+from shifts.protocol import protocol
+from tests.honest import record_of, told
 
 N = 4000
 
 
+TRUE = val_labels()[:N]
+IDS = np.array([f"{imagenet().ids[label]}/ILSVRC2012_val_{i + 1:08d}.JPEG" for i, label in enumerate(TRUE)])
+
+
 def answers(correct: np.ndarray) -> Predictions:
-    n = len(correct)
-    target = np.arange(n) % 1000
-    predicted = np.where(correct, target, (target + 1) % 1000)
-    top5 = np.full((n, 5), -1)
-    top5[:, 0] = predicted
-    half = np.full(n, 0.5, dtype=np.float32)
-    names = np.array([f"n01440764/ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(n)])
-    return Predictions(
-        np.arange(n), names, target, predicted, top5, predicted, correct, correct, correct, half, half, half
-    )
+    return told("imagenet", IDS[: len(correct)], np.where(correct, TRUE, (TRUE + 1) % 1000)[: len(correct)])
 
 
 def annotated(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +42,11 @@ def annotated(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def write(path: Path, has: np.ndarray) -> Path:
     lines = [
         json.dumps(
-            {"file_name": f"ILSVRC2012_val_{i + 1:08d}.JPEG", "class": i % 1000, **dict(zip(FACTORS, map(int, row)))}
+            {
+                "file_name": f"ILSVRC2012_val_{i + 1:08d}.JPEG",
+                "class": int(TRUE[i]),
+                **dict(zip(FACTORS, map(int, row))),
+            }
         )
         for i, row in enumerate(has)
     ]
@@ -105,12 +107,8 @@ def _run(*words: str) -> Result:
 def test_the_command_joins_annotations_to_the_clean_pass(tmp_path: Path) -> None:
     has, correct = annotated(2)
     rows = answers(correct)
-    asked = EvalSpec(
-        "timm:x", "d" * 64, "default", {"size": [32, 32]}, "exact", "fp32", "native", None, "native", "effrob",
-        "imagenet", "imagenet-1000", "s" * 64, "q" * 64, None, None,
-    )  # fmt: skip
-    counts = count(rows)
-    record = EvalRecord(asked, None, "timm:x", counts, 50000, True, None, None, {}, {}, here("cpu", "fp32"))
+    shift, _ = listed("imagenet", IDS.tolist(), "it", protocol("effrob"))
+    record = record_of("timm:x", shift, rows)
     ResultStore(tmp_path / "results").write(record, rows, None)
     file = str(write(tmp_path / "x.jsonl", has))
     done = _run("factors", "timm:x", "--annotations", file, "--results", str(tmp_path / "results"), "--json")

@@ -25,7 +25,7 @@ NASTY = r"<script>alert(1)</script> | 50% & $x_1$ #{~^\ `*--*` é"
 def nasty(tmp_path: Path) -> Board:
     for shift, accuracy in SHIFTS.items():
         submit(tmp_path, NASTY, shift, accuracy)
-        submit(tmp_path, "plain", shift, accuracy - 0.1)
+        submit(tmp_path, "plain", shift, accuracy - 0.2)
     return gather([tmp_path], "openclip").board(LineOptions())
 
 

@@ -14,7 +14,6 @@ from effrob.leaderboard.gather import gather
 from effrob.leaderboard.render import as_json
 from effrob.results.predictions import file_digest
 from effrob.robustness.lines import LineOptions
-
 from tests.honest import answers, official
 
 from .conftest import SHIFTS, submit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,46 +48,26 @@ def small_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="session")
-def written_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def written_runs(tmp_path: Path) -> Iterator[Path]:
     """Records of every run of the full-scale study: on the testbed's line, CLIP on all of the web 0.3 logits above it."""
     import numpy as np
     from scipy.special import expit, logit
 
-    from effrob.results.predictions import Predictions
-    from effrob.results.provenance import here
-    from effrob.results.record import EvalRecord, EvalSpec
-    from effrob.results.store import ResultStore, count
     from effrob.robustness.fit import fit
     from effrob.studies.reader import read
     from recipes.five_causes.full_scale.plan import STUDY
+    from tests.honest import ASKED, keep, small_sets
 
-    images, clean = 4000, 0.7
-
-    def answers(share: float) -> Predictions:
-        zeros, right = np.zeros(images, dtype=np.int64), np.arange(images) < round(share * images)
-        said = np.where(right, 0, 1)
-        return Predictions(
-            index=np.arange(images), id=np.array([f"{i:05d}.jpg" for i in range(images)]), target=zeros, predicted=said,
-            top5=np.full((images, 5), -1), predicted_1000=said, correct=right, correct_1000=right, correct_top5=right,
-            margin=np.ones(images, dtype=np.float32), confidence=np.ones(images, dtype=np.float32),
-            entropy=np.zeros(images, dtype=np.float32),
-        )  # fmt: skip
-
-    study, results, rng = read(STUDY), tmp_path_factory.mktemp("runs"), np.random.default_rng(3)
-    for shift in ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"):
-        line = fit(shift, "testbed", axis="clean", segments="single" if shift == "imagenet-a" else "auto").segments[0]
-        for head, model in sorted({(str(arm.head), model) for arm in study.arms for model in arm.models}):
-            lifted = 0.3 if head == "zero-shot" and "/yfcc-1-" in model else 0.0
-            height = line.at(float(logit(clean))) + lifted + 0.01 * rng.standard_normal()
-            asked = EvalSpec(
-                model, "d" * 64, "default", {}, "exact", "fp32", head, "openai" if head == "zero-shot" else None, "p", "effrob",
-                shift, "labels", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
-            )  # fmt: skip
-            found, at = answers(float(expit(height))), answers(clean)
-            made = EvalRecord(
-                asked=asked, weights=None, model_asked=model, counts=count(found), n_expected=images, partial=False,
-                clean=count(at), clean_full=count(at), files={}, resolved={}, provenance=here("cpu", "fp32"),
-            )  # fmt: skip
-            ResultStore(results).write(made, found, at)
-    return results
+    study, results, clean, rng = read(STUDY), tmp_path / "runs", 0.7, np.random.default_rng(3)
+    with small_sets(4000):
+        for shift in ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"):
+            line = fit(shift, "testbed", axis="clean", segments="single" if shift == "imagenet-a" else "auto").segments[
+                0
+            ]
+            for head, model in sorted({(str(arm.head), model) for arm in study.arms for model in arm.models}):
+                lifted = 0.3 if head == "zero-shot" and "/yfcc-1-" in model else 0.0
+                height = line.at(float(logit(clean))) + lifted + 0.01 * rng.standard_normal()
+                asked = replace(ASKED, head=head, prompts="openai" if head == "zero-shot" else None, head_digest="p")
+                keep(results, model, shift, float(expit(height)), clean, asked=asked)
+        yield results

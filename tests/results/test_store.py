@@ -14,52 +14,33 @@ from hypothesis import strategies as st
 
 from effrob.errors import EffrobError, RecordConflict
 from effrob.results.predictions import Predictions, load_predictions
-from effrob.results.provenance import here
 from effrob.results.record import EvalRecord, EvalSpec, from_json
 from effrob.results.select import is_named, read_records
 from effrob.results.store import ResultStore, count, read
-
-ASKED = EvalSpec(
-    "pocket:a", "d" * 64, "default", {"size": [32, 32]}, "exact", "fp32", "native", None, "native", "effrob",
-    "pocket-r", "pocket-r-10", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
-)  # fmt: skip
+from tests.honest import answers, official, record_of, shares
 
 
-def predictions(n: int = 20, right: int = 15) -> Predictions:
-    target = np.arange(n) % 4
-    predicted = np.where(np.arange(n) < right, target, (target + 1) % 4)
-    top5 = np.full((n, 5), -1)
-    top5[:, 0], top5[:, 1] = predicted, (predicted + 1) % 4
-    return Predictions(
-        index=np.arange(n),
-        id=np.array([f"n0/{i}.jpg" for i in range(n)]),
-        target=target,
-        predicted=predicted,
-        top5=top5,
-        predicted_1000=predicted,
-        correct=predicted == target,
-        correct_1000=predicted == target,
-        correct_top5=np.ones(n, dtype=bool),
-        margin=np.ones(n, dtype=np.float32),
-        confidence=np.full(n, 0.5, dtype=np.float32),
-        entropy=np.ones(n, dtype=np.float32),
-    )
+def predictions(right: float = 0.75) -> Predictions:
+    return answers(official("pocket-r"), right)
 
 
-def record(rows: Predictions, asked: EvalSpec = ASKED) -> EvalRecord:
-    clean = count(rows)
-    return EvalRecord(
-        asked, None, "pocket:a", count(rows), 20, False, clean, clean, {}, {"kind": "logits"}, here("cpu", "fp32")
-    )
+def record(rows: Predictions, asked: EvalSpec | None = None) -> EvalRecord:
+    clean = answers(official("pocket"), CLEAN, seen_as="pocket-r")
+    made = record_of("pocket:a", official("pocket-r"), rows, clean, answers(official("pocket"), CLEAN))
+    return made if asked is None else replace(made, asked=asked)
+
+
+CLEAN = shares(official("pocket"), 0.8)
+VIEW = answers(official("pocket"), CLEAN, seen_as="pocket-r")
+ASKED = record(predictions()).asked
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     store, rows = ResultStore(tmp_path), predictions()
-    written = store.write(record(rows), rows, rows)
+    written = store.write(record(rows), rows, VIEW)
     found = store.find(ASKED)
     assert found is not None and found.record == written.record and [s.record for s in store] == [found.record]
     assert np.array_equal(found.predictions().predicted, rows.predicted)
-    found.verify()
     assert ASKED.key()[:16] in found.folder.name and "pocket-r" in str(found.folder)
     assert count(rows).accuracy.value == 0.75
 
@@ -77,11 +58,11 @@ def test_every_part_of_a_question_is_in_its_key() -> None:
 
 def test_a_second_writer_must_agree(tmp_path: Path) -> None:
     store, rows = ResultStore(tmp_path), predictions()
-    store.write(record(rows), rows, rows)
-    store.write(record(rows), rows, rows)
-    other = predictions(right=3)
+    store.write(record(rows), rows, VIEW)
+    store.write(record(rows), rows, VIEW)
+    other = predictions(right=0.1)
     with pytest.raises(RecordConflict, match="other counts for the same question"):
-        store.write(record(other), other, other)
+        store.write(record(other), other, VIEW)
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
 
 
@@ -91,19 +72,19 @@ def edit(path: Path, **changes: object) -> None:
 
 def test_tampering_is_named(tmp_path: Path) -> None:
     store, rows = ResultStore(tmp_path), predictions()
-    stored = store.write(record(rows), rows, rows)
+    stored = store.write(record(rows), rows, VIEW)
     path = stored.folder / "record.json"
     original = path.read_text()
     edit(path, counts={**json.loads(original)["counts"], "n_correct": 19})
-    with pytest.raises(EffrobError, match="counts on the shift are not those of its predictions"):
-        read(stored.folder).verify()
+    with pytest.raises(EffrobError, match="counts on the shift that are not those of its predictions"):
+        read(stored.folder)
     edit(path, asked={**json.loads(original)["asked"], "shift": "pocket-a"})
     with pytest.raises(EffrobError, match="key does not match"):
         read(stored.folder)
     path.write_text(original)
-    predictions(right=19).save(stored.folder / "predictions.npz")
+    predictions(right=0.9).save(stored.folder / "predictions.npz")
     with pytest.raises(EffrobError, match=r"predictions\.npz is not the file its record names"):
-        read(stored.folder).verify()
+        read(stored.folder)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +98,8 @@ def test_what_is_no_record_is_a_sentence(text: str, tmp_path: Path) -> None:
 
 def test_impossible_counts_are_refused() -> None:
     value = record(predictions()).as_json()
-    value["counts"]["n_correct"] = 99
-    with pytest.raises(EffrobError, match="99 right of 20"):
+    value["counts"]["n_correct"] = 999
+    with pytest.raises(EffrobError, match="999 right of 600"):
         from_json(value)
 
 
@@ -157,7 +138,7 @@ def test_every_record_is_found_whatever_its_name(model: str, prompts: str | None
     with tempfile.TemporaryDirectory() as folder:
         store, rows = ResultStore(Path(folder)), predictions()
         asked = replace(ASKED, model=model, prompts=prompts, head=head)
-        written = store.write(record(rows, asked), rows, rows)
+        written = store.write(record(rows, asked), rows, VIEW)
         assert written.folder.resolve().is_relative_to(Path(folder).resolve())
         assert store.find(asked) is not None
         assert [each.folder for each in store] == [written.folder]

@@ -47,8 +47,9 @@ def test_members_carry_counts_of_both_axes_and_answers_of_every_image(made: Base
     assert set(made.models) == set(MODELS)
     assert set(made.shifts) == set(SHIFTS)
     member = made.members[0]
-    assert member.clean_full is not None and member.clean_full.n == IMAGES
-    assert member.point("pocket-r", "clean") == member.point("pocket-r", "full")
+    assert member.clean_full is not None and member.clean_full.n == 1000
+    assert member.point("pocket-v2", "clean") == member.point("pocket-v2", "full")
+    assert member.point("pocket-r", "clean") != member.point("pocket-r", "full")
     assert made.answers is not None
     table = made.answers.shift["pocket-r"]
     assert table.correct.shape == (len(MODELS), IMAGES)

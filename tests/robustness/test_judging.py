@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy import stats
-from stores import IMAGES, MODELS, ROBUST, fill, predictions
+from stores import IMAGES, MODELS, ROBUST
 
 from effrob.cli import main
-from effrob.errors import UsageProblem
+from effrob.errors import EffrobError, UsageProblem
 from effrob.evaluation.baselines import build_baseline
 from effrob.files import strict_json
 from effrob.results.accuracy import Accuracy
@@ -34,6 +34,8 @@ from effrob.robustness.fit import fit
 from effrob.robustness.lines import LineOptions, judge
 from effrob.robustness.per_image.pairing import pairing_from
 from effrob.robustness.rows import Row, row_of, rows_of
+from shifts.shift import label_digest
+from tests.honest import official, record_of, told
 
 
 @pytest.fixture
@@ -133,11 +135,15 @@ def test_the_noise_floor_falls_where_images_are_shared(results: Path, mine: Base
 def moved(one: Stored, folder: Path, **columns: np.ndarray) -> Stored:
     """A copy of a record whose answers on the shift differ in some columns."""
     rows = dataclasses.replace(one.predictions(), **columns)
-    record = dataclasses.replace(one.record, counts=count(rows))
+    question = label_digest(dataclasses.replace(official("pocket-r"), rows=rows.index, targets=rows.target))
+    asked = dataclasses.replace(one.record.asked, question=question)
+    record = dataclasses.replace(one.record, counts=count(rows), asked=asked)
     return ResultStore(folder).write(record, rows, one.clean_predictions())
 
 
-def test_other_images_or_other_truths_are_not_called_shared(results: Path, mine: Baseline, tmp_path: Path) -> None:
+def test_other_images_are_not_called_shared_and_other_truths_are_refused(
+    results: Path, mine: Baseline, tmp_path: Path
+) -> None:
     one, line = stored(results, ROBUST), fit("pocket-r", mine)
     rows = one.predictions()
     mixed = np.random.default_rng(0).permutation(IMAGES)
@@ -145,12 +151,13 @@ def test_other_images_or_other_truths_are_not_called_shared(results: Path, mine:
     again, wanted = pairing_from(line, moved(one, tmp_path / "mixed", **columns).folder), pairing_from(line, one.folder)
     assert wanted is not None and again is not None
     assert again.variance == pytest.approx(wanted.variance, rel=1e-12)
-    others = moved(one, tmp_path / "ids", id=np.array([f"other/{i}" for i in range(IMAGES)]))
-    truths = moved(one, tmp_path / "truths", target=np.roll(rows.target, 1))
-    twice = moved(one, tmp_path / "twice", id=np.array([rows.id[0], *rows.id[:-1]]))
-    for copy in (others, truths, twice):
-        assert pairing_from(line, copy.folder) is None
-        assert "conservative-interval" in row_of(copy, LineOptions("mine")).robustness["flags"]
+    others = moved(one, tmp_path / "ids", id=np.array([id.replace("/", "/other-") for id in rows.id]))
+    assert pairing_from(line, others.folder) is None
+    assert "conservative-interval" in row_of(others, LineOptions("mine")).robustness["flags"]
+    twice = np.array([rows.id[0], *rows.id[:-1]])
+    for name, columns in (("truths", {"target": np.roll(rows.target, 1)}), ("twice", {"id": twice})):
+        with pytest.raises(EffrobError, match=r"predictions\.npz"):
+            moved(one, tmp_path / name, **columns)
     assert pairing_from(fit("imagenet-r"), one.folder) is None
 
 
@@ -178,20 +185,17 @@ def as_record(model: str, shift: str, folder: Path) -> Stored:
     """A member of the shipped pocket baseline as a record, from the answers that ship."""
     answers = baseline("pocket").answers
     assert answers is not None
-    rows = []
-    for table in (answers.shift[shift], answers.clean[shift]):
-        i, made = table.row(model), predictions(table.correct[table.row(model)], "x", 0)
-        rows.append(dataclasses.replace(made, id=table.ids, target=table.target, predicted=table.predicted[i]))
-    pattern = next(iter(ResultStore(fill(folder / "pattern")))).record
-    record = EvalRecord(
-        **{
-            **pattern.__dict__,
-            "asked": dataclasses.replace(pattern.asked, model=model, shift=shift),
-            "counts": count(rows[0]),
-            "clean": count(rows[1]),
-        }
+    rows, clean = (
+        told(name, table.ids.astype(np.str_), table.predicted[table.row(model)].astype(np.int64), seen_as)
+        for name, table, seen_as in ((shift, answers.shift[shift], None), ("pocket", answers.clean[shift], shift))
     )
-    return ResultStore(folder).write(record, *rows)
+    on_view = count(clean)
+    assert on_view.n_correct_1000way is not None
+    full = Counts(1000, *(on_view.n_correct_1000way + (1000 - on_view.n) // 2,) * 3)
+    record = dataclasses.replace(record_of(model, official(shift), rows, clean), clean_full=full)
+    question = label_digest(dataclasses.replace(official(shift), targets=rows.target))
+    record = dataclasses.replace(record, asked=dataclasses.replace(record.asked, question=question))
+    return ResultStore(folder).write(record, rows, clean)
 
 
 @pytest.mark.parametrize("shift", ["pocket-r", "pocket-object"])

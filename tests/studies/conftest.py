@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from effrob.results.predictions import Predictions
-from effrob.results.provenance import here
-from effrob.results.record import EvalRecord, EvalSpec
-from effrob.results.store import ResultStore, count
 from effrob.studies.finding import Finding, run
 from effrob.studies.reader import find, path_of, shipped
+from tests.honest import ASKED, keep, small_sets
 
 HEAD = """\
 question = "Does it?"
@@ -55,7 +52,7 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Write:
+def record(tmp_path: Path) -> Iterator[Write]:
     """record(model, shift, accuracy, clean) keeps a record with per-image answers and returns the results folder."""
 
     def make(
@@ -67,44 +64,9 @@ def record(tmp_path: Path) -> Write:
         partial: bool = False,
         prompts: str | None = None,
     ) -> Path:
-        rows = {name: _predictions(share) for name, share in (("shift", accuracy), ("clean", clean))}
-        asked = EvalSpec(
-            model, "d" * 64, "default", {}, "exact", "fp32", head, prompts, str(prompts), "effrob",
-            shift, "labels", "s" * 64, "q" * 64, "c" * 64, "r" * 64,
-        )  # fmt: skip
-        made = EvalRecord(
-            asked=asked,
-            weights=None,
-            model_asked=model,
-            counts=count(rows["shift"]),
-            n_expected=IMAGES,
-            partial=partial,
-            clean=count(rows["clean"]),
-            clean_full=count(rows["clean"]),
-            files={},
-            resolved={},
-            provenance=here("cpu", "fp32"),
-        )
-        ResultStore(tmp_path / "results").write(made, rows["shift"], rows["clean"])
+        asked = replace(ASKED, head=head, prompts=prompts, head_digest=str(prompts))
+        keep(tmp_path / "results", model, shift, accuracy, clean, asked=asked, partial=partial)
         return tmp_path / "results"
 
-    return make
-
-
-def _predictions(share: float) -> Predictions:
-    """Answers of which the first `share` are right."""
-    zeros, right = np.zeros(IMAGES, dtype=np.int64), np.arange(IMAGES) < round(share * IMAGES)
-    return Predictions(
-        index=np.arange(IMAGES),
-        id=np.array([f"{i:05d}.jpg" for i in range(IMAGES)]),
-        target=zeros,
-        predicted=np.where(right, 0, 1),
-        top5=np.full((IMAGES, 5), -1),
-        predicted_1000=np.where(right, 0, 1),
-        correct=right,
-        correct_1000=right,
-        correct_top5=right,
-        margin=np.ones(IMAGES, dtype=np.float32),
-        confidence=np.full(IMAGES, 0.5, dtype=np.float32),
-        entropy=np.ones(IMAGES, dtype=np.float32),
-    )
+    with small_sets(IMAGES):
+        yield make
