@@ -69,7 +69,7 @@ def test_scores_equal_open_clips_own_pipeline(request_of, tiny_clip: str) -> Non
     report = evaluation.run()
     cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
-    ours = evaluation._classifier(cell).scores(features)
+    ours = evaluation.classifier(cell).scores(features)
 
     config, _, checkpoint = tiny_clip.removeprefix("openclip:").partition("@")
     name = Path(config).stem

@@ -69,6 +69,44 @@ def test_four_real_networks_answer_as_an_independent_script_did(real: Path, tmp_
         assert np.array_equal(got.target, expected["label"][order])
         assert rows[name]["n_correct"] == right and rows[name]["n"] == 1300 and rows[name]["n_expected"] == 50_000
         assert rows[name]["partial"] is True
+        again = json.loads(
+            effrob("verify", str(stored.folder), "--model", name, *folders[:2], *folders[4:], "--json").stdout
+        )
+        assert again["reproduced"] and again["notices"] == [], name
+        assert [(view["n"], view["n_record"]) for view in again["views"]] == [(200, 1300)]
+        assert 0.87 < again["views"][0]["chance_of_catching_one_percent"] < 0.9
+    _alter_one_percent(stored.folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "effrob", "verify", str(stored.folder), "--model", name, *folders[:2], *folders[4:]]
+        + ["--images", "1300", "--json"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 1 and json.loads(done.stdout)["views"][0]["n_differing"] == 13
+
+
+def _alter_one_percent(folder: Path) -> None:
+    """Make 13 of 1,300 answers another class, with everything that follows from it: a record that reads as any."""
+    from dataclasses import replace
+
+    from effrob.results.recount.rows import count
+    from effrob.results.store import read
+    from tests.honest import told
+
+    rows = read(folder).predictions()
+    which = np.flatnonzero(rows.correct)[:: int(rows.correct.sum()) // 13][:13]
+    predicted = rows.predicted.copy()
+    predicted[which] = (predicted[which] + 500) % 1000
+    forged, columns = told("imagenet", rows.id, predicted), {}
+    for name in ("predicted", "top5", "predicted_1000", "correct", "correct_1000", "correct_top5"):
+        columns[name] = getattr(rows, name).copy()
+        columns[name][which] = getattr(forged, name)[which]
+    made = replace(rows, **columns)
+    facts = json.loads((folder / "record.json").read_text())
+    facts["files"]["predictions.npz"], facts["counts"] = made.save(folder / "predictions.npz"), vars(count(made))
+    (folder / "record.json").write_text(json.dumps(facts))
+    read(folder)
 
 
 def test_a_clip_on_real_photographs_scores_as_open_clip_does(real: Path, tiny_clip: str, tmp_path: Path) -> None:
@@ -92,7 +130,7 @@ def test_a_clip_on_real_photographs_scores_as_open_clip_does(real: Path, tiny_cl
     assert not evaluation.run().failures
     cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
-    ours = evaluation._classifier(cell).scores(features)
+    ours = evaluation.classifier(cell).scores(features)
     wanted = open_clips_scores(tiny_clip, cell.shift, prompt_set("simple").templates)
     assert torch.allclose(ours, wanted, atol=1e-5)
     assert open_clip.__version__
@@ -145,4 +183,4 @@ def test_vit_b_32_scores_as_open_clip_does(real: Path, tmp_path: Path) -> None:
     cell = evaluation.tasks[0]
     features = torch.from_numpy(np.array(evaluation._features(cell, cell.shift).array))
     wanted = open_clips_scores(spec, cell.shift, prompt_set("simple").templates)
-    assert torch.allclose(evaluation._classifier(cell).scores(features), wanted, atol=1e-5)
+    assert torch.allclose(evaluation.classifier(cell).scores(features), wanted, atol=1e-5)

@@ -22,6 +22,10 @@ VERBS = {
     "baseline": ("effrob.cli.baseline:baseline", "List, show or build the sets of models a line is fitted to."),
     "place": ("effrob.cli.results.place:command", "Judge accuracies you already have: a few numbers, or a CSV."),
     "import": ("effrob.cli.results.imported:command", "Keep answers made elsewhere as records: no picture is needed."),
+    "verify": (
+        "effrob.cli.results.verify:command",
+        "Run images of a record through its model again, and compare answers.",
+    ),
     "cite": ("effrob.cli.results.cite:command", "Write the methods and the result for a paper, with BibTeX."),
     "compare": ("effrob.cli.compare:compare", "Compare two models on the same images and the same line."),
     "leaderboard": ("effrob.cli.leaderboard:command", "Rank measured and published models by effective robustness."),

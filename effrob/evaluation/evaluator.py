@@ -136,7 +136,7 @@ class Evaluation:
 
     def _finish(self, task: EvalTask) -> Stored:
         features = self._features(task, task.shift)
-        classifier = self._classifier(task)
+        classifier = self.classifier(task)
         rows = self._predict(classifier, features, label_view(task.shift))
         clean = clean_full = None
         if task.clean is not None:
@@ -193,7 +193,7 @@ class Evaluation:
         seen.append(self._varying.get(task.identity.asked))
         return max((each for each in seen if each), key=lambda each: float(each["spread"]), default=None)
 
-    def _classifier(self, task: EvalTask) -> LinearClassifier:
+    def classifier(self, task: EvalTask) -> LinearClassifier:
         """The task's classifier, from the cache or made now; the text of one model is embedded once for all sets."""
         labels = task.shift.labels
         names = labels.class_names if labels.own_text else labels.parent_names
