@@ -76,9 +76,9 @@ def test_four_real_networks_answer_as_an_independent_script_did(real: Path, tmp_
         assert [(view["n"], view["n_record"]) for view in again["views"]] == [(200, 1300)]
         assert 0.87 < again["views"][0]["chance_of_catching_one_percent"] < 0.9
     _alter_one_percent(stored.folder)
+    asked = ["verify", str(stored.folder), "--model", name, *folders[:2], *folders[4:]]
     done = subprocess.run(
-        [sys.executable, "-m", "effrob", "verify", str(stored.folder), "--model", name, *folders[:2], *folders[4:]]
-        + ["--images", "1300", "--json"],
+        [sys.executable, "-m", "effrob", *asked, "--images", "1300", "--json"],
         capture_output=True,
         text=True,
         env=dict(os.environ),

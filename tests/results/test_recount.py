@@ -17,13 +17,15 @@ from effrob.cli import main
 from effrob.errors import EffrobError
 from effrob.results.predictions import Predictions, file_digest, load_predictions
 from effrob.results.record import EvalSpec
+from effrob.results.recount import remembered
 from effrob.results.recount.key import key_of
-from effrob.results.recount.rows import count
+from effrob.results.recount.proof import prove
+from effrob.results.recount.rows import count, wrong_rows
 from effrob.results.select import read_records
 from effrob.results.store import read
 from effrob.results.verification import verified
 from shifts.shift import label_digest
-from tests.honest import keep, official
+from tests.honest import answers, keep, official
 
 Facts = dict[str, Any]
 Change = Callable[[Facts, Path], None]
@@ -283,3 +285,48 @@ def test_every_command_reads_through_the_proof(command: str, folder: Path, monke
     done = CliRunner().invoke(main, READERS[command])
     assert done.exit_code in (1, 2) and "states a target that is not the class of its image" in done.stderr, done.output
     assert done.stdout == ""
+
+
+def test_a_proof_is_made_once_and_forgotten_with_any_byte(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EFFROB_CACHE", str(tmp_path / "cache"))
+    made: list[Path] = []
+
+    def counted(record: Any, at: Path) -> None:
+        made.append(at)
+        prove(record, at)
+
+    monkeypatch.setattr(remembered, "prove", counted)
+    remembered._known.cache_clear()
+    for _ in range(3):
+        read(folder)
+    assert made == [folder]
+    kept = tmp_path / "cache" / "recounted.txt"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    remembered._known.cache_clear()  # as another process would
+    read(folder)
+    assert len(made) == 1
+    kept.chmod(0o666)  # anybody may have written to it
+    remembered._known.cache_clear()
+    read(folder)
+    assert len(made) == 2
+    kept.chmod(0o600)
+    remembered._known.cache_clear()
+    forge(folder, ATTACKS["targets altered to the answers"][0])
+    with pytest.raises(EffrobError, match="states a target"):
+        read(folder)
+    assert len(made) == 3
+    remembered._known.cache_clear()
+
+
+def test_a_set_of_ones_own_is_held_against_itself(tmp_path: Path) -> None:
+    """Its labels are not shipped: an image twice, or right against its own target, is refused all the same."""
+    made = answers(official("pocket-r"), 0.6)
+    assert not list(wrong_rows(made, None))
+    twice = replace(made, index=np.where(np.arange(len(made)) == 1, 0, made.index))
+    assert "answers an image twice" in " ".join(wrong_rows(twice, None))
+    ids = replace(made, id=np.where(np.arange(len(made)) == 1, made.id[0], made.id))
+    assert "answers an image twice" in " ".join(wrong_rows(ids, None))
+    right = replace(made, correct=np.ones(len(made), dtype=bool))
+    assert "calls answers right that are not the target" in " ".join(wrong_rows(right, None))

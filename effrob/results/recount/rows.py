@@ -42,7 +42,7 @@ def wrong_rows(rows: Predictions, key: AnswerKey | None, membership: bool = Fals
         yield "holds no image"
         return
     yield from _kinds(rows)
-    if rows.index.min() < 0 or _repeats(rows.index):
+    if rows.index.min() < 0 or _repeats(rows.index) or (key is None and len(set(rows.id.tolist())) < len(rows)):
         yield "answers an image twice"
         return
     target = rows.target if key is None else key.target
