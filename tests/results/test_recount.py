@@ -16,16 +16,16 @@ from click.testing import CliRunner
 from effrob.cli import main
 from effrob.errors import EffrobError
 from effrob.results.predictions import Predictions, file_digest, load_predictions
-from effrob.results.record import EvalSpec
+from effrob.results.record import Counts, EvalSpec
 from effrob.results.recount import remembered
 from effrob.results.recount.key import key_of
 from effrob.results.recount.proof import prove
 from effrob.results.recount.rows import count, wrong_rows
 from effrob.results.select import read_records
-from effrob.results.store import read
+from effrob.results.store import ResultStore, read
 from effrob.results.verification import verified
 from shifts.shift import label_digest
-from tests.honest import answers, keep, official
+from tests.honest import answers, keep, official, record_of, told
 
 Facts = dict[str, Any]
 Change = Callable[[Facts, Path], None]
@@ -330,3 +330,28 @@ def test_a_set_of_ones_own_is_held_against_itself(tmp_path: Path) -> None:
     assert "answers an image twice" in " ".join(wrong_rows(ids, None))
     right = replace(made, correct=np.ones(len(made), dtype=bool))
     assert "calls answers right that are not the target" in " ".join(wrong_rows(right, None))
+
+
+def test_a_clean_view_of_objects_may_be_right_more_often_than_the_whole_set(tmp_path: Path) -> None:
+    """An object of several classes takes any of them; over all classes one is right: 'calls 61 of all, allow 97 to 347'."""
+    whole, of = official("pocket"), official("pocket-object")
+    labels = of.labels
+    view = answers(whole, np.zeros(1000, dtype=bool), seen_as="pocket-object")
+    several = {id: group for group in labels.groups if len(group) > 1 for id in group}
+    assert several
+    parent = dict(zip(whole.ids, whole.targets.tolist(), strict=True))
+    classes = np.array([parent[id] for id in view.id.tolist()])
+    other = np.array([next((m for m in several.get(k, (k,)) if m != k), k) for k in classes.tolist()])
+    said = np.where([k in several for k in classes.tolist()], other, view.predicted_1000)
+    inside = labels.owner[said]
+    view = told("pocket", view.id, np.where(inside >= 0, inside, view.predicted), seen_as="pocket-object")
+    view = replace(view, predicted_1000=said, correct_1000=inside == view.target)
+    on_view = count(view)
+    assert on_view.n_correct_1000way
+    full = Counts(1000, 0, 0, 0)
+    record = record_of("m", of, answers(of, 0.5), view)
+    stored = ResultStore(tmp_path).write(replace(record, clean_full=full), answers(of, 0.5), view)
+    assert read(stored.folder).record.clean_full == full
+    forge(stored.folder, set_in("clean_full", to={**vars(full), "n_correct": 1000, "n_correct_1000way": 1000}))
+    with pytest.raises(EffrobError, match="its predictions allow"):
+        read(stored.folder)

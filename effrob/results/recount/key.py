@@ -29,6 +29,7 @@ class AnswerKey:
     target    (N,) class in `labels`;  accepted  (N, A) every right answer, padded with -2, or None where target is the only one
     labels    what the targets are classes of;  clean  the clean set of this one, or None
     n_expected, complete  images that the official set has, and whether these are all of them, class by class
+    parent    (N,) class of each image among all of its clean set's, where `seen_as` was given, else None
     shift     the set of these images in their order, as it is asked about: its own labels, not those of a view
     """
 
@@ -39,6 +40,7 @@ class AnswerKey:
     complete: bool
     clean: str | None
     shift: Shift
+    parent: Ints | None = None
     _questions: dict[bytes, str] = field(default_factory=dict)
 
     def question(self, index: Ints) -> str:
@@ -105,7 +107,7 @@ def _made(name: str, ids: NDArray[np.str_], named_protocol: str, seen_as: str | 
     wanted = _images_of(name, space)
     complete = wanted is not None and np.array_equal(np.bincount(target, minlength=len(wanted)), wanted)
     n_expected = len(ids) if wanted is None else int(wanted.sum())
-    return AnswerKey(inside, None, space, n_expected, complete, None, shift)
+    return AnswerKey(inside, None, space, n_expected, complete, None, shift, target)
 
 
 def _padded(accepted: tuple[tuple[int, ...], ...] | None) -> Ints | None:

@@ -105,13 +105,13 @@ def _wrong_counts(record: EvalRecord, rows: Predictions, clean: Predictions | No
         yield "states counts on the clean view that are not those of its predictions"
     full = record.clean_full
     if full is not None and record.clean is not None:
-        least = record.clean.n_correct_1000way
+        most = record.clean.n_correct_1000way
         if full.n < record.clean.n:
             yield f"has {full.n:,} clean images in all and {record.clean.n:,} of the set's classes"
-        elif least is not None and not least <= full.n_correct <= least + full.n - record.clean.n:
+        elif most is not None and full.n_correct > most + full.n - record.clean.n:
             yield (
-                f"calls {full.n_correct:,} of all {full.n:,} clean images right, and its predictions allow {least:,} to "
-                f"{least + full.n - record.clean.n:,}"
+                f"calls {full.n_correct:,} of all {full.n:,} clean images right, and its predictions allow "
+                f"{most + full.n - record.clean.n:,}"
             )
 
 
@@ -133,6 +133,14 @@ def _wrong_against_key(
         yield from _wrong_full(record, key, full)
     if clean is None or clean_key is None:
         return
+    if full is not None and clean_key.parent is not None and bool((clean.predicted_1000 >= 0).all()):
+        # Over all classes the class itself is wanted, where the view takes any of the target's.
+        least = int((clean.predicted_1000 == clean_key.parent).sum())
+        if not least <= full.n_correct <= least + full.n - len(clean):
+            yield (
+                f"calls {full.n_correct:,} of all {full.n:,} clean images right, and its predictions allow {least:,} to "
+                f"{least + full.n - len(clean):,}"
+            )
     if not record.partial and not clean_key.complete:
         yield f"calls {len(clean):,} of {clean_key.n_expected:,} images of its clean view complete"
     if record.origin == "measured":
