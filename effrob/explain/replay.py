@@ -37,7 +37,9 @@ HEADS = ("zero-shot", "native")
 def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, pixels_too: bool) -> Explanation:
     """Every setting of the request's one model on one set, in the order of how well it explains `target`.
 
-    Raises UsageProblem where the features of the model's own way are not in the cache and `pixels_too` does not ask for them.
+    Without a default where the features of the model's own way are not in the cache, which a note says.
+
+    Raises UsageProblem where no features of the set are there and `pixels_too` does not ask for them.
     """
     identity = model_zoo.identify(request.models[0])
     shift = load_set(request, shift_name)
@@ -50,16 +52,21 @@ def explain_model(request: Request, shift_name: str, target: ExpectedAccuracy, p
     for number, variant in enumerate(ways):
         features = features_of(variant, request, shift, source, pixels_too)
         if features is None:
-            if number == 0:
-                raise UsageProblem(f"{_not_cached(request, identity, shift)}, or say --pixels-too to compute them")
             continue
         result = [
             dataclasses.replace(each, setting=_named(each.setting, variant, ways[0], shift))
             for each in _outcomes(request, shift, head, variant, features)
         ]
         outcomes += result
-        base = base or result[0]
-    notes = [*_notes(shift, pixels_too), *disputed_of(str(identity.spec), shift.name)]
+        base = result[0] if number == 0 else base
+    lacking = f"{_not_cached(request, identity, shift)}, or say --pixels-too to compute them"
+    if not outcomes:
+        raise UsageProblem(lacking)
+    notes = [
+        *([] if base else [f"the default is not among the settings: {lacking}"]),
+        *_notes(shift, pixels_too),
+        *disputed_of(str(identity.spec), shift.name),
+    ]
     return explain(str(identity.spec), shift.name, target, outcomes, base, notes)
 
 

@@ -79,6 +79,19 @@ def test_a_setting_drawn_at_random_is_found_again(
     assert true and abs(true[0]["difference"]) <= found.target.half_unit + 1e-12, first
 
 
+def test_an_accuracy_of_another_border_is_explained_where_the_default_was_never_evaluated(
+    tmp_path: Path, pocket_data: Path
+) -> None:
+    (row,) = effrob.evaluate(
+        "pocket:lenet", shifts=["pocket-object"], suite="pocket", data=pocket_data, protocol="clip-benchmark",
+        cache=tmp_path / "cache", results=tmp_path / "results", progress=False,
+    )  # fmt: skip
+    found = explained(tmp_path, pocket_data, "pocket:lenet", "pocket-object", row.accuracy).as_json()
+    assert found["default"] is None and found["single_change"] is None
+    assert found["closest"]["agrees"] and "border 0," in found["closest"]["pixels"]
+    assert any("the default is not among the settings" in note and "effrob eval" in note for note in found["notes"])
+
+
 def test_every_answer_is_what_a_plain_loop_over_images_gives(folder: Path, pocket_data: Path) -> None:
     """pocket-object by a supervised network, with no code of the evaluator but the network and the pictures."""
     shift = shifts.load("pocket-object", root=pocket_data)
