@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,8 @@ def command(
     """Rank measured and published models by effective robustness, the two apart.
 
     A measured row is shown only after its record's digests were checked and its accuracies recomputed from the
-    predictions, so --results also takes folders that others sent. The page (html) opens on the axis that ranks most
-    rows together, the other one click away; --axis chooses.
+    predictions, so --results also takes folders that others sent; a record that fails is left out and named, with exit 1.
+    The page (html) opens on the axis that ranks most rows together, the other one click away; --axis chooses.
     """
     from effrob.errors import UsageProblem
     from effrob.leaderboard.gather import gather
@@ -70,8 +71,13 @@ def command(
     if shifts and form == "html":
         raise UsageProblem("--shift is of md, latex, csv and json; on the page a reader chooses the sets")
     named = click.get_current_context().get_parameter_source("axis") is not ParameterSource.DEFAULT
-    text = write_board(gather(results, published, add, models, shifts), line, form, out, top, ci, named)
+    gathered = gather(results, published, add, models, shifts, leave_out=True)
+    text = write_board(gathered, line, form, out, top, ci, named)
     if text is not None:
         click.echo(text, nl=False)
     else:
         click.echo(f"the leaderboard is in {out / 'index.html' if form == 'html' and out else out}", err=True)
+    for sentence in gathered.refused:
+        click.echo(sentence, err=True)
+    if gathered.refused:
+        sys.exit(1)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effrob.errors import UsageProblem, suggest
+from effrob.errors import EffrobError, UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
 from effrob.leaderboard.judging.intervals import keep_intervals
 from effrob.leaderboard.row import BoardRow, row_of
@@ -29,6 +29,7 @@ class Gathered:
     """Verified records and tables; `results` is the folder a `measured` baseline is made of.
 
     models  patterns, of which a row's model matches one; none: every row.  shifts  the sets to show, all where none is named
+    refused  a sentence for each record that was left out
     """
 
     records: tuple[Stored, ...]
@@ -38,6 +39,7 @@ class Gathered:
     problems: tuple[str, ...]
     models: tuple[str, ...] = ()
     shifts: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     def lines(self, options: LineOptions) -> Lines:
         return Lines(options, self.results)
@@ -86,22 +88,49 @@ def gather(
     add: Sequence[Path] = (),
     models: Sequence[str] = (),
     shifts: Sequence[str] = (),
+    leave_out: bool = False,
 ) -> Gathered:
     """Every verified record below `results` (`effrob-results` when none is named) and the tables named, `all` or `none`.
 
     add  files of accuracies a user gives, shown as they are taken: on trust
     models, shifts  patterns of models and names of sets to show, all where none is named
+    leave_out  records that fail verification by themselves are left out, and named in `refused`
     Raises UsageProblem for a folder or table that is not there, EffrobError naming records that fail verification.
     """
     folders = list(results) or [DEFAULT_RESULTS]
     tables = tuple(table_names(published))
-    records = tuple(verified(folders))
+    records, refused = sound(folders) if leave_out else (tuple(verified(folders)), ())
     problems = () if records else (f"no measured rows: {', '.join(map(str, folders))} holds no records",)
     added = [_given(path) for path in add]
     notices = tuple(notice for table in added for notice in table.notices)
     given = tuple(result for table in added for result in table.results if result.accuracies)
     asked = tuple(dict.fromkeys(models)), tuple(dict.fromkeys(shifts))
-    return Gathered(records, given, tables, folders[0], (*problems, *notices), *asked)
+    return Gathered(records, given, tables, folders[0], (*problems, *notices), *asked, refused)
+
+
+def sound(folders: Sequence[Path]) -> tuple[tuple[Stored, ...], tuple[str, ...]]:
+    """The records that are verified each by itself, and a sentence for every other one.
+
+    Raises UsageProblem for a folder that is not there, and EffrobError where records that are sound contradict each other:
+    which of them is wrong, no file tells.
+    """
+    try:
+        return tuple(verified(folders)), ()
+    except UsageProblem:
+        raise
+    except EffrobError:
+        alone, refused = [], []
+        for path in dict.fromkeys(path for folder in folders for path in _record_files(folder)):
+            try:
+                alone += [path.parent] if verified([path.parent]) else []
+            except EffrobError as error:
+                refused.append(f"left out: {str(error).removeprefix('refused, nothing was written: ')}")
+    return tuple(verified(alone)) if alone else (), tuple(refused)
+
+
+def _record_files(folder: Path) -> list[Path]:
+    every = sorted(folder.rglob("record.json"))
+    return [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _given(path: Path) -> GivenTable:

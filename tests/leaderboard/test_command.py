@@ -44,9 +44,10 @@ def test_out_writes_the_file_whole(submission: Path, tmp_path: Path) -> None:
 def test_a_tampered_record_ends_in_one_sentence_and_status_1(submission: Path) -> None:
     path = next(submission.glob("*/imagenet-r/*/predictions.npz"))
     path.write_bytes(b"not an archive")
-    found = _run("--results", str(submission), "--published", "none")
-    assert found.exit_code == 1 and found.stdout == ""
-    assert str(path) in found.stderr and "Traceback" not in found.stderr
+    found = _run("--results", str(submission), "--published", "none", "--format", "json")
+    assert found.exit_code == 1 and "Traceback" not in found.stderr
+    assert str(path) in found.stderr and len(found.stderr.strip().splitlines()) == 1
+    assert "imagenet-r" not in json.loads(found.stdout)[0]["shifts"]
 
 
 def test_what_is_not_there_ends_in_status_2_with_near_matches(tmp_path: Path) -> None:
