@@ -17,14 +17,28 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from shifts.errors import DataError
+
 HEADER = 1 << 16  # bytes read to find a page's header, statistics of binary columns included
 KEPT = 64 << 20  # bytes of decompressed pages that are kept
+MAX_PAGE = 256 << 20  # bytes of a page: writers make pages of 1 MB, or of one image
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 0, 2, 3
 
 
 class Unreadable(ValueError):
     """The column is stored in a way that this module does not read."""
+
+
+def _check_page(header: dict[int, Any], file: Path) -> None:
+    """Raises DataError for a page that claims more bytes than are read, Unreadable for a size that is none."""
+    sizes = [size for size in (header.get(2), header.get(3)) if isinstance(size, int) and size >= 0]
+    if len(sizes) != 2:
+        raise Unreadable("a page has no size")
+    if max(sizes) > MAX_PAGE:
+        raise DataError(
+            f"{file} claims a page of {max(sizes):,} bytes, and {MAX_PAGE:,} are read at most; write it anew"
+        )
 
 
 class Page(NamedTuple):
@@ -106,10 +120,13 @@ class PagedColumn:
             except (IndexError, struct.error):
                 raise Unreadable("a page header is longer than expected") from None
             kind = header.get(1)
+            _check_page(header, self.path)
             if kind == DICTIONARY_PAGE:
                 dictionary = Page(0, header[7][1], at + length, header[3], header)
             elif kind in (DATA_PAGE, DATA_PAGE_V2):
                 rows = header[5 if kind == DATA_PAGE else 8][1]
+                if not 0 < rows <= chunk.num_values - row:
+                    raise Unreadable("a page claims rows that its chunk has not")
                 pages.append(Page(row, rows, at + length, header[3], header))
                 row += rows
             at += length + header[3]
@@ -197,7 +214,7 @@ def _hybrid(body: bytes, width: int, count: int) -> list[int]:
             numbers += [(packed >> (width * i)) & ((1 << width) - 1) for i in range((head >> 1) * 8)]
             at += size
         else:
-            numbers += [int.from_bytes(body[at : at + whole], "little")] * (head >> 1)
+            numbers += [int.from_bytes(body[at : at + whole], "little")] * min(head >> 1, count - len(numbers))
             at += whole
     return numbers[:count]
 

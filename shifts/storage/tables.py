@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from shifts.bounds.arrow import check_claims
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.columns import (
@@ -176,6 +177,7 @@ class ParquetTree(TableTree):
                     *([f"{image}.path" if path == image else path] if path else []),
                     *texts,
                 ]
+                check_claims(file, opened.metadata, wanted)
                 for group in range(opened.num_row_groups):
                     table = opened.read_row_group(group, columns=wanted)
                     splits = self._splits(table, split, names_in(about, split))
@@ -270,6 +272,7 @@ class ParquetTree(TableTree):
         if self._last_group[0] != (sample.file, group):
             opened = pq.ParquetFile(sample.file)
             image, struct, _, _ = self._columns(opened.schema_arrow)
+            check_claims(sample.file, opened.metadata, [image], group)
             column = (
                 opened.read_row_group(group, columns=[f"{image}.bytes" if struct else image])
                 .column(image)

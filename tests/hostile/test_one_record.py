@@ -63,7 +63,7 @@ def test_one_record_costs_one_row(spoil: Callable[[Path], None], form: str, two:
     )
     assert found.exit_code == 1 and str(folder) in found.stderr and "left out" in found.stderr, found.output
     assert found.exception is None or isinstance(found.exception, SystemExit)
-    written = out.read_text() if form == "json" else "".join(p.read_text() for p in out.iterdir())
+    written = out.read_text() if form == "json" else "".join(p.read_text() for p in out.rglob("*.*"))
     assert "sound" in written and "spoilt" not in written
 
 
