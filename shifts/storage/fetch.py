@@ -20,12 +20,14 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from shifts.bounds.files import read_json
+from shifts.bounds.replies import extent, packing, strong
 from shifts.errors import DataError, FetchFailed
 
 BLOCK = 1 << 14  # bytes read at once: what a cut connection loses of what had come
 TRIES = 5  # attempts in a row that bring nothing new before it is given up
 PATIENCE = 60.0  # seconds without a byte, or with fewer than SLOWEST a second, after which a connection counts as dead
 SLOWEST = 1024  # bytes a second
+UNSAID = 64 << 30  # bytes that are taken where neither the caller nor the server says how many come
 MARGIN = 64 << 20  # bytes that stay free on the disk
 Progress = Callable[[int, int | None], None]
 
@@ -173,7 +175,13 @@ class _Fetch:
             return f"answers {reply.status_code} {reply.reason}"
         if reply.status_code not in (200, 206):
             raise FetchFailed(f"{self.wanted.url} answers {reply.status_code} {reply.reason}; try another --mirror")
-        start, total = _extent(reply)
+        if (
+            packed := packing(reply)
+        ) is not None:  # requests would unpack it, and no length or range would be the file's
+            raise FetchFailed(
+                f"{self.wanted.url} sends the file packed as {packed!r}, which was not asked for; try another --mirror"
+            )
+        start, total = extent(reply)
         if reply.status_code == 200 or start != had:
             if reply.status_code == 206:
                 self._start_anew()
@@ -196,6 +204,10 @@ class _Fetch:
                 had += len(block)
                 if self.total is None:
                     self._room(0)  # it may go on for ever
+                    if had > UNSAID:
+                        raise FetchFailed(
+                            f"{self.wanted.url} names no length and sent more than {UNSAID:,} bytes; fetch it another way"
+                        )
                 elif had > self.total:
                     file.truncate(self.total)
                     break
@@ -235,7 +247,7 @@ class _Fetch:
         """Keep what tells this version of the file from another, for the next try."""
         kept = {
             "url": self.wanted.url,
-            "etag": _strong(reply.headers.get("ETag")),
+            "etag": strong(reply.headers.get("ETag")),
             "modified": reply.headers.get("Last-Modified"),
             "size": self.total,
         }
@@ -256,7 +268,7 @@ class _Fetch:
                 if known is None or reply.status_code != 200:
                     return False
                 length = reply.headers.get("Content-Length")
-                now = (_strong(reply.headers.get("ETag")), reply.headers.get("Last-Modified"), length)
+                now = (strong(reply.headers.get("ETag")), reply.headers.get("Last-Modified"), length)
         except requests.RequestException:
             return False
         size = None if known["size"] is None or length is None else str(known["size"])
@@ -269,24 +281,6 @@ class _Fetch:
                 f"{self.target.name} needs {missing / 1e9:,.2f} GB and {self.part.parent} has {free / 1e9:,.2f} GB free; "
                 f"free some, or name another --data folder"
             )
-
-
-def _extent(reply: Any) -> tuple[int, int | None]:
-    """(first byte, bytes of the whole file) as a reply's headers say; None where they do not."""
-    if reply.status_code == 206:
-        said = reply.headers.get("Content-Range", "")
-        span, _, whole = said.removeprefix("bytes ").partition("/")
-        first = span.partition("-")[0]
-        if said.startswith("bytes ") and first.isdigit():
-            return int(first), int(whole) if whole.isdigit() else None
-        return -1, None
-    length = reply.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
-
-
-def _strong(etag: str | None) -> str | None:
-    """An ETag that vouches for every byte; a weak one does not."""
-    return None if etag is None or etag.startswith("W/") else etag
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

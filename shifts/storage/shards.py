@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -101,7 +102,16 @@ class ShardTree(SampleTree):
             from shifts.storage.fetch import RemoteFile, download
 
             folder = self._index_folder.parent / "shards" / hashlib.sha256(shard.encode()).hexdigest()[:16]
-            return download(RemoteFile(shard), folder / (Path(urlsplit(shard).path).name or "shard.tar"), keep=True)
+            target = folder / (Path(urlsplit(shard).path).name or "shard.tar")
+            fresh = not target.exists()
+            download(RemoteFile(shard), target, keep=True)
+            if fresh:
+                with target.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                sys.stderr.write(
+                    f"{shard} was fetched without a checksum to compare it with: its SHA-256 is {digest}\n"
+                )
+            return target
         path = self._path.parent / shard
         if not path.is_file():
             raise DataMissing(f"{self.where} names the shard {shard}, and {path} is not there")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +42,7 @@ class Behaviour:
     shift: int = 0
     etag: str | None = '"one"'
     no_length: bool = False
+    encoding: str | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     quiet: threading.Event = field(default_factory=threading.Event)
 
@@ -80,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             )
         if not how.no_length:
             self.send_header("Content-Length", str(len(sent) if how.length is None else how.length - start))
+        if how.encoding:
+            self.send_header("Content-Encoding", how.encoding)
         if how.etag:
             self.send_header("ETag", how.etag)
         self.send_header("Connection", "close")
@@ -235,6 +240,24 @@ def test_a_truncated_file_of_unknown_length_is_refused_by_its_checksum(served, t
     with pytest.raises(DataError, match="its md5 is"):
         get(url, tmp_path / "file.tar", size=None, sha256=None, md5=hashlib.md5(CONTENT).hexdigest())
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_file_that_comes_packed_is_refused(served, tmp_path: Path, encoding: str) -> None:
+    """A few kB of gzip were unpacked to whatever they held, and a length was compared with another file's."""
+    packed = gzip.compress(bytes(3 << 20)) if encoding == "gzip" else zlib.compress(bytes(3 << 20))
+    url, _ = served(content=packed, encoding=encoding)
+    with pytest.raises(FetchFailed, match=f"packed as '{encoding}'"):
+        get(url, tmp_path / "file.tar", size=None, sha256=None)
+    assert left(tmp_path) == []
+
+
+def test_a_file_without_length_or_end_is_given_up(served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "UNSAID", 50_000)
+    url, _ = served(no_length=True)
+    with pytest.raises(FetchFailed, match="names no length and sent more than 50,000 bytes"):
+        get(url, tmp_path / "file.tar", size=None, sha256=None)
+    assert not (tmp_path / "file.tar").exists()
 
 
 def test_errors_of_the_server_are_waited_out_or_told(served, tmp_path: Path) -> None:
