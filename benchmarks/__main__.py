@@ -23,6 +23,7 @@ ALL = {  # name -> module:function, and how many rounds
     "probe-network": ("probe:on_a_network", 1),
     "probe-few-shot": ("probe:few_shot", 1),
     "probe-shape": ("probe_of_imagenet:shape_of_imagenet", 1),
+    "probe-streamed": ("probe_of_imagenet:at_the_shape_of_imagenet", 1),
 }
 
 

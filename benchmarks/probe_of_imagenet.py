@@ -1,6 +1,9 @@
-"""The linear probe at 50 images of each of 1,000 classes: a path of strengths against scikit-learn, and its peak memory.
+"""The linear probe of 1,000 classes: a path of strengths against scikit-learn at 50 images of each, and at the shape of
+ImageNet, streamed from a memory-mapped file; with its peak memory.
 
-`python -m benchmarks.probe_of_imagenet ROWS TOL C [C ...]` prints our half as JSON: a process of its own has a peak of its own.
+`python -m benchmarks.probe_of_imagenet ROWS TOL C [C ...]` and `... streamed ROWS SHARE [SHARE ...]` print our half as
+JSON: a process of its own has a peak of its own. Of the shape of ImageNet a part of the rows is measured; a pass costs in
+proportion to its rows, so the whole takes that many times as long.
 """
 
 from __future__ import annotations
@@ -9,9 +12,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.measure import Finding, call
 from benchmarks.probe_problems import features, objective, theirs
@@ -116,5 +124,99 @@ def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     }
 
 
+WHOLE, D, K, PART = 1_281_167, 1024, 1000, 20
+SHARES = (1e-4, 1e-6)  # relative penalties, as the head tries them
+
+
+def at_the_shape_of_imagenet(work: Path, repeats: int) -> list[Finding]:
+    """A twentieth of the rows, streamed; peak memory beside the stated formula, and the whole extrapolated."""
+    command = [sys.executable, "-m", "benchmarks.probe_of_imagenet", "streamed", str(WHOLE // PART), *map(str, SHARES)]
+    out = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    told: dict[str, Any] = json.loads(out.stdout)
+    hours, passes = PART * told["cpu"] / 3600, sum(told["passes"])
+    pace = 1e6 * told["cpu"] / told["rows"] / passes
+    return [
+        Finding(
+            f"probe streamed, rectified, N {told['rows']}, D {D}, K {K}, {len(SHARES)} strengths",
+            f"{told['cpu']:.0f} s CPU, {passes} passes, {pace:.0f} µs a row and pass, said beforehand "
+            f"{told['forecast']:.0f} s; of {WHOLE:,} rows: {hours:.1f} core hours",
+            f"peak {told['peak'] / 2**20:.0f} MB beside the file; the stated formula: {told['bound'] / 2**20:.0f} MB,"
+            f" of {WHOLE:,} rows {told['whole_bound'] / 2**20:.0f} MB",
+            f"{told['peak'] / told['bound']:.2f}",
+            "≤ 1",
+            told["peak"] <= told["bound"],
+            told,
+        )
+    ]
+
+
+def _peak_of(work: Callable[[], object]) -> int:
+    """The most bytes of memory that are no file's which this process held meanwhile, above what it held before."""
+
+    def anonymous() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
+
+    before, most, ended = anonymous(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.02):
+            most = max(most, anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        work()
+    finally:
+        ended.set()
+        watcher.join()
+    return most - before
+
+
+def _streamed(rows: int, shares: Sequence[float]) -> dict[str, Any]:
+    from effrob.heads.forecast import forecast
+    from effrob.logistic.feature_blocks import FeatureBlocks
+    from effrob.logistic.regularization_path import FitSettings, fit_path
+    from effrob.logistic.solution import memory_bound
+
+    with tempfile.TemporaryDirectory() as folder:
+        x, y = features("rectified", rows, D, K)
+        fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])  # loads what is loaded late
+        np.save(Path(folder) / "features.npy", x)
+        del x
+        source = np.load(Path(folder) / "features.npy", mmap_mode="r")
+        points: list[Any] = []
+
+        def fit() -> None:
+            blocks = FeatureBlocks.measure(source)
+            unit = 1.0 / (len(blocks) * blocks.spread)
+            strengths = [unit / share for share in shares]
+            points.extend(fit_path(blocks, y, K, strengths, settings=FitSettings(progress=True)))
+
+        blocks = FeatureBlocks.measure(source)
+        said = forecast(blocks, y, K, len(shares)).seconds
+        spent: list[Any] = []
+        peak = _peak_of(lambda: spent.append(call(fit)))
+        whole = replace(blocks, rows=np.zeros(WHOLE, np.int64))  # of which only the number is asked
+        return {
+            "rows": rows,
+            "forecast": said,
+            "cpu": spent[0].cpu,
+            "wall": spent[0].wall,
+            "peak": peak,
+            "bound": max(point.report.memory for point in points),
+            "whole_bound": memory_bound(whole, K),
+            "shares": list(shares),
+            "passes": [point.report.evaluations for point in points],
+            "gaps": [point.report.gap for point in points],
+        }
+
+
 if __name__ == "__main__":
-    print(json.dumps(_ours(int(sys.argv[1]), float(sys.argv[2]), [float(c) for c in sys.argv[3:]])))
+    if sys.argv[1] == "streamed":
+        print(json.dumps(_streamed(int(sys.argv[2]), [float(share) for share in sys.argv[3:]])))
+    else:
+        print(json.dumps(_ours(int(sys.argv[1]), float(sys.argv[2]), [float(c) for c in sys.argv[3:]])))

@@ -58,6 +58,27 @@ def smoke(python: Path, where: Path) -> None:
     assert "pocket:cnn-small" in board
 
 
+def interpreter(version: str) -> str | None:
+    """A Python of this version that uv knows, or that pyenv keeps."""
+    asked = [UV, "python", "find", "--no-python-downloads", version]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [done.stdout.strip()] if done.returncode == 0 else []
+    return next(iter([*found, *map(str, sorted(kept.glob(f"{version}.*/bin/python")))]), None)
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_newer_pythons_work(built: Path, version: str, tmp_path: Path) -> None:
+    found = interpreter(version)
+    if found is None:
+        pytest.skip(f"no Python {version} here")
+    (wheel,) = built.glob("*.whl")
+    run(UV, "venv", "--quiet", "--python", found, tmp_path / "venv", where=tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(UV, "pip", "install", "--quiet", "--python", python, wheel, where=tmp_path)
+    smoke(python, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
 def test_it_installs_into_an_empty_environment_and_works(built: Path, kind: str, tmp_path: Path) -> None:
     (distribution,) = built.glob(kind)

@@ -6,6 +6,7 @@ model's feature scale. They are tried from strong to weak penalty until held-out
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.heads.classifier import LinearClassifier, Training
+from effrob.heads.forecast import WORTH_SAYING, forecast
 from effrob.heads.linear import best_strength, score_held_out
 from effrob.heads.splits import FRACTION, check_training, split, train_facts
 from effrob.logistic.feature_blocks import FeatureBlocks
@@ -42,7 +44,11 @@ class Probe:
         whole = features_of(train)
         facts: dict[str, Any] = {"train": train_facts(train)}
         unit = 1.0 / (len(whole) * (whole.spread or 1.0))
-        if self.strength is not None or self.share is not None:
+        alone = self.strength is not None or self.share is not None
+        cost = forecast(whole, train.targets, train.n_classes, 1 if alone else len(RELATIVE_PENALTIES))
+        if cost.seconds >= WORTH_SAYING:
+            print(f"{self.name} of {train.model}: {cost}", file=sys.stderr, flush=True)
+        if alone:
             chosen, start = self.strength or unit / (self.share or 1.0), None
             facts["share"] = unit / chosen
         else:

@@ -1,0 +1,69 @@
+"""What a probe will cost before it starts: memory by the stated formula, time from a pass over some rows on its own device."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.solution import memory_bound
+from effrob.logistic.streamed_loss import StreamedLoss
+
+PASSES = 30  # a strength, of those a path asks for: 25 to 35 at the shape of ImageNet (benchmarks/RESULTS.md)
+BLOCKS = 4  # that are timed
+WORTH_SAYING = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class ProbeForecast:
+    """rows, features, classes;  strengths  fitted at most;  seconds  of wall time;  memory  bytes beside the features.
+
+    streamed  the features are read again in every pass, and are not held
+    """
+
+    rows: int
+    features: int
+    classes: int
+    strengths: int
+    device: str
+    seconds: float
+    memory: int
+    streamed: bool
+
+    def __str__(self) -> str:
+        hours = f"{self.seconds / 3600:.1f} h" if self.seconds >= 5400 else f"{self.seconds / 60:.0f} min"
+        read = "read from the cache in every pass" if self.streamed else "held in memory"
+        count = f"{self.strengths} strengths at most" if self.strengths > 1 else "one strength"
+        return (
+            f"the probe learns from {self.rows:,} rows of {self.features:,} features and {self.classes:,} classes, {read}: "
+            f"about {hours} on {self.device} for {count}, and up to {self.memory / 1e9:.1f} GB beside the features"
+        )
+
+
+def forecast(blocks: FeatureBlocks, targets: NDArray[np.int64], n_classes: int, strengths: int) -> ProbeForecast:
+    """From the time of one pass over a few blocks, in the arithmetic's precision, after one that warms up."""
+    n = min(len(blocks), BLOCKS * blocks.block_rows)
+    few = np.arange(n) if blocks.rows is None else blocks.rows[:n]
+    part = replace(blocks, rows=few, resident=None if blocks.resident is None else blocks.resident[:n])
+    y = torch.from_numpy(targets[:n]).to(blocks.device)
+    loss = StreamedLoss(part, y, None, float(n))
+    theta = torch.zeros(n_classes, blocks.dimension + 1, dtype=torch.float64, device=blocks.device)
+    seconds = 0.0
+    for _ in range(2):
+        begun = time.perf_counter()
+        loss.evaluate(theta, 1e-6)  # gives a float, so a GPU has done it all
+        seconds = time.perf_counter() - begun
+    return ProbeForecast(
+        rows=len(blocks),
+        features=blocks.dimension,
+        classes=n_classes,
+        strengths=strengths,
+        device=str(blocks.device),
+        seconds=seconds / n * len(blocks) * PASSES * strengths,
+        memory=memory_bound(blocks, n_classes),
+        streamed=blocks.resident is None,
+    )
