@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 MODELS = ("pocket:clip", "pocket:lenet", "pocket:resnet", "pocket:reference")
+MORE = ("pocket:mlp", "pocket:cnn-small", "pocket:cnn-wide", "pocket:linear")
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,22 @@ def evaluated(_evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch) -> Evaluat
     monkeypatch.setenv("EFFROB_CACHE", str(_evaluated.cache))
     monkeypatch.setenv("EFFROB_DATA", str(_evaluated.data))
     return _evaluated
+
+
+@pytest.fixture
+def eight_models(evaluated: Evaluated) -> Path:
+    """`eight` in the same folder: records on pocket-r of these four models and four others."""
+    from effrob.evaluation.evaluator import evaluate_request
+    from effrob.evaluation.request import Request
+
+    results = evaluated.folder / "eight"
+    with FileLock(evaluated.folder / "lock"):
+        if not results.is_dir():
+            report = evaluate_request(
+                Request(
+                    (*MODELS, *MORE), ("pocket-r",), "pocket", data=evaluated.data, results=results, cache=evaluated.cache,
+                    progress=False,
+                )
+            )  # fmt: skip
+            assert not report.failures and len(report.stored) == 8
+    return results

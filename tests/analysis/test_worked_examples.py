@@ -1,4 +1,4 @@
-"""The examples of the pages on analysis: each command runs, and prints what the page shows."""
+"""The examples of the pages on analysis: each runs, and prints what the page shows; every command of analysis has one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from effrob.cli import main
+from effrob.cli import VERBS, main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("confidence.md", "explaining.md", "classes.md", "errors-and-agreement.md")
@@ -26,9 +26,12 @@ def examples(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_what_its_commands_print(page: str, evaluated: object) -> None:
+def test_a_page_shows_what_its_commands_print(page: str, evaluated: object, eight_models: object) -> None:
     shown = examples(page)
     assert shown
+    for code in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.S):
+        pytest.importorskip("imagenet_x")
+        exec(compile(code, page, "exec"), {})
     for command, output in shown:
         done = CliRunner().invoke(main, shlex.split(command)[1:], catch_exceptions=False)
         assert done.exit_code == 0, (command, done.stderr)
@@ -36,3 +39,9 @@ def test_a_page_shows_what_its_commands_print(page: str, evaluated: object) -> N
         for line in output.splitlines():
             if line.strip() and line.strip() != "…":
                 assert line.rstrip() in printed, (command, line, done.stdout)
+
+
+def test_every_command_of_analysis_has_an_example_that_is_run() -> None:
+    run = {shlex.split(command)[1] for page in PAGES for command, _ in examples(page)}
+    commands = {name for name, (place, _) in VERBS.items() if place.startswith("effrob.cli.analysis.")}
+    assert commands <= run and "fit" in run, commands - run
