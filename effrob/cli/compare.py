@@ -103,7 +103,7 @@ def _sentence(row: dict[str, Any]) -> str:
     }[row["verdict"]]
     if row["verdict"] in ("first", "second") and not row["in_kind"]:
         words += ", by no more than two ordinary models differ"
-    if same["equivalent"]:
+    if same["equivalent"] and row["verdict"] != "cannot-tell":
         words += f", equivalent within {percent(same['margin'])}"
     how = "paired" if row["paired"] else "not paired: conservative"
     p = "" if row["p_adjusted"] is None else f", p {p_text(row['p_adjusted'])} (Holm)"

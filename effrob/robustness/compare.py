@@ -16,7 +16,7 @@ from effrob.results.model_result import MEANS, ModelResult, is_clean_set
 from effrob.results.select import DEFAULT_RESULTS, find_pair
 from effrob.robustness.baselines.baseline import Baseline, default_baseline, in_suite
 from effrob.robustness.baselines.catalogue import baseline as find_baseline
-from effrob.robustness.difference import NOTHING, Difference, PairedAnswers
+from effrob.robustness.difference import NOTHING, UNKNOWN, Difference, PairedAnswers
 from effrob.robustness.effective import Effective
 from effrob.robustness.fit import RobustnessFit, fit
 from effrob.robustness.lines import judge, line_without
@@ -97,7 +97,7 @@ class Comparison:
                 "left_out": list(each.first.fit.left_out),
                 "outside_line": [name for name in ("first", "second") if getattr(each, name).extrapolated],
                 "p_adjusted": p,
-                "verdict": NOTHING if p is not None and p >= ALPHA else each.verdict,
+                "verdict": NOTHING if p is not None and p >= ALPHA and each.verdict != UNKNOWN else each.verdict,
                 "verdict_uncorrected": each.verdict,
                 "disputed": [said for one in (self.first, self.second) for said in one.disputed(each.first.fit.shift)],
                 "notices": list(self.notices),

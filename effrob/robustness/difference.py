@@ -24,7 +24,7 @@ from effrob.robustness.significance import Equivalence, margin_for, p_of_zero, t
 from shifts import suite_of
 
 Bools = NDArray[np.bool_]
-NOTHING = "no difference shown"
+NOTHING, UNKNOWN = "no difference shown", "cannot-tell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +159,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """`first`, `second`, or `no difference shown`: not more than noise."""
-        if self.ci95 is None:
-            return "cannot-tell"
+        """`first`, `second`, or `no difference shown`: not more than noise. A line that is none tells nothing."""
+        if self.ci95 is None or any(line.flaws for line in self._lines):
+            return UNKNOWN
         if self.ci95[0] > 0:
             return "first"
         return "second" if self.ci95[1] < 0 else NOTHING

@@ -78,6 +78,9 @@ class Answer:
             return "no arm to compare with" if self.made.missing else "too few arms to compare"
         if self.extrapolated and self._on_wide is None:
             return "an arm lies outside the line's range, and no wider line says the same"
+        flaws = [flaw for segment in self.line.segments for flaw in segment.flaws]
+        if flaws:
+            return f"no line: {'; '.join(dict.fromkeys(flaws))}"
         if self.alone != UNKNOWN:
             return None
         p = self.effect.p_value if self.p_adjusted is None else self.p_adjusted

@@ -209,6 +209,13 @@ def test_a_mean_that_hides_a_shift_beyond_its_margin_is_not_called_equivalent(fi
     assert replace(found, answers=tuple(answers.values())).judgement(contrast) == UNKNOWN
 
 
+def test_a_line_that_is_none_decides_nothing(findings: dict[str, Finding]) -> None:
+    answer = next(a for a in findings["size"].answers if a.verdict == EQUIVALENT and not a.extrapolated)
+    none = replace(answer, line=fit(A, "testbed", "full"))
+    assert none.alone == EQUIVALENT and none.verdict == UNKNOWN
+    assert none.why is not None and none.why.startswith("no line: R² is 0.39, under a half")
+
+
 def test_two_models_whose_schedules_are_not_both_stated_tell_nothing(
     findings: dict[str, Finding], as_if_alone: Finding
 ) -> None:
