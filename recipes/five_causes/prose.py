@@ -99,6 +99,10 @@ steps a small tower learns colours, places and styles where class names let it l
 short training. It may also be why CLIP on captions, the paper's own case, gains little from this web by itself. Fang et al.
 compare language with none; the headline here compares captions with views, which stand in for none.
 
+Prompts stand lower than a layer on the web's CLIP, and hardly on the narrow one, so that their mean lies between the two. A
+likely reason: the layer learns the classes from the web's styled pictures once more, where a prompt must find them through
+captions that tell style, colour and place as well.
+
 Where a row here moves effective robustness and the paper found little, the row is a statement about this world, where the
 factor can be isolated; the paper's statement is about photographs at scale. A verdict of `equivalent` or `cannot tell` here is
 no evidence about ImageNet either way. Published models are asked in `effrob study`, and
