@@ -159,6 +159,7 @@ def request_of(record: EvalRecord, spec: str, suite: str | None = None, **option
         precision=asked.precision,
         pixels="fast" if asked.pixel_path == "fast" else "exact",
         partial=True,
+        allow_nondeterminism=bool(record.resolved.get("nondeterminism")),
         **{name: value for name, value in options.items() if name != "prompts"},
     )
 
@@ -191,6 +192,8 @@ def _asked_again(stored: Stored, request: Request) -> tuple[EvalTask, LinearClas
         notices.append(
             "the model's digest is not the record's: other weights, code or library, whose answers are compared"
         )
+    if request.allow_nondeterminism:
+        notices.append("the record says that answers depend on more than the image: some may differ for that alone")
     return task, evaluation.classifier(task), notices
 
 
@@ -240,11 +243,17 @@ def _features(shift: Shift, rows: Ints, request: Request, task: EvalTask) -> Fea
     """The features of these rows of a source, computed now: no cache is read."""
     source = shift.source.select(rows)
     key = dataclasses.replace(feature_key(request, task.identity, shift, "verified"), n=len(rows))
-    encoder = ENCODERS.load(task.identity.asked, device_of(request))
+    encoder = ENCODERS.load(task.identity.asked, device_of(request), request.allow_nondeterminism)
     with tempfile.TemporaryDirectory(prefix="effrob-verify-") as scratch:
         cache = FeatureCache(Path(scratch))
         cache.open(key, {"kind": encoder.kind, "dim": encoder.dim, "model": str(encoder.identity.spec)})
-        how = Pass(request.batch_size, request.precision, request.pixels, progress=request.progress)
+        how = Pass(
+            request.batch_size,
+            request.precision,
+            request.pixels,
+            progress=request.progress,
+            allow_nondeterminism=request.allow_nondeterminism,
+        )
         label = f"{shift.name} × {task.identity.asked}"
         failed = extract(source, shift.border, [EncoderJob(encoder, key, cache.missing(key))], cache, how, label)
         if failed:

@@ -61,7 +61,7 @@ def sections(ranking: Board, top: int | None = None) -> list[Section]:
     for group, rows in ranking.groups.items():
         protocols = ", ".join(sorted({row.protocol for row in rows}))
         sources = (
-            ""
+            "; recounted from the records' answers"
             if group.kind in ("measured", "imported")
             else f"; sources: {', '.join(sorted({row.source for row in rows}))}"
         )

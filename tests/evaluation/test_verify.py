@@ -181,3 +181,27 @@ def test_what_cannot_be_verified_is_a_sentence(measured: Stored, pocket_data: Pa
             (to / file.relative_to(place)).symlink_to(file)
     done = verify(measured.folder, small, "--follow-links")
     assert done.exit_code == 2 and "are not in pocket-r as it lies here (first p0" in done.stderr
+
+
+def test_answers_that_depend_on_the_batch_are_compared_and_said_to(pocket_data: Path, tmp_path: Path) -> None:
+    """A record of --allow-nondeterminism is no forgery where it differs, and the notice says why it may."""
+    from effrob.evaluation.verify import verify_record
+    from effrob.evaluation.worker import ENCODERS
+    from model_zoo.memory.model import from_memory
+    from model_zoo.offered import offering
+    from tests.hostile.test_answers_are_facts import PIXELS, LargeBatches
+
+    with offering({"net": from_memory(LargeBatches(), PIXELS, "net")}):
+        request = Request(
+            ("net",), ("pocket-r",), "pocket", data=pocket_data, results=tmp_path / "r", cache=tmp_path / "c",
+            device="cpu", limit=60, progress=False, allow_nondeterminism=True,
+        )  # fmt: skip
+        (stored,) = Evaluation(request).run().stored
+        again = request_of(
+            stored.record, "net", data=pocket_data, cache=tmp_path / "c", device="cpu", progress=False, batch_size=7
+        )
+        assert again.allow_nondeterminism
+        found = verify_record(stored, again, 40, 0)
+    ENCODERS.clear()
+    assert not found.reproduced
+    assert any("answers depend on more than the image" in notice for notice in found.notices)
