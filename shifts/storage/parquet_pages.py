@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from shifts.errors import DataError
 
 HEADER = 1 << 16  # bytes read to find a page's header, statistics of binary columns included
-KEPT = 64 << 20  # bytes of decompressed pages that are kept
+KEPT = 128 << 20  # bytes of decompressed pages that are kept
 MAX_PAGE = 256 << 20  # bytes of a page: writers make pages of 1 MB, or of one image
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 0, 2, 3
@@ -51,11 +51,12 @@ class Page(NamedTuple):
     header: dict[int, Any]
 
 
-class Decoded(NamedTuple):
-    """A decompressed page and where the value of each row lies in it."""
+class Layout(NamedTuple):
+    """Where the values of a page's rows lie in a decompressed page: its own, or the dictionary. A start of -1 is a null."""
 
-    body: bytes
-    spans: list[tuple[int, int] | None]
+    page: Page
+    starts: array[int]
+    stops: array[int]
 
 
 class PagedColumn:
@@ -75,32 +76,42 @@ class PagedColumn:
             raise Unreadable("the column repeats or holds no bytes")
         self._chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
         self._pages: dict[int, tuple[list[Page], Page | None]] = {}
-        self._kept: OrderedDict[tuple[int, int], Decoded] = OrderedDict()
+        self._layouts: dict[
+            tuple[int, int], Layout
+        ] = {}  # 16 bytes a row: a page that is read again is not parsed again
+        self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._bytes, self._lock = 0, Lock()
 
     def read(self, group: int, row: int) -> bytes | None:
         """The value of a row of a row group; None where it is null."""
         pages, dictionary = self._chunk(group)
         page = pages[bisect_right(pages, row, key=lambda page: page.first) - 1]
-        held = self._decoded(group, page, lambda: self._values(group, page, dictionary))
-        span = held.spans[row - page.first]
-        return None if span is None else held.body[span[0] : span[1]]
+        layout = self._layouts.get((group, page.offset))
+        if layout is None:
+            layout = self._layouts[group, page.offset] = self._layout(group, page, dictionary)
+        start = layout.starts[row - page.first]
+        return None if start < 0 else self._body(group, layout.page)[start : layout.stops[row - page.first]]
 
-    def _decoded(self, group: int, page: Page, decode: Callable[[], Decoded]) -> Decoded:
-        """A decompressed page, from those that are kept or decoded now."""
+    def _body(self, group: int, page: Page) -> bytes:
+        """A decompressed page, without the levels of a page of version 2: from those that are kept, or read now."""
         key = group, page.offset
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        held = decode()
+        levels = _levels(page)
+        body, size = self._pread(page.offset + levels, page.size - levels), page.header[2] - levels
+        if page.header[1] != DATA_PAGE_V2 or page.header[8].get(7, True):
+            body = self._plain(group, body, size)
+        if len(body) != size:
+            raise Unreadable("a page is shorter than its header says")
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = held
-                self._bytes += len(held.body)
+                self._kept[key] = body
+                self._bytes += len(body)
             while self._bytes > KEPT and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1].body)
-        return held
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return body
 
     def _chunk(self, group: int) -> tuple[list[Page], Page | None]:
         """The data pages of a row group, and its dictionary page."""
@@ -134,38 +145,40 @@ class PagedColumn:
             self._pages[group] = pages, dictionary
         return pages, dictionary
 
-    def _values(self, group: int, page: Page, dictionary: Page | None) -> Decoded:
-        body, header = self._pread(page.offset, page.size), page.header
-        if header[1] == DATA_PAGE:
-            body = self._plain(group, body, header[2])
-            encoding, at, present = header[5][2], 0, [True] * page.rows
+    def _layout(self, group: int, page: Page, dictionary: Page | None) -> Layout:
+        body, header, at = self._body(group, page), page.header, 0
+        present = [True] * page.rows
+        if header[1] == DATA_PAGE_V2:
+            encoding, levels = header[8][4], header[8].get(5, 0)
+            if self._levels:
+                present = _present(self._pread(page.offset, levels), page.rows, self._levels)
+        else:
+            encoding = header[5][2]
             if self._levels:
                 (length,) = struct.unpack_from("<I", body, 0)
                 present = _present(body[4 : 4 + length], page.rows, self._levels)
                 at = 4 + length
-            body = body[at:]
-        else:
-            about = header[8]
-            levels, encoding = about.get(5, 0), about[4]
-            present = _present(body[:levels], page.rows, self._levels) if self._levels else [True] * page.rows
-            body = body[levels + about.get(6, 0) :]
-            if about.get(7, True):
-                body = self._plain(group, body, header[2] - levels - about.get(6, 0))
         count = sum(present)
         if encoding == PLAIN:
-            values = _spans(body, count)
+            held, values = page, _spans(body, count, at)
         elif encoding in (PLAIN_DICTIONARY, RLE_DICTIONARY) and dictionary is not None:
-            words = self._decoded(group, dictionary, lambda: self._words(group, dictionary))
-            values = [words.spans[k] for k in _hybrid(body[1:], body[0], count)] if count else []
-            body = words.body
+            words = self._words(group, dictionary)
+            numbers = _hybrid(body[at + 1 :], body[at], count) if count else []
+            held, values = dictionary, [(words.starts[k], words.stops[k]) for k in numbers]
         else:
             raise Unreadable(f"encoding {encoding}")
-        held = iter(values)
-        return Decoded(body, [next(held) if there else None for there in present])
+        each = iter(values)
+        spans = [next(each) if there else (-1, -1) for there in present]
+        return Layout(held, array("q", [start for start, _ in spans]), array("q", [stop for _, stop in spans]))
 
-    def _words(self, group: int, page: Page) -> Decoded:
-        body = self._plain(group, self._pread(page.offset, page.size), page.header[2])
-        return Decoded(body, _spans(body, page.rows))
+    def _words(self, group: int, page: Page) -> Layout:
+        """The values of a dictionary page."""
+        key = group, page.offset
+        if key not in self._layouts:
+            spans = _spans(self._body(group, page), page.rows)
+            starts, stops = array("q", [start for start, _ in spans]), array("q", [stop for _, stop in spans])
+            self._layouts[key] = Layout(page, starts, stops)
+        return self._layouts[key]
 
     def _plain(self, group: int, body: bytes, size: int) -> bytes:
         import pyarrow as pa
@@ -185,10 +198,14 @@ class PagedColumn:
             os.close(file)
 
 
-def _spans(body: bytes, count: int) -> list[tuple[int, int] | None]:
-    """Where each value of a PLAIN page lies: a length of four bytes stands before it."""
-    spans: list[tuple[int, int] | None] = []
-    at = 0
+def _levels(page: Page) -> int:
+    """Bytes of levels before the values of a page of version 2, which are never compressed."""
+    return int(page.header[8].get(5, 0) + page.header[8].get(6, 0)) if page.header[1] == DATA_PAGE_V2 else 0
+
+
+def _spans(body: bytes, count: int, at: int = 0) -> list[tuple[int, int]]:
+    """Where each value of a PLAIN page lies from `at` on: a length of four bytes stands before it."""
+    spans: list[tuple[int, int]] = []
     for _ in range(count):
         end = at + 4 + int.from_bytes(body[at : at + 4], "little")
         spans.append((at + 4, end))
