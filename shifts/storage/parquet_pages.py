@@ -51,7 +51,7 @@ class Page(NamedTuple):
     header: dict[int, Any]
 
 
-class Layout(NamedTuple):
+class ValuePlaces(NamedTuple):
     """Where the values of a page's rows lie in a decompressed page: its own, or the dictionary. A start of -1 is a null."""
 
     page: Page
@@ -77,7 +77,7 @@ class PagedColumn:
         self._chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
         self._pages: dict[int, tuple[list[Page], Page | None]] = {}
         self._layouts: dict[
-            tuple[int, int], Layout
+            tuple[int, int], ValuePlaces
         ] = {}  # 16 bytes a row: a page that is read again is not parsed again
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._bytes, self._lock = 0, Lock()
@@ -145,7 +145,7 @@ class PagedColumn:
             self._pages[group] = pages, dictionary
         return pages, dictionary
 
-    def _layout(self, group: int, page: Page, dictionary: Page | None) -> Layout:
+    def _layout(self, group: int, page: Page, dictionary: Page | None) -> ValuePlaces:
         body, header, at = self._body(group, page), page.header, 0
         present = [True] * page.rows
         if header[1] == DATA_PAGE_V2:
@@ -169,15 +169,15 @@ class PagedColumn:
             raise Unreadable(f"encoding {encoding}")
         each = iter(values)
         spans = [next(each) if there else (-1, -1) for there in present]
-        return Layout(held, array("q", [start for start, _ in spans]), array("q", [stop for _, stop in spans]))
+        return ValuePlaces(held, array("q", [start for start, _ in spans]), array("q", [stop for _, stop in spans]))
 
-    def _words(self, group: int, page: Page) -> Layout:
+    def _words(self, group: int, page: Page) -> ValuePlaces:
         """The values of a dictionary page."""
         key = group, page.offset
         if key not in self._layouts:
             spans = _spans(self._body(group, page), page.rows)
             starts, stops = array("q", [start for start, _ in spans]), array("q", [stop for _, stop in spans])
-            self._layouts[key] = Layout(page, starts, stops)
+            self._layouts[key] = ValuePlaces(page, starts, stops)
         return self._layouts[key]
 
     def _plain(self, group: int, body: bytes, size: int) -> bytes:
