@@ -117,10 +117,14 @@ def objects(root: Path, kind: type = object) -> None:
 class Reply:
     """What a server answers: `content` from `start` on, cut after `cut` bytes."""
 
-    def __init__(self, start: int = 0, cut: int | None = None, status: int = 200, content: bytes = CONTENT) -> None:
+    def __init__(
+        self, start: int = 0, cut: int | None = None, status: int = 200, content: bytes = CONTENT, packed: str = ""
+    ) -> None:
         self.status_code, self.reason = (206 if start and status == 200 else status), "said"
         self.held = content[start:][:cut]
         self.headers = {"Content-Length": str(len(content) - start), "ETag": '"one"'}
+        if packed:
+            self.headers["Content-Encoding"] = packed
         if start:
             self.headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
 
@@ -147,6 +151,16 @@ def over_http(root: Path, **how: Any) -> int:
     with served(**how):
         wanted = RemoteFile("http://server/file.tar", size=len(CONTENT))
         return download(wanted, root / "file.tar", pause=0.0).stat().st_size
+
+
+def without_a_length(root: Path, by_hand: bool = False) -> int:
+    """A server that names no length and sends more than is taken."""
+    mirror(root)
+    reply = Reply()
+    del reply.headers["Content-Length"]
+    url = str(root / "mirror/file.tar") if by_hand else "http://server/file.tar"
+    with mock.patch.object(fetch, "UNSAID", 100), mock.patch.object(requests, "get", lambda *_, **__: reply):
+        return download(RemoteFile(url), root / "file.tar", pause=0.0).stat().st_size
 
 
 def mirrored(root: Path, mirror: str = "nowhere") -> int:
@@ -341,11 +355,21 @@ SITUATIONS = [
         len(CONTENT),
     ),
     Situation(
-        f"{FETCH}: try another --mirror",
+        f"{FETCH}: answers {{}} {{}}; try",
         nothing,
         (lambda d: {"status": 200},),
         lambda d, status=404: over_http(d, status=status),
         len(CONTENT),
+    ),
+    Situation(
+        f"{FETCH}: which was not asked for",
+        nothing,
+        (lambda d: {"packed": ""},),
+        lambda d, packed="gzip": over_http(d, packed=packed),
+        len(CONTENT),
+    ),
+    Situation(
+        f"{FETCH}: fetch it another way", nothing, (lambda d: {"by_hand": True},), without_a_length, len(CONTENT)
     ),
     Situation(
         f"{FETCH}: or name another --data folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,7 +15,9 @@ from form_writers import FORMS, SETS, TABLE, pack, picture, put
 from situation import Situation, Step, loads
 
 import shifts
+from shifts.bounds import arrow
 from shifts.classes import class_folders
+from shifts.storage import parquet_pages
 
 R_LOAD = loads("imagenet-r")
 NOWHERE = {"bytes": None, "path": "/data/a.jpg"}
@@ -37,12 +39,12 @@ def columns(**given: Any) -> Any:
     return pa.table(made).replace_schema_metadata(about)
 
 
-def table(file: str = "test.parquet", **given: Any) -> Step:
+def table(file: str = "test.parquet", group: int | None = None, **given: Any) -> Step:
     def make(root: Path) -> None:
         import pyarrow.parquet as pq
 
         (root / "imagenet-r").mkdir(exist_ok=True)
-        pq.write_table(columns(**given), root / "imagenet-r" / file)
+        pq.write_table(columns(**given), root / "imagenet-r" / file, row_group_size=group)
 
     return make
 
@@ -58,6 +60,11 @@ def saved(**given: Any) -> Step:
             writer.write_table(held)
 
     return make
+
+
+def many(n: int) -> dict[str, Any]:
+    """Columns of n images of as many classes."""
+    return {"image": [{"bytes": image(k), "path": f"{k}.jpg"} for k in range(n)], "label": list(range(n))}
 
 
 def whole(form: str) -> Step:
@@ -76,6 +83,16 @@ def targets(root: Path) -> list[int]:
 def without_pyarrow(root: Path, installed: bool = False) -> int:
     with mock.patch.dict(sys.modules, {} if installed else {"pyarrow": None}):  # type: ignore[arg-type]
         return len(shifts.load("imagenet-r", root, partial=True))
+
+
+def bounded(module: object, name: str, most: int) -> Callable[[Path], int]:
+    """Decode every image where a bound is a small one."""
+
+    def act(root: Path) -> int:
+        with mock.patch.object(module, name, most):
+            return len(targets(root))
+
+    return act
 
 
 def named_shards(names: Sequence[str], label: bytes = b"3") -> Step:
@@ -143,6 +160,27 @@ SITUATIONS = [
         table(wnid=list(R[1:4])),
         (table(wnid=list(R[:3])),),
         R_LOAD,
+        3,
+    ),
+    Situation(
+        "bounds/arrow.py: hold {} at most; fetch it anew",
+        table(image=[None] * 3000, label=[0] * 3000),
+        (table(),),
+        R_LOAD,
+        3,
+    ),
+    Situation(
+        "bounds/arrow.py: write smaller row groups",
+        table(**many(60)),
+        (table(group=2, **many(60)),),
+        bounded(arrow, "GROUP", 400),
+        60,
+    ),
+    Situation(
+        "storage/parquet_pages.py: write it anew",
+        table(),
+        (table(group=1),),
+        bounded(parquet_pages, "MAX_PAGE", 1500),
         3,
     ),
     Situation(
