@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import shutil
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -91,7 +93,23 @@ def describe_error(error: BaseException) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
     about = _DISK.get(error.errno, error.strerror or "the system refused it")
-    return about if error.filename is None else f"{error.filename}: {about}"
+    if error.filename is None:
+        return about
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        about = about.replace(";", f" ({_mount(str(error.filename))});", 1)
+    return f"{error.filename}: {about}"
+
+
+def _mount(file: str) -> str:
+    """Where the disk that a file lies on is mounted, and what is free there."""
+    place = Path(file).absolute()
+    while not place.is_mount() and place != place.parent:
+        place = place.parent
+    try:
+        free = f", {shutil.disk_usage(place).free / 1e6:,.1f} MB free"
+    except OSError:
+        free = ""
+    return f"mounted at {place}{free}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

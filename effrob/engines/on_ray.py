@@ -8,7 +8,10 @@ RAY_ADDRESS, Ray starts here.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
@@ -33,12 +36,15 @@ class RayEngine:
         if not ray.is_initialized():
             # "local": with None Ray waits for ever for a cluster that its files remember and that has ended.
             address = address or os.environ.get("RAY_ADDRESS") or "local"
+            before = signal.getsignal(signal.SIGTERM)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UsageProblem(
                     f"no Ray cluster answers at {address!r} ({error}): start one with `ray start --head`"
                 ) from error
+            if before == signal.SIG_DFL:
+                end_on_sigterm()  # in place of Ray's own handler, which prints a stack and aborts
         have = ray.cluster_resources()
         by_gpu = have.get("GPU", 0.0) / gpus if gpus else float("inf")
         self.workers = max(1, int(min(have.get("CPU", 1.0) / cpus, by_gpu)))
@@ -64,6 +70,16 @@ class RayEngine:
                         ended[number] = Outcome(jobs[number], f"its workers died {RETRIES + 1} times ({why})")
                     bar.update()
         return [ended[number] for number in range(len(jobs))]
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process as an exit does, so that Ray ends its own in order; outside the main thread, nothing."""
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ended)
 
 
 def _do(work: Any, job: Job) -> Outcome:

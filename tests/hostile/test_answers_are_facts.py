@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,9 +123,10 @@ def test_accidents_are_refused_and_recorded_only_where_that_was_said(
 def test_features_of_accidents_are_not_taken_from_the_cache_unsaid(asked: Callable[..., Request]) -> None:
     assert Evaluation(asked(LargeBatches, allow_nondeterminism=True, limit=60)).run().stored
     ENCODERS.clear()
-    another = asked(LargeBatches, limit=60, heads=("few-shot-2",), shifts=("pocket",))
+    another = asked(LargeBatches, limit=60)
+    shutil.rmtree(another.results)
     report = Evaluation(another).run()
-    assert not report.stored and report.failures
+    assert not report.stored and "--allow-nondeterminism" in report.failures[0]
 
 
 @pytest.mark.parametrize("spec", [Sound, "pocket:clip", "pocket:cnn-small", "pocket:mlp"])
@@ -139,7 +141,9 @@ def test_honest_networks_are_never_refused(
         return seen[-1]
 
     monkeypatch.setattr("effrob.features.extract.ask_again", asking)
-    request = asked(Sound, precision=precision, heads=())
+    request = asked(
+        Sound, precision=precision, heads=("native",) if spec is Sound or spec != "pocket:clip" else (), limit=300
+    )
     if isinstance(spec, str):
         from dataclasses import replace
 
