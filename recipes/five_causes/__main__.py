@@ -49,6 +49,8 @@ def main(
     """Which of five things makes CLIP robust? Train, evaluate and compare."""
     if scale == "pocket" and report_to is not None:
         raise click.UsageError("--report-to reads runs at full scale: add --scale imagenet, or use --report DIR")
+    if study is not None and report_to is None:
+        raise click.UsageError("--study says whose runs a report is of: add --report-to FILE")
     if scale == "imagenet":
         at_full_scale(gpus, report_to, study, results)
         return

@@ -163,6 +163,7 @@ def test_the_last_commands_print_the_table_with_the_runs(
     finding = run(read(STUDY), written_runs)
     found = {entry["cause"]: entry for entry in headlines(finding)}
     assert list(found) == list(CAUSES)
+    assert all((entry["why"] is None) == (entry["verdict"] != "cannot tell") for entry in found.values())
     assert found["size"]["value"] == pytest.approx(0.3, abs=0.05) and found["size"]["verdict"] == "moves it"
     assert found["test-language"]["value"] == pytest.approx(0.3, abs=0.05)
     assert (
@@ -185,6 +186,7 @@ def test_wrong_use_ends_in_a_sentence(tmp_path: Path) -> None:
         "--scale laion": "'laion' is not one of",
         "--scale imagenet --gpus 3": "which 3 GPUs cannot",
         "--report-to x.json": "add --scale imagenet",
+        f"--scale imagenet --study {STUDY}": "add --report-to FILE",
         f"--scale imagenet --report-to {tmp_path / 'x.json'} --results {tmp_path}": "there are none: run `effrob eval --model",
     }
     for options, told in asked.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from effrob.files import whole_file
+from effrob.studies.answer import UNKNOWN
 from effrob.studies.finding import Finding, run
 from effrob.studies.reader import read
 from effrob.studies.study import Contrast
@@ -36,7 +37,9 @@ def _entry(finding: Finding, cause: str, contrast: Contrast) -> dict[str, Any]:
     overall = finding.overall(contrast)
     if overall is None:
         raise ValueError(f"{contrast.name!r} has no effect: its arms were measured on no shift of the line")
-    why = None if contrast.confounded is None else f"also differs: {contrast.confounded}"
+    verdict = finding.judgement(contrast)
+    whys = [answer.why for answer in finding.of(contrast.name) if answer.why]
+    why = None if verdict != UNKNOWN else next(iter(whys), "the shifts disagree")
     return {
         "cause": cause,
         "contrast": contrast.name.partition(": ")[2],
@@ -45,7 +48,7 @@ def _entry(finding: Finding, cause: str, contrast: Contrast) -> dict[str, Any]:
         "value": overall.value,
         "ci95": list(overall.ci95),
         "seeds": len(finding.study.arm(contrast.arms[0]).models),
-        "verdict": finding.judgement(contrast),
+        "verdict": verdict,
         "why": why,
         "scale_of_effect": "logit",
     }
