@@ -53,11 +53,14 @@ def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
 
 
 MARKS = {"*": r"\ast", "?": "?", "!": "!", "~": r"\sim", "≈": r"\approx", "†": r"\dagger"}
-MARKS_SAID = (
-    "Brackets are 95 % intervals. * extrapolated; ? like the baseline's; ! not among so many; ~ part of the set; "
-    "$\\approx$ nondeterministic; dagger: disputed."
-)
-DAGGER_SAID = "Dagger: other evidence contradicts the accuracy, or one that a mean rests on."
+MEANT = {
+    "*": "extrapolated",
+    "?": "like the baseline's",
+    "!": "not among so many",
+    "~": "part of the set",
+    "≈": "nondeterministic",
+    "†": "disputed",
+}
 
 
 FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}"  # no wider than the text, and no larger than it is
@@ -102,7 +105,7 @@ def _table(ranking: Board, section: Section, ci: bool) -> str:
         lines.append(" & ".join(cells) + (r" \\*" if ci else r" \\"))
         if ci:
             lines.append(" & ".join(ends) + r" \\")
-    return _frame(section, shifts, lines, MARKS_SAID if ci else "")
+    return _frame(section, shifts, lines, _marks_said() if ci else "")
 
 
 def _robustness(cell: ScoredShift | None) -> tuple[float | None, Interval | None]:
@@ -149,6 +152,12 @@ def _bold(text: str, yes: bool) -> str:
     return rf"$\mathbf{{{text.strip('$')}}}$"
 
 
+def _marks_said() -> str:
+    """What brackets and marks mean, each mark as the rows set it."""
+    marks_meant = "; ".join(f"${MARKS[mark]}$ {escape(said)}" for mark, said in MEANT.items())
+    return f"{escape('Brackets are 95 % intervals.')} {marks_meant}."
+
+
 def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_said: str = "") -> str:
     spec = "rlr" + "rr" + "rr" * len(shifts)
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escape(title(shift))}}}" for shift in shifts)
@@ -158,8 +167,8 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_
         r" & model & clean & logit & points" + " & acc. & eff. rob." * len(shifts) + r" \\"
     )
     if not marks_said and any("dagger" in line for line in lines):
-        marks_said = DAGGER_SAID
-    caption = escape(f"{section.title}: {section.stands}. {RULE} {marks_said}".rstrip())
+        marks_said = r"$\dagger$ other evidence contradicts the accuracy, or one that a mean rests on."
+    caption = f"{escape(f'{section.title}: {section.stands}. {RULE}')} {marks_said}".rstrip()
     if len(section.rows) <= PAGE // (1 + any("scriptsize" in line for line in lines)):
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])
         return (

@@ -124,7 +124,11 @@ def _word(row: Row) -> str:
 
 
 # What a flag says in a row, in words beside the verdict or by a letter that the legend spells out; others the verdict tells.
-FLAGS = {"extrapolated": "extrapolated", "no-line": "no line", "below-noise-floor": "below noise"}
+FLAGS = {"extrapolated": "extrapolated", "no-line": "no line", "below-noise-floor": "within noise"}
+WORDS = {
+    "extrapolated": "extrapolated: beyond the clean accuracies of the baseline's models, where the line is a guess",
+    "below-noise-floor": "within noise: no farther from the line than the sampling of images alone brings a model",
+}
 LETTERS = {
     "disputed": ("†", "other evidence contradicts the accuracy"),
     "in-baseline": ("i", "in the baseline: a member of it, left out of the line where it was measured here"),
@@ -213,6 +217,7 @@ def _notes(rows: Sequence[Row], verbose: bool, more: str) -> list[str]:
             + ("the one row asked about" if asked == 1 else f"the {asked} rows asked about at once")
         )
     flags = {flag for row in rows for flag in row.robustness.get("flags") or ()}
+    notes += [said for flag, said in WORDS.items() if flag in flags and not verbose]
     notes += [f"{flag if verbose else letter}: {said}" for flag, (letter, said) in LETTERS.items() if flag in flags]
     notes += [f"† {said}" for said in dict.fromkeys(said for row in rows for said in row.disputed)]
     if any(map(_by_chance, rows)):

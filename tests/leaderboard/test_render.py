@@ -115,6 +115,14 @@ def test_no_table_puts_the_diagnostic_set_in_bold(nasty: Board) -> None:
             assert "mathbf" not in line.split("&")[-1]
 
 
+def test_the_caption_shows_each_mark_as_the_rows_do(nasty: Board) -> None:
+    caption = next(line for line in latex(nasty, ci=True).splitlines() if line.startswith(r"\caption"))
+    assert (
+        r"$\approx$ nondeterministic; $\dagger$ disputed." in caption and r"\$" not in caption.partition("Brackets")[2]
+    )
+    assert r"$\ast$ extrapolated" in caption and r"$\sim$ part of the set" in caption
+
+
 def test_latex_compiles(nasty: Board, tmp_path: Path) -> None:
     assert "LaTeX Error" not in typeset(tmp_path, latex(nasty) + latex(nasty, ci=True))
 

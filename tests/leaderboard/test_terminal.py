@@ -97,6 +97,16 @@ def test_flags_and_what_is_too_uncertain_reach_the_text(rows: list[Row]) -> None
     assert other.robustness["flags"][-1] == "other-harness" and "beta" not in table([other])
 
 
+def test_no_word_beside_a_verdict_is_left_to_be_guessed(rows: list[Row]) -> None:
+    """Beside `on`, a word that says how near must not read as the verdict `below`."""
+    facts = {**rows[0].robustness, "verdict": "on", "flags": ["below-noise-floor", "extrapolated"]}
+    text = " ".join(table([replace(rows[0], robustness=facts)]).split())
+    assert "on, within noise, extrapolated" in text and "on, below" not in text
+    assert "within noise: no farther from the line than the sampling of images" in text
+    assert "extrapolated: beyond the clean accuracies of the baseline's models" in text
+    assert "within noise" not in table([replace(rows[0], robustness={**facts, "flags": []})])
+
+
 def test_a_sentence_says_aloud_what_the_block_says_of_the_model(rows: list[Row]) -> None:
     doubted, plain, unsure, diagnostic = (
         replace(row, robustness={**row.robustness, "verdict": verdict, "p_adjusted": p})
