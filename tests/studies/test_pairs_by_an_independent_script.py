@@ -192,6 +192,40 @@ def test_value_and_verdict_of_every_pair_follow_from_the_tables(
     assert checked or study == "contrastive-loss"  # which has no pair
 
 
+@pytest.mark.parametrize("study", shipped())
+def test_values_of_trends_means_and_distances_follow_from_the_tables(
+    findings: dict[str, Finding], lines: dict[Any, OwnLine], study: str
+) -> None:
+    """A trend is its slope times its range in doublings; a distance weighs lineages alike; a mean is of its pairs."""
+    asked = tomllib.loads(path_of(study).read_text(encoding="utf-8"))
+    arms, baseline = {arm["name"]: arm for arm in asked["arm"]}, asked["baseline"]
+    gone = {arm["model"] for arm in asked["arm"]}
+    told = [a for f in findings[study].as_json()["findings"] for a in f["answers"] if a["value"] is not None]
+    values = {(each["contrast"], each["shift"]): each["value"] for each in told}
+    checked = 0
+    for contrast in (each for each in asked["contrast"] if each["kind"] != "pair"):
+        for shift in (shift for name, shift in values if name == contrast["name"]):
+            if contrast["kind"] == "mean":
+                wanted = float(np.mean([values[name, shift] for name in contrast["of"]]))
+            else:
+                line = line_of(lines, baseline, shift, gone)
+                places = [
+                    (arms[n], point(of_model(arms[n]["source"], arms[n]["model"]), shift)) for n in contrast["arms"]
+                ]
+                known = [(arm, line.residual(p)) for arm, p in places if p is not None]
+                if contrast["kind"] == "trend":
+                    doublings = [math.log2(arm["amount"]) for arm, _ in known]
+                    wanted = float(np.polyfit(doublings, [v for _, v in known], 1)[0] * np.ptp(doublings))
+                else:
+                    kinds = {arm.get("lineage", arm["name"]) for arm, _ in known}
+                    each = [[v for arm, v in known if arm.get("lineage", arm["name"]) == kind] for kind in kinds]
+                    # of one lineage all weigh alike, so the two rules are one
+                    wanted = float(np.mean([np.mean(group) for group in each]))
+            assert values[contrast["name"], shift] == pytest.approx(wanted, abs=1e-9), (contrast["name"], shift)
+            checked += 1
+    assert checked or study in ("training-language", "test-language")
+
+
 def test_the_script_would_see_another_number(lines: dict[Any, OwnLine]) -> None:
     """A member more moves the line by more than the tolerance: the members it reads are the line's own."""
     one = line_of(lines, "testbed", "imagenet-r", set())
