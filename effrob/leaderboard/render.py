@@ -150,6 +150,9 @@ def markdown(ranking: Board, top: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+_LITERAL = {ord(character): f"\\{character}" for character in "\\`*_{}[]<>|~#&!"}
+
+
 def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
@@ -157,7 +160,7 @@ def _pipe(cells: Sequence[str]) -> str:
 def _text(text: str) -> str:
     """Any text as literal Markdown inside a table cell."""
     flat = " ".join(text.split())
-    return "".join("\\" + c if c in "\\`*_{}[]<>|~#&!" else c for c in flat)
+    return flat.translate(_LITERAL)
 
 
 def _cells(ranking: Board, row: BoardRow, shifts: Sequence[str]) -> list[str]:
