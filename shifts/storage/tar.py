@@ -21,6 +21,8 @@ from shifts.errors import DataError, DataMissing
 from shifts.storage.spans import Span, below, checked_size, held_twice, index_folder, indexed, read_span
 from shifts.storage.tree import FileStat, checked_path, counted_suffix, is_image, is_sidecar
 
+BLOCK = tarfile.BLOCKSIZE
+
 
 class TarTree:
     """Images of a plain tar, by their path under `inside`.
@@ -104,9 +106,11 @@ def members(path: Path, where: str) -> Iterator[tuple[str, Span]]:
 
 def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
     """Regular members from the file's present position on; anything but files and folders is refused."""
+    end, last = -1, ""
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
+                end, last = member.offset_data + -(-member.size // BLOCK) * BLOCK, member.name
                 if member.isdir() or (is_sidecar(member.name) and member.isreg()):
                     continue
                 if member.size < 0:  # in base 256; tarfile would go back and read on from there
@@ -120,6 +124,12 @@ def _files(file: BinaryIO, path: Path, where: str) -> Iterator[tarfile.TarInfo]:
                 yield member
                 file.seek(position)
                 archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: a gigabyte on the training set
+        file.seek(max(end, 0))
+        if end >= 0 and not file.read(BLOCK):  # tarfile takes it for the end
+            raise DataError(
+                f"{where} ends without a mark, behind {last!r}, as a file that was cut off does; fetch it anew, or repack it "
+                f"if nothing is missing"
+            )
     except DataError:
         raise
     except (tarfile.TarError, ValueError, OverflowError) as error:  # a size that no file can have

@@ -52,7 +52,7 @@ class RecordTree(SampleTree):
             size = file.stat().st_size
             with file.open("rb") as opened:
                 at = 0
-                while at < size:
+                while at < size or not size:  # a file of no bytes was cut off at its beginning
                     head = opened.read(12)
                     length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else size
                     if at + length + 16 > size:

@@ -59,10 +59,19 @@ def tar_with_hard_link(root: Path) -> None:
     shutil.rmtree(root / "imagenet-r")
 
 
+def without_a_mark(root: Path) -> None:
+    """A tar that ends with its last file: what a download that was cut off between two files looks like."""
+    whole("tar")(root)
+    with tarfile.open(root / "imagenet-r.tar") as archive:
+        last = archive.getmembers()[-1]
+    os.truncate(root / "imagenet-r.tar", last.offset_data + -(-last.size // 512) * 512)
+
+
 def repacked(root: Path) -> None:
     run("tar", "-xf", "imagenet-r.tar", within=root)
-    run("tar", "--dereference", "--hard-dereference", "-cf", "imagenet-r.tar", "imagenet-r", within=root)
-    shutil.rmtree(root / "imagenet-r")
+    top = next(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    run("tar", "--dereference", "--hard-dereference", "-cf", "imagenet-r.tar", top, within=root)
+    shutil.rmtree(root / top)
 
 
 def compressed(root: Path) -> None:
@@ -276,6 +285,13 @@ SITUATIONS = [
         (repacked, lambda d: run("tar", "-xf", "imagenet-r.tar", within=d)),
         R_LOAD,
         13,
+    ),
+    Situation(
+        "storage/tar.py: ends without a mark",
+        without_a_mark,
+        (whole("tar"), repacked),
+        R_LOAD,
+        12,
     ),
     Situation(
         "storage/tar.py: is not a readable tar",

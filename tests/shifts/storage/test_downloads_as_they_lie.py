@@ -123,3 +123,17 @@ def test_what_is_passed_over_is_said_by_every_command(tmp_path: Path) -> None:
         assert said in CliRunner().invoke(main, [*args, "--data", str(tmp_path)]).output
     asked = Request(models=("pocket:reference",), shifts=("imagenet-r",), data=tmp_path, partial=True)
     assert any(said in notice for notice in RequestData(asked).evaluated()[1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("share", [0.0, 0.33, 0.5])
+def test_a_file_that_is_cut_off_is_never_read_as_a_smaller_set(tmp_path: Path, form: str, share: float) -> None:
+    FORMS[form](tmp_path, "imagenet-r", SETS["imagenet-r"])
+    file = max((file for file in tmp_path.rglob("*.*") if file.suffix not in (".txt", ".json")), key=_size)
+    file.write_bytes(file.read_bytes()[: int(_size(file) * share)])
+    with pytest.raises(shifts.DataError, match=rf"{file.name}.* (anew|again)"):
+        list(shifts.load("imagenet-r", tmp_path, partial=True))
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1
