@@ -2,8 +2,8 @@
 
     python -m tests.hostile.fuzz_commands --cases 5000
 
-A case fails that ends in anything but a sentence and a status of 0, 1 or 2, takes over twenty seconds, or brings the process
-over 1 GB. Nothing is fetched, drawn or evaluated.
+A case fails that ends in anything but a sentence and a status of 0, 1 or 2, takes over twenty seconds of processor time or
+waits for minutes, or brings the process over 1 GB. Nothing is fetched, drawn or evaluated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from click.testing import CliRunner
 from effrob.cli import VERBS, main
 from tests.hostile.fuzz_files import ODD, Outcome, mutated
 
-SECONDS = 20
+SECONDS, WAIT = 20, 300
 # what would fetch, draw, or take minutes; `eval` and `verify` run models
 LEFT_OUT = ("eval", "verify", "data get", "baseline build", "captions label", "plot", "probe export")
 OPTIONS_LEFT_OUT = ("--accept-licence", "--help", "--pixels-too", "--prove", "--check")
@@ -118,6 +118,7 @@ def fuzz(cases: int, seed: int = 0, only: str | None = None) -> Outcome:
         raise Hangs
 
     signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGPROF, late)
     try:
         with tempfile.TemporaryDirectory(prefix="effrob-fuzz-") as held:
             folder = Path(held)
@@ -130,8 +131,9 @@ def fuzz(cases: int, seed: int = 0, only: str | None = None) -> Outcome:
                 for name, content in files.items():
                     (folder / name).write_bytes(mutated(content, rng) if rng.random() < 0.5 else content)
                 args = [*words.split(), *arguments(every[words], names, rng)]
-                begun = time.monotonic()
-                signal.alarm(SECONDS)
+                begun = time.process_time()
+                signal.setitimer(signal.ITIMER_PROF, SECONDS)
+                signal.alarm(WAIT)
                 try:
                     done = CliRunner().invoke(main, args, input="")
                 except Hangs:
@@ -139,7 +141,8 @@ def fuzz(cases: int, seed: int = 0, only: str | None = None) -> Outcome:
                     continue
                 finally:
                     signal.alarm(0)
-                spent = time.monotonic() - begun
+                    signal.setitimer(signal.ITIMER_PROF, 0)
+                spent = time.process_time() - begun
                 said = done.output
                 raised = done.exception is not None and not isinstance(done.exception, SystemExit)
                 if raised or done.exit_code not in (0, 1, 2) or "Error: unexpected" in said or "Traceback" in said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import threading
@@ -89,7 +90,9 @@ def address(packed: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_shards_over_http_are_fetched_once(address: str, packed: Path, pocket_data: Path, tmp_path: Path) -> None:
+def test_shards_over_http_are_fetched_once(
+    address: str, packed: Path, pocket_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "pocket-r.wds").write_text(f"# six shards\n{address}/{{000..004}}.tar\n{packed}/pocket-r.wds/005.tar\n")
@@ -97,6 +100,8 @@ def test_shards_over_http_are_fetched_once(address: str, packed: Path, pocket_da
     assert remote.source.digest() == shifts.load("pocket-r", root=pocket_data).source.digest()
     kept = sorted((tmp_path / "cache/shards").glob("*/0*.tar"))
     assert len(kept) == 5
+    said = capsys.readouterr().err
+    assert said.count("without a checksum") == 5 and hashlib.sha256(kept[0].read_bytes()).hexdigest() in said
     (data / "pocket-r.wds").write_text(f"{address}/{{000..005}}.tar\n")
     before = [file.stat().st_mtime_ns for file in kept]
     assert shifts.load("pocket-r", root=data).ids == remote.ids
