@@ -50,11 +50,18 @@ def add_option(command: F) -> F:
 
 def given(add: tuple[Path, ...]) -> list[ModelResult]:
     """The models of files of accuracies; how a file was understood is said on standard error."""
+    from effrob.errors import UsageProblem
     from effrob.results.given.table import read_given
 
     results: list[ModelResult] = []
+    files: dict[str, Path] = {}
     for path in add:
         table = read_given(path)
+        other = files.setdefault(table.name, path)
+        if other != path:
+            raise UsageProblem(
+                f"--add {other} and {path} are both called {table.name}, and their rows could not be told apart: rename one"
+            )
         for notice in table.notices:
             click.echo(notice, err=True)
         results += table.results

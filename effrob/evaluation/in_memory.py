@@ -6,6 +6,7 @@ Random states, autocast and torch's threads are as they were, also where the pas
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,16 +49,37 @@ def evaluate_object(
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random states restored at the end, and no autocast inside: a training step before and after are as if without."""
-    states = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    """Random states restored at the end, and no autocast inside: a training step before and after are as if without.
+
+    Where several evaluations run at once, in threads, the first saves the states and the last restores them.
+    """
+    with _counting:
+        if not _running:
+            _before[:] = [_random_states()]
+        _running.append(None)
     try:
-        with (
-            torch.random.fork_rng(devices=devices),
-            torch.autocast("cpu", enabled=False),
-            torch.autocast("cuda", enabled=False),
-        ):
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
             yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        with _counting:
+            _running.pop()
+            if not _running:
+                _restore(_before.pop())
+
+
+_counting = threading.Lock()
+_running: list[None] = []
+_before: list[tuple[Any, Any, torch.Tensor, list[torch.Tensor]]] = []
+
+
+def _random_states() -> tuple[Any, Any, torch.Tensor, list[torch.Tensor]]:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    return random.getstate(), np.random.get_state(), torch.random.get_rng_state(), devices
+
+
+def _restore(states: tuple[Any, Any, torch.Tensor, list[torch.Tensor]]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.random.set_rng_state(states[2])
+    if states[3]:
+        torch.cuda.set_rng_state_all(states[3])

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from model_zoo.encoder import TextTower
+from model_zoo.memory.text import PROMPTS
 from model_zoo.pixels import PixelSpec
 from model_zoo.sources.forward_pass import Embed, varied
 
@@ -50,6 +52,14 @@ def answers_digest(
             for answer in _answers(twin, embedding(twin), pictures.to(kind), layer):
                 hashed.update(_rounded(answer, STEP if answer.dtype == torch.float64 else COARSE))
             return hashed.hexdigest()
+    return ""
+
+
+def texts_digest(text: TextTower) -> str:
+    """SHA-256 of what a text tower answers to two prompts, rounded; of nothing where it cannot."""
+    with _seeded(), _one_thread(True), contextlib.suppress(Exception), torch.inference_mode():
+        answer = text.embed(text.tokenize(PROMPTS)).float()
+        return hashlib.sha256(_rounded(answer, COARSE)).hexdigest()
     return ""
 
 

@@ -23,7 +23,8 @@ from torch import nn
 from model_zoo.checkpoints.files import file_digest
 from model_zoo.encoder import Encoder, Identity
 from model_zoo.errors import ModelError
-from model_zoo.memory.answers_digest import answers_digest
+from model_zoo.memory.answers_digest import answers_digest, texts_digest
+from model_zoo.memory.functions import separate_functions
 from model_zoo.memory.text import has_towers, image_features, text_tower, tokens_digest
 from model_zoo.pixels import PixelSpec, parse_pixels
 from model_zoo.sources.forward_pass import try_out
@@ -80,6 +81,8 @@ def from_memory(
     module = module.float() if halves else module
     towers = features is None and has_towers(module)
     answers = answers_digest(module, pixels, features, image_features if towers else lambda twin: twin)
+    if towers and tokenizer is not None:
+        answers += texts_digest(text_tower(module, tokenizer, "", _device(module)))
     digest = hashlib.sha256(f"{digest} {answers}".encode()).hexdigest()
     spec = ModelSpec("", name)
     identity = Identity(spec, name, digest, pixels, features or "default", labels=labels, notes=notes)
@@ -104,6 +107,7 @@ def copied(module: nn.Module) -> nn.Module:
                 memo[id(value)] = value.detach().clone()
     try:
         twin = copy.deepcopy(module, memo)
+        separate_functions(twin, memo)
     except Exception as error:  # a user's module may hold anything
         raise ModelError(
             f"{type(module).__name__} cannot be copied ({type(error).__name__}: {str(error).splitlines()[0][:120]}), and "
@@ -172,9 +176,18 @@ def _digest(module: nn.Module, tokenizer: Any, features: str | None) -> str:
 
 def _plain(layer: nn.Module) -> dict[str, str]:
     """Numbers, texts and small collections among a layer's attributes: a factor in `forward` is no weight, and counts."""
-    kinds = (bool, int, float, str, tuple, list)
-    values = {name: value for name, value in vars(layer).items() if name != "training" and isinstance(value, kinds)}
+    values = {name: value for name, value in vars(layer).items() if name not in _OF_TORCH and _is_plain(value)}
     return {name: re.sub(r"0x[0-9a-f]+", "", repr(value)) for name, value in values.items()}
+
+
+_OF_TORCH = frozenset(vars(nn.Module()))  # parameters, buffers, hooks, whether it is in training mode
+
+
+def _is_plain(value: object) -> bool:
+    """A number, a text, or a collection; of a mapping, plain values alone (peft keeps an adapter's factor in one)."""
+    if isinstance(value, Mapping):
+        return all(_is_plain(each) for each in value.values())
+    return isinstance(value, bool | int | float | str | tuple | list)
 
 
 def _source(kind: type) -> str:

@@ -152,6 +152,9 @@ class _Reader:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
             raise self._error(f"suite.{key} must be a list of texts")
+        twice = next((each for at, each in enumerate(value) if each in value[:at]), None)
+        if twice is not None:
+            raise self._error(f"suite.{key} names {twice!r} twice; keep one")
         return tuple(value)
 
     def _flag(self, table: Mapping[str, Any], key: str, prefix: str) -> bool:

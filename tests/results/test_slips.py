@@ -159,3 +159,41 @@ def test_a_picture_says_which_models_lack_a_part_of_the_mean(here: Path) -> None
     )
     long = "mix:my-net@runs/before_the_fine_tuning.pt,my-net@runs/after_it.pt@0.25"
     assert len(label(long)) <= 34 and label(long).endswith("@0.25") and label("openclip:ViT-B-32") == "ViT-B-32"
+
+
+def ten_classes(here: Path, answers: np.ndarray, **extra: object) -> tuple[str, ...]:
+    """4,000 images of ten classes in a suite of one's own, and a file of answers in their order."""
+    labels = np.arange(4000) * 7919 % 10
+    for name in ("plain", "other"):
+        (here / f"{name}.csv").write_text("id,label\n" + "".join(f"{i},{k}\n" for i, k in enumerate(labels.tolist())))
+    classes = extra.get("classes", [f"class {k}" for k in range(10)])
+    (here / "ten.toml").write_text(
+        f'[suite]\nname = "ten"\ntitle = "Ten"\nclean = "plain"\nshifts = ["other"]\nclasses = {json.dumps(classes)}\n'
+        '[sets.plain]\nlabels = "plain.csv"\n[sets.other]\nlabels = "other.csv"\n'
+    )
+    np.savez("ten.npz", ids=np.array([str(i) for i in range(4000)]), classes=answers)
+    return "import", "ten.npz", "--model", "m", "--suite", "ten.toml", "--shift", "other"
+
+
+def test_a_stretch_in_another_order_is_seen_among_few_classes_too(here: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(4000) * 7919 % 10
+    answers = np.where(rng.random(4000) < 0.95, labels, rng.integers(10, size=4000))
+    said(*ten_classes(here, answers))
+    answers[2000:] = rng.permutation(answers[2000:])
+    assert "that stretch is in another order" in said(*ten_classes(here, answers), "--results", "other", status=2)
+
+
+def test_a_class_named_twice_is_a_sentence(here: Path) -> None:
+    ten_classes(here, np.zeros(4000, int), classes=[*(f"class {k}" for k in range(9)), "class 3"])
+    assert "names 'class 3' twice; keep one" in said("suite", "check", "ten.toml", status=2)
+
+
+def test_two_files_of_one_name_are_not_mixed(here: Path) -> None:
+    (here / "z").mkdir()
+    for file, value in (("mine.csv", 71.2), ("z/mine.csv", 61.2)):
+        (here / file).write_text(f"model,imagenet,imagenet-r\na,76.3,{value}\nb,76.0,40.0\n")
+    add = ("--add", "mine.csv", "--add", "z/mine.csv")
+    assert "both called mine" in said("compare", "a", "b", *add, "--axis", "full", status=2)
+    (here / "z/mine.csv").rename(here / "z/later.csv")
+    said("leaderboard", "--add", "mine.csv", "--add", "z/later.csv", "--axis", "full")
