@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import add_option, given, json_option, line_options
+from effrob.cli.options import add_option, given, json_option, line_options, reading_options
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--results", type=click.Path(), default="effrob-results", show_default=True, help="Where records are looked for."
 )
-@click.option("--head", metavar="NAME", help="Which head's records, where a model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where a model has several.")
+@reading_options
 @click.option("--protocol", metavar="NAME", help="Which protocol's records, where a model has several.")
 @json_option
 @add_option

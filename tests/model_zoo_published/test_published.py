@@ -151,7 +151,8 @@ def test_the_timm_members_are_in1k_alone_at_their_largest_size() -> None:
 def test_a_family_is_read_from_a_spec() -> None:
     assert family_of("torchvision:resnet50@IMAGENET1K_V1") == "resnet"
     assert family_of("timm:seresnext101_32x8d.ah_in1k") == "senet"
-    assert family_of("pocket:mlp") == "pocket:mlp"
+    assert family_of("pocket:mlp") == family_of("pocket:mlp-deep") == "mlp"
+    assert family_of("pocket:clip") == "pocket:clip"
 
 
 def test_the_sixty_specs_are_sixty_models_of_many_families() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from effrob.cli.options import add_option, given, line_options, records_option
+from effrob.cli.options import add_option, given, line_options, reading_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     "--format", "form", default="text", show_default=True, metavar="text|latex|bibtex", help="How to write it."
 )
 @records_option
-@click.option("--head", metavar="NAME", help="Which head's records, where the model has several.")
-@click.option("--prompts", metavar="NAME", help="Which prompt set's records, where the model has several.")
+@reading_options
 @add_option
 @line_options
 def command(
