@@ -11,7 +11,7 @@ import pytest
 from shifts import layout
 from shifts.bounds.kept import change_file
 from shifts.storage import kept_places
-from tests.hostile.kill_commands import campaign, litter
+from tests.hostile.kill_commands import campaign, litter, together
 
 
 @pytest.mark.parametrize("name", ["where", "leaderboard"])
@@ -46,3 +46,15 @@ def test_a_change_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"):
         change_file(tmp_path / "places.json", refused)
     assert (tmp_path / "places.json").read_text() == "old" and litter(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["import", "baseline", "leaderboard", "where"])
+def test_fifty_kills_and_two_to_four_at_once_lose_and_leave_nothing(
+    name: str, pocket_data: Path, tmp_path: Path
+) -> None:
+    tally = campaign(name, pocket_data, tmp_path, kills=50, seed=0)
+    assert tally.ok and tally.killed == 50, tally
+    for processes in (2, 3, 4):
+        shared = together(name, pocket_data, tmp_path / str(processes), processes)
+        assert shared.ok, shared
