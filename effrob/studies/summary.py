@@ -43,7 +43,8 @@ RULE = (
 )
 POCKET_RULE = (
     "Pocket run: the mean over its four shifts; the interval is one Student's t over the seeds and the line's uncertainty; "
-    "`equivalent` is within a tenth of the effect of `pocket:clip`."
+    "`lifts it` and `lowers it` hold after Holm's correction, whichever shift is left out, and with no two contrasts that are "
+    "told from none each and differ in sign; `equivalent` is within a tenth of the effect of `pocket:clip`."
 )
 MORE = "`effrob study run NAME` shows every arm, shift, contrast and caveat."
 

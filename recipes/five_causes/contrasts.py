@@ -9,7 +9,7 @@ degrees of freedom are those of seeds and of families of classifiers (Satterthwa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,7 @@ class Answer:
     spread       smallest and largest effect of its contrasts
     differs      what else differs between the sides of any of its contrasts
     margin       logits within which an effect is none;  p_adjusted  after Holm's correction
+    without      the effect over the other shifts, where one is left out
     """
 
     question: Question
@@ -100,6 +101,7 @@ class Answer:
     margin: float
     p_adjusted: float
     seeds: int
+    without: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -137,13 +139,21 @@ class Answer:
             return "the interval holds both none and more than the margin"
         if self.p_adjusted >= ALPHA:
             return "not told from none once several questions are corrected for"
-        return None
+        return self._one_shift
 
     @property
     def _told_apart(self) -> list[tuple[Contrast, Estimate]]:
         """The contrasts whose own 95 % interval leaves none out, lowest first: the others have no sign to disagree with."""
         known = [(one, part) for one, part in zip(self.contrasts, self.parts, strict=True) if part.p < ALPHA]
         return sorted(known, key=lambda pair: pair[1].value)
+
+    @property
+    def _one_shift(self) -> str | None:
+        """The shift that an effect rests on: without it the others' is not told from none, or has the other sign."""
+        for shift, rest in sorted(self.without.items(), key=lambda pair: -pair[1].p):
+            if rest.p >= ALPHA or rest.value * self.effect.value < 0:
+                return f"rests on {shift}: without it " + "{:+.2f} [{:+.2f}, {:+.2f}]".format(rest.value, *rest.ci95)
+        return None
 
     @property
     def _disagreement(self) -> str:
@@ -185,6 +195,7 @@ def _answer(question: Question, contrasts: tuple[Contrast, ...], board: Board, g
         effect=effect,
         over_seeds=estimate(_values(contrasts, board, SHIFTS)),
         by_shift={shift: _effect(contrasts, board, (shift,)) for shift in SHIFTS},
+        without={shift: _effect(contrasts, board, [one for one in SHIFTS if one != shift]) for shift in SHIFTS},
         parts=tuple(_effect((one,), board, SHIFTS) for one in contrasts),
         differs=tuple(
             dict.fromkeys(_spoken(key, pair) for one in contrasts for key, pair in one.differs(grid).items())

@@ -38,15 +38,16 @@ resampled. They do not hold other test pictures, other networks than this tower 
 The rules were fixed before the runs, but for what is said to be settled later. *Equivalent*: the 90 % interval lies within
 ±{margin:.2f} logits, a tenth of what the shipped contrastive model `{model}` has on the same line ({reference:+.2f}), and so
 do those of the contrasts it is made of. *Lifts it*, *lowers it*: p under {alpha} after Holm's correction, over the five
-headlines or over the {singles} contrasts that are no headline by themselves, and no two of its contrasts of opposite sign
-that are each told from none by their own 95 % interval. *Cannot tell*: neither, or an arm lies outside the line's range, or
+headlines or over the {singles} contrasts that are no headline by themselves, no two of its contrasts of opposite sign
+that are each told from none by their own 95 % interval, and whichever shift is left out, the mean of the others told from
+none, to the same side. *Cannot tell*: neither, or an arm lies outside the line's range, or
 anything but the factor differs. *At most* is the smallest margin, in logits and either way, within which the effect and its
 contrasts would be equivalent. What was settled after a first run: a contrast that is a headline by itself is judged once, as
 the headline, and not a second time among the single contrasts; how often pictures go through the tower in a step counts as a
 difference; language at test time is asked with CLIP's eighty prompts as with the bare name; captions were given arms with as
-many passes as views, written down as the headline of language at training time before any of those arms was trained; and
-contrasts disagree only where each is told from none. Before, any contrast of the other sign was enough, and language at test
-time had no verdict.
+many passes as views, written down as the headline of language at training time before any of those arms was trained;
+contrasts disagree only where each is told from none (before, any contrast of the other sign was enough); and no verdict may
+rest on one shift, which takes away the one that language at test time would have had by the rule before.
 Points are a translation: what the effect in logits is worth to a model of {at:.0%} clean accuracy that stood on the lines.
 """
 
@@ -89,17 +90,18 @@ without any likeness to the test sets cannot be drawn. Twenty classes in a batch
 calls different although they show the same thing, which may cost captions more than it would among thousands of classes. The
 line's classifiers are trained on narrow pictures alone, and below an accuracy of a tenth, near chance, logits bend.
 
-Captions against views compares two ways of telling a picture, not language with nothing in its place. Both learn from
+Captions against views is the paper's own comparison in small: there, CLIP beside SimCLR on the same pictures. It compares two
+ways of telling a picture, not language with nothing in its place. Both learn from
 recoloured pictures, so that a caption can name a colour that its picture no longer shows, and a view cannot be contradicted so;
 over crops alone, where captions are true, views are easier to tell by colour than by shape, which is why SimCLR recolours. The
 two contrasts stand side by side for that.
 
 Captions that say more than the class take effective robustness away here, and clean accuracy with it. A likely reason: in 800
 steps a small tower learns colours, places and styles where class names let it learn shapes. That is a fact of a small world and
-short training. It may also be why CLIP on captions, the paper's own case, gains little from this web by itself. Fang et al.
-compare language with none; the headline here compares captions with views, which stand in for none.
+short training. It may also be why CLIP on captions, the paper's own case, is not told from none on this web by
+itself.
 
-Prompts stand lower than a layer on the web's CLIP, and hardly on the narrow one, so that their mean lies between the two. A
+Prompts stand lower than a layer on the web's CLIP, mostly on pocket-sketch, and on the narrow one neither lower nor higher. A
 likely reason: the layer learns the classes from the web's styled pictures once more, where a prompt must find them through
 captions that tell style, colour and place as well.
 

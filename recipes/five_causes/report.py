@@ -11,6 +11,7 @@ report.json, schema 2. `causes` holds one object a cause, its headline question;
     value_points, ci95_points   value and ci95 as a difference of accuracy for a model of clean accuracy `points_at`
     seeds, seeds_ci95           how many, and the interval without the line's uncertainty
     spread, parts               smallest and largest effect of the contrasts it is the mean of, and how many they are
+    by_shift, without           the same on each shift alone, and over the others where one is left out
     note                        of a headline: its contrasts that cannot be told alone, and arms whose accuracy is near chance
     effect, scale_of_effect     value and unit by the names of schema 1
 
@@ -122,6 +123,7 @@ def _shared(found: Answer, wide: Board) -> dict[str, Any]:
             shift: {**_estimate(one), "value_points": translated(one.value, wide, (shift,))}
             for shift, one in found.by_shift.items()
         },
+        "without": {shift: _estimate(one) for shift, one in found.without.items()},
         "effect": found.effect.value,
         "scale_of_effect": "logit",
     }
@@ -144,7 +146,8 @@ def _note(found: Answer, wide: Board, each: Sequence[Answer]) -> str | None:
         for one in each:
             if one.question == found.question and one.verdict == "cannot tell":
                 size = "{:+.2f} [{:+.2f}, {:+.2f}]".format(one.effect.value, *one.effect.ci95)
-                corrected = " once corrected for several questions" if one.effect.p < ALPHA and not one.differs else ""
+                alone = one.effect.p < ALPHA <= one.p_adjusted and not one.differs
+                corrected = " once corrected for several questions" if alone else ""
                 said.append(f"{one.contrasts[0].text} is {size} alone, cannot tell{corrected}")
     chance = 1 / len(pocket().names)
     sides: dict[Read, str] = {}

@@ -131,7 +131,7 @@ def notes(report: Any, cause: Any) -> str:
     said = []
     for c in own if cause["verdict"] == "moves it" else []:
         if c["verdict"] == "cannot tell":
-            corrected = c["p_value"] < 0.05 and not c["differs"]
+            corrected = c["p_value"] < 0.05 <= c["p_adjusted"] and not c["differs"]
             said.append(
                 f"{c['contrast']} is {size(c)} alone, cannot tell" + " once corrected for several questions" * corrected
             )

@@ -247,6 +247,25 @@ def test_a_contrast_that_is_not_told_from_none_has_no_sign_to_disagree_with() ->
     assert (told.verdict, told.why) == ("cannot tell", "its contrasts disagree in sign: first -0.90, third +0.20")
 
 
+def test_a_verdict_that_rests_on_one_shift_is_none() -> None:
+    """One arm stands higher on pocket-sketch alone, or on all four: only the second is lifted."""
+
+    def found(lifted: tuple[str, ...]) -> Answer:
+        board = made_board([0.02 * each for each in range(5)], [0.0] * 5)
+        cells = dict(board.cells)
+        for seed in range(5):
+            for shift in SHIFTS:
+                high = (1.2 if shift in lifted else 0.0) + 0.01 * (-1) ** seed
+                cells[LABELS_WEB, seed, shift] = ArmResult(0.7, 0.5, high, False)
+        (head,), _ = answer((Question("size", "?", (ONE,)),), replace(board, cells=cells), GRID)
+        return head
+
+    alone, several = found(("pocket-sketch",)), found(SHIFTS)
+    assert alone.p_adjusted < 0.05 and alone.verdict == "cannot tell"
+    assert alone.why is not None and alone.why.startswith("rests on pocket-sketch: without it +0.00 [")
+    assert several.verdict == "moves it" and alone.without["pocket-sketch"].p > 0.05 > alone.without["pocket-r"].p
+
+
 def test_the_lines_uncertainty_can_take_a_verdict_back() -> None:
     level, apart = made_board([0.3] * 5, [0.0] * 5), made_board([0.3] * 5, [0.0] * 5, (0.94, 0.5))
     assert line_spread((ONE,), level) == pytest.approx(0.0)

@@ -162,6 +162,10 @@ def test_headlines_and_contrasts(report: dict[str, Any], lines: dict[str, OwnLin
         points = [np.mean([expit(h + end) - expit(h) for h in here]) for end in (whole["value"], *whole["ci95"])]
         close([entry["value_points"], *entry["ci95_points"]], points)
         assert (entry["parts"], entry["seeds"], entry["points_at"]) == (len(same), 10, POINTS_AT)
+        rest = {shift: effect(sides, lines, [one for one in shifts if one != shift]) for shift in shifts}
+        for shift, without in entry["without"].items():
+            close([without["value"], *without["ci95"]], [rest[shift]["value"], *rest[shift]["ci95"]])
+            close(without["p_value"], rest[shift]["p"])
         asked.append((entry, whole, parts))
     heads, single = asked[: len(report["causes"])], asked[len(report["causes"]) :]
     alone = {entry["question"]: entry for entry, _, parts in heads if len(parts) == 1}
@@ -175,7 +179,9 @@ def test_headlines_and_contrasts(report: dict[str, Any], lines: dict[str, OwnLin
         low, high = whole["ci90"]
         settled = all(abs(end) < margin for one in (whole, *parts) for end in one["ci90"])
         signs = {part["value"] > 0 for part in parts if part["ci95"][0] > 0 or part["ci95"][1] < 0}
-        told = entry["p_adjusted"] < 0.05 and len(signs) < 2
+        rest = entry["without"].values()
+        all_of_it = all(one["p_value"] < 0.05 and one["value"] * whole["value"] > 0 for one in rest)
+        told = entry["p_adjusted"] < 0.05 and len(signs) < 2 and all_of_it
         open_ = bool(entry["differs"]) or entry["extrapolated"]
         assert entry["verdict"] == (
             "cannot tell" if open_ else "equivalent" if settled else "moves it" if told else "cannot tell"
