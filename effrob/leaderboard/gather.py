@@ -16,7 +16,7 @@ from effrob.leaderboard.row import BoardRow, row_of
 from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
 from effrob.results.store import Stored
-from effrob.results.verification import verified
+from effrob.results.verification import record_files, verified
 from effrob.robustness.lines import LineOptions, Lines
 from model_zoo.published import sources
 
@@ -120,17 +120,12 @@ def sound(folders: Sequence[Path]) -> tuple[tuple[Stored, ...], tuple[str, ...]]
         raise
     except EffrobError:
         alone, refused = [], []
-        for path in dict.fromkeys(path for folder in folders for path in _record_files(folder)):
+        for path in dict.fromkeys(path for folder in folders for path in record_files(folder)):
             try:
                 alone += [path.parent] if verified([path.parent]) else []
             except EffrobError as error:
                 refused.append(f"left out: {str(error).removeprefix('refused, nothing was written: ')}")
     return tuple(verified(alone)) if alone else (), tuple(refused)
-
-
-def _record_files(folder: Path) -> list[Path]:
-    every = sorted(folder.rglob("record.json"))
-    return [path for path in every if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _given(path: Path) -> GivenTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from shifts import suite_of
 
 DEFAULT_RESULTS = Path("effrob-results")
 _OF_A_SET = ("shift", "label_space", "source", "question", "clean_source", "clean_question")
+
+LOOKED = 50_000  # folders without a record, beside ten for each record, before the walk is given up
 
 
 def read_records(results: Path) -> list[Stored]:
@@ -54,7 +57,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[Stored], list[str]]:
     """Records, and a sentence for each that cannot be believed."""
     records: list[Stored] = []
     wrong: list[str] = []
-    for path in (path for folder in folders for path in _record_files(folder)):
+    for path in (path for folder in folders for path in record_files(folder)):
         try:
             records.append(read(path.parent))
         except EffrobError as error:
@@ -64,10 +67,25 @@ def _read(folders: Sequence[Path]) -> tuple[list[Stored], list[str]]:
     return records, wrong
 
 
-def _record_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("record.json")):
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+def record_files(folder: Path) -> list[Path]:
+    """Every record.json below a folder, in order, hidden folders left out.
+
+    Raises UsageProblem where next to nothing of a large tree is records: another folder was meant.
+    """
+    found: list[Path] = []
+    others = 0
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "record.json" in files:
+            found.append(Path(at, "record.json"))
+        else:
+            others += 1
+        if others > LOOKED + 10 * len(found):
+            raise UsageProblem(
+                f"--results {folder}: {others:,} folders were looked through and {len(found):,} records found; name the "
+                "folder that `effrob eval --results` wrote"
+            )
+    return sorted(found)
 
 
 def _twice_answered(records: Iterable[Stored]) -> Iterator[str]:
