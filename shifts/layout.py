@@ -189,6 +189,8 @@ def locate_set(name: str, places: Path | Places) -> LocatedSet:
             inside = locate_set(name, Places(named, follow_links=where.follow_links))
             if inside.opened is not None:
                 return inside
+            if inside.error is not None:
+                raise inside.error
         if why is not None:
             owner = name if name in where.at else held
             raise DataError(

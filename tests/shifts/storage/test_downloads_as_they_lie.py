@@ -137,3 +137,10 @@ def test_a_file_that_is_cut_off_is_never_read_as_a_smaller_set(tmp_path: Path, f
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.is_file() else -1
+
+
+def test_a_damaged_download_in_a_folder_named_as_the_place_is_called_damaged(tmp_path: Path) -> None:
+    broken = tmp_path / "imagenetv2-matched-frequency.tar.gz"
+    broken.write_bytes(b"\x1f\x8b\x08\x00broken")
+    with pytest.raises(shifts.DataError, match=r"matched-frequency.tar.gz is not a readable tar archive"):
+        shifts.load("imagenet-v2", at=tmp_path, partial=True)
