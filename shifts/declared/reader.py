@@ -154,7 +154,7 @@ class _Reader:
             raise self._error(f"suite.{key} must be a list of texts")
         twice = next((each for at, each in enumerate(value) if each in value[:at]), None)
         if twice is not None:
-            raise self._error(f"suite.{key} names {twice!r} twice; keep one")
+            raise self._error(f"suite.{key} names {twice!r} more than once; leave it once")
         return tuple(value)
 
     def _flag(self, table: Mapping[str, Any], key: str, prefix: str) -> bool:

@@ -76,7 +76,7 @@ def test_ranks_without_an_engine_for_them_are_refused(
 def test_a_figure_with_nothing_on_its_axis_says_which_axis_has_it(tmp_path: Path) -> None:
     out = ["--published", "openclip", "--shift", "imagenet-r", "--out", str(tmp_path / "f.svg")]
     done = run("plot", *out)
-    assert done.exit_code == 2 and "--axis full draws them" in done.stderr
+    assert done.exit_code == 2 and "--axis full draws those" in done.stderr
     assert run("plot", *out, "--axis", "full").exit_code == 0 and (tmp_path / "f.svg").is_file()
 
 

@@ -186,7 +186,7 @@ def test_a_stretch_in_another_order_is_seen_among_few_classes_too(here: Path) ->
 
 def test_a_class_named_twice_is_a_sentence(here: Path) -> None:
     ten_classes(here, np.zeros(4000, int), classes=[*(f"class {k}" for k in range(9)), "class 3"])
-    assert "names 'class 3' twice; keep one" in said("suite", "check", "ten.toml", status=2)
+    assert "names 'class 3' more than once; leave it once" in said("suite", "check", "ten.toml", status=2)
 
 
 def test_two_files_of_one_name_are_not_mixed(here: Path) -> None:

@@ -317,6 +317,7 @@ SITUATIONS = [
         f"{READER}: {{}} must be a table", lambda d: put(d / "own.toml", b"suite = 3\n"), (suite(),), read, "own"
     ),
     wrong_suite(f"{READER}: keep one", sets=f'{SETS}list = "l.csv"\n'),
+    wrong_suite(f"{READER}: more than once; leave it once", head='diagnostic = ["odd", "odd"]\n'),
     wrong_suite(f"{READER}: suite.train must be", head='train = { from = "clean" }\n'),
     wrong_suite(f"{READER}: must be a text", head="title = 3\n"),
     wrong_suite(f"{READER}: must be a list of texts", base='name = "own"\nclean = "clean"\nshifts = "odd"\n'),
