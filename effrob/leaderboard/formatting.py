@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from effrob.results.model_result import MEANS
 from shifts import suite_of
 
+DEEPER = 2  # digits more, at most, that an interval is given
 LOWEST_P = 1e-300  # what a p-value below the smallest float is written as
 
 
@@ -23,8 +24,17 @@ def points(value: float | None, digits: int = 2) -> str:
 
 
 def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1) -> str:
-    """`[low, high]` in percent, or nothing."""
-    return "" if ends is None else f"[{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
+    """`[low, high]` in percent, or nothing; up to DEEPER more digits where an end that is not 0 would read as 0."""
+    if ends is None:
+        return ""
+    enough = (d for d in range(digits, digits + DEEPER + 1) if all(_kept(end, d) for end in ends))
+    digits = next(enough, digits)
+    return f"[{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
+
+
+def _kept(end: float, digits: int) -> bool:
+    """Whether an end is 0, or is not read as 0 in percent with so many digits."""
+    return end == 0 or abs(round(100 * end, digits)) > 0
 
 
 def logits(value: float | None, digits: int = 3) -> str:

@@ -1,4 +1,6 @@
-"""A board as LaTeX: booktabs tables to \\input, every name escaped; bold where a column's best can be told from all others.
+"""A board as LaTeX: booktabs tables to \\input, every name escaped.
+
+Bold is an effective robustness or a mean that can be told from those of all other rows, where no mark casts doubt on it.
 
 Needs booktabs, graphicx and textcomp, and longtable where a table is longer than a page. A table wider than the text is shrunk
 to its width; with intervals each row has a second line that holds them.
@@ -6,11 +8,12 @@ to its width; with intervals each row has a second line that holds them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from effrob.leaderboard.board import Board
 from effrob.leaderboard.formatting import interval, logit_interval, logits, percent, points, title
-from effrob.leaderboard.render import RULE, Section, marks, name, sections
+from effrob.leaderboard.render import RANKS, RULE, Section, marks, name, rank_text, sections
 from effrob.leaderboard.scored_shift import Interval, ScoredShift
 from shifts import suite
 
@@ -52,17 +55,23 @@ def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-MARKS = {"*": r"\ast", "?": "?", "!": "!", "~": r"\sim", "≈": r"\approx", "†": r"\dagger"}
+MARKS = {"*": r"\ast", "●": r"\bullet", "?": "?", "!": "!", "~": r"\sim", "≈": r"\approx", "†": r"\dagger"}
 MEANT = {
-    "*": "extrapolated",
-    "?": "like the baseline's",
-    "!": "not among so many",
+    "●": "on the line: it holds 0",
+    "?": "cannot tell: no usable line, or too much uncertainty",
+    "*": "extrapolated: cannot tell either",
+    "!": "leaves 0 out alone, not among so many",
     "~": "part of the set",
     "≈": "nondeterministic",
     "†": "disputed",
 }
 
 
+BRACKETS = (
+    "Brackets below numbers are 95 % confidence intervals; of effective robustness: sampling of both accuracies, and the line. "
+    "Marks read the wider prediction interval, which adds the scatter of baseline models; without a mark it leaves 0 out:"
+)
+RANGE = re.compile(r"\d+ \(\d+--\d+\) &")  # a line that begins with a rank and the ranks left open
 FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}"  # no wider than the text, and no larger than it is
 
 
@@ -85,13 +94,13 @@ def _table(ranking: Board, section: Section, ci: bool) -> str:
     unranked = suite(section.suite).diagnostic
     lines = []
     for i, row in enumerate(section.rows):
-        rank = ranking.rank_range(row).rank
+        rank = rank_text(ranking, row)
         dagger = r"$^\dagger$" if row.disputed and row.mean is not None else ""
         value = "--" if row.mean_logit is None else f"${logits(row.mean_logit)}$"
-        logit = _bold(value, row.mean_logit is not None and row.mean_logit == best_logit) + dagger
-        mean = _bold(_signed(row.mean), row.mean is not None and row.mean == best_mean) + dagger
+        logit = _bold(value, not dagger and row.mean_logit is not None and row.mean_logit == best_logit) + dagger
+        mean = _bold(_signed(row.mean), not dagger and row.mean is not None and row.mean == best_mean) + dagger
         cells = [
-            "--" if rank is None else str(rank),
+            rank.replace("-", "--"),
             escape(name(row)),
             "--" if row.clean_full is None else percent(row.clean_full.value, digits=1),
             logit,
@@ -120,13 +129,13 @@ def _cell(ranking: Board, cell: ScoredShift | None, best: float | None, ci: bool
     if cell is None:
         return ["--", "--"]
     value, _ = _robustness(cell)
-    accuracy, robustness = (
-        percent(cell.accuracy.value, digits=1),
-        _bold(_signed(value), value is not None and value == best),
-    )
+    marked = marks(cell, ranking.discovery(cell).by_chance)
+    sure = not marked.replace("●", "")  # what a mark casts doubt on is nobody's best
+    accuracy = percent(cell.accuracy.value, digits=1)
+    robustness = _bold(_signed(value), sure and value is not None and value == best)
     if not ci:
         return [accuracy + (r"$^\dagger$" if cell.disputed else ""), robustness]
-    said = "".join(MARKS[mark] for mark in marks(cell, ranking.discovery(cell).by_chance))
+    said = "".join(MARKS[mark] for mark in marked)
     return [accuracy, robustness + (f"$^{{{said}}}$" if said else "")]
 
 
@@ -155,7 +164,7 @@ def _bold(text: str, yes: bool) -> str:
 def _marks_said() -> str:
     """What brackets and marks mean, each mark as the rows set it."""
     marks_meant = "; ".join(f"${MARKS[mark]}$ {escape(said)}" for mark, said in MEANT.items())
-    return f"{escape('Brackets are 95 % intervals.')} {marks_meant}."
+    return f"{escape(BRACKETS)} {marks_meant}."
 
 
 def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_said: str = "") -> str:
@@ -168,7 +177,8 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_
     )
     if not marks_said and any("dagger" in line for line in lines):
         marks_said = r"$\dagger$ other evidence contradicts the accuracy, or one that a mean rests on."
-    caption = f"{escape(f'{section.title}: {section.stands}. {RULE}')} {marks_said}".rstrip()
+    open_ranks = f" {RANKS}" if any(RANGE.match(line) for line in lines) else ""
+    caption = f"{escape(f'{section.title}: {section.stands}. {RULE}{open_ranks}')} {marks_said}".rstrip()
     if len(section.rows) <= PAGE // (1 + any("scriptsize" in line for line in lines)):
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])
         return (

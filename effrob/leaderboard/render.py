@@ -24,14 +24,17 @@ RULE = (
     "measured, imported, given and published rows, the two axes, and rows beyond the baseline's clean accuracies do not "
     "compare."
 )
+RANKS = "Ranks in brackets are those the interval of the logit mean leaves open."
 READING = (
-    "A cell is accuracy [95 % interval], then effective robustness in points [95 % interval]: accuracy minus what the line "
-    "gives a baseline model of the same clean accuracy. `*` extrapolated beyond the baseline's clean accuracies; `?` the "
-    "prediction interval holds 0, so the model may be like the baseline's; `!` it leaves 0 out, but so it would for some on a "
+    "A cell is accuracy [95 % confidence interval], then effective robustness in points [95 % confidence interval: sampling "
+    "of both accuracies, and the line]: accuracy minus what the line gives a baseline model of the same clean accuracy. Marks "
+    "read the wider prediction interval, which adds the scatter of baseline models. No mark: it leaves 0 out. `●` on the line: "
+    "it holds 0. `?` cannot tell: there is no usable line, or too much uncertainty for a verdict. `*` extrapolated beyond the "
+    "baseline's clean accuracies, so it cannot be told either. `!` it leaves 0 out, but so it would for some on a "
     "board so long: the departure does not stand at a false discovery rate of 5 % (over all cells within the baseline's "
     "range, rows of one origin together, without diagnostic sets); `≈` answers depend on more than the image; `†` other "
-    "evidence contradicts the accuracy, or one that a mean rests on, which `effrob models MODEL` shows. Ranks in brackets are "
-    "those the interval of the logit mean leaves open. Intervals of means are the means of the intervals, the widest case."
+    f"evidence contradicts the accuracy, or one that a mean rests on, which `effrob models MODEL` shows. {RANKS} "
+    "Intervals of means are the means of the intervals, the widest case."
 )
 
 
@@ -90,15 +93,15 @@ def _stands(rows: Iterable[BoardRow]) -> str:
 
 
 def marks(cell: ScoredShift, by_chance: bool) -> str:
-    """`*` extrapolated, `?` the prediction interval holds 0, `!` it does not, yet not among so many; `~` part of the set only,
-    `≈` answers that depend on more than the image,
+    """`*` extrapolated; `●` on the line, `?` cannot tell, as the page has them; `!` off it, yet not among so many; `~` part of
+    the set only, `≈` answers that depend on more than the image,
     `†` disputed by other evidence.
 
     by_chance  whether the departure does not stand at the board's false discovery rate
     """
     facts = cell.robustness
     extrapolated = "*" if facts["extrapolated"] else ""
-    unsure = "?" if facts["verdict"] in ("on", "cannot-tell") and not extrapolated else ""
+    unsure = "" if extrapolated else {"on": "●", "cannot-tell": "?"}.get(facts["verdict"], "")
     chance = "!" if facts["verdict"] in ("above", "below") and by_chance else ""
     return (
         extrapolated

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import effrob.leaderboard.latex as latex_module
 from effrob.leaderboard.board import Board, board
+from effrob.leaderboard.formatting import interval
 from effrob.leaderboard.gather import gather
-from effrob.leaderboard.latex import escape, latex
-from effrob.leaderboard.render import as_json, csv_text, json_text, markdown
+from effrob.leaderboard.latex import MEANT, escape, latex
+from effrob.leaderboard.render import READING, as_json, csv_text, json_text, markdown, marks, rank_text
 from effrob.robustness.lines import LineOptions
 
 from .conftest import SHIFTS, submit
@@ -134,3 +136,72 @@ def test_a_table_of_four_models_and_five_shifts_with_intervals_fits_the_text(tmp
     assert len(ranking.rows) == 4 and "Overfull" not in log
     long = gather([], "testbed").board(LineOptions()).rows[:120]
     assert "Output written" in typeset(tmp_path, latex(board(long), ci=True))
+
+
+@pytest.fixture(scope="module")
+def testbed() -> Board:
+    """Ordinary models and one of captions: departures in both directions, none, and a line of ImageNet-A that is none."""
+    return gather([], "testbed").board(LineOptions(axis="full"))
+
+
+def test_on_the_line_and_cannot_tell_have_marks_of_their_own_and_those_of_the_page(testbed: Board) -> None:
+    signs = (Path(latex_module.__file__).parent / "page" / "table.js").read_text(encoding="utf-8")
+    assert 'on: "●", "cannot-tell": "?"' in signs
+    seen = set()
+    for cell in (cell for row in testbed.rows for cell in row.cells.values() if cell.effective is not None):
+        verdict, marked = cell.robustness["verdict"], marks(cell, testbed.discovery(cell).by_chance)
+        seen.add(verdict)
+        assert ("●" in marked) == (verdict == "on")
+        assert ("?" in marked or "*" in marked) == (verdict == "cannot-tell")
+    assert seen == {"above", "on", "below", "cannot-tell"}
+    no_line = next(
+        cell
+        for row in testbed.rows
+        for cell in row.cells.values()
+        if (cell.robustness.get("why") or "").startswith("no line") and cell.effective and cell.effective.pi95[0] > 0  # type: ignore[index]
+    )
+    assert marks(no_line, False) == "?"  # its prediction interval leaves 0 out, and yet nothing can be told
+    written = latex(testbed, 3, ci=True)
+    assert "like the baseline" not in written and r"$\bullet$ on the line" in written and "$?$ cannot tell" in written
+    assert set(MEANT) >= {"●", "?"} and "`●` on the line" in READING and "`?` cannot tell" in READING
+
+
+def test_no_number_under_doubt_and_no_accuracy_is_bold(testbed: Board) -> None:
+    bold = [line for line in latex(testbed, ci=True).splitlines() if r"\mathbf" in line]
+    cells = [cell for line in bold for cell in line.split(" & ") if r"\mathbf" in cell]
+    assert cells and all(cell.startswith((r"$\mathbf{+", r"$\mathbf{-")) for cell in cells)  # signed: no accuracy
+    assert not [cell for cell in cells if any(mark in cell for mark in ("!", "?", r"\ast", r"\sim", r"\dagger"))]
+
+
+def test_a_best_that_chance_explains_is_not_bold(testbed: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bold_cells() -> int:
+        return sum(
+            cell.startswith(r"$\mathbf") for line in latex(testbed).splitlines() for cell in line.split(" & ")[5:]
+        )
+
+    assert bold_cells() > 0
+    monkeypatch.setattr("effrob.leaderboard.latex.marks", lambda cell, by_chance: "!")
+    assert bold_cells() == 0
+
+
+def test_latex_has_the_rank_ranges_of_markdown_and_says_which_interval_brackets_hold(testbed: Board) -> None:
+    ranges = [text for row in testbed.rows if "(" in (text := rank_text(testbed, row))]
+    written = latex(testbed, ci=True)
+    assert ranges and all(f"{text.replace('-', '--')} & " in written for text in ranges)
+    caption = next(line for line in written.splitlines() if line.startswith(r"\caption"))
+    assert "Ranks in brackets are those" in caption
+    assert escape("95 % confidence intervals") in caption and "wider prediction interval" in caption
+
+
+@pytest.mark.parametrize(
+    ("ends", "signed", "said"),
+    [
+        ((0.0, 0.00049), False, "[0.00, 0.05]"),
+        ((0.0, 0.00051), False, "[0.0, 0.1]"),
+        ((0.0, 0.0), False, "[0.0, 0.0]"),
+        ((-0.0002, 0.268), True, "[-0.02, +26.80]"),
+        ((0.354, 0.361), False, "[35.4, 36.1]"),
+    ],
+)
+def test_an_end_that_is_not_nought_is_not_written_as_nought(ends: tuple[float, float], signed: bool, said: str) -> None:
+    assert interval(ends, signed) == said
