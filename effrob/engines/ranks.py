@@ -1,6 +1,6 @@
 """Ranks that find one another through a key-value store, in every attempt anew, and that never wait without end.
 
-torchrun tells the processes of two nodes nothing that is equal on both and new after a restart: the store and its port stay, while
+torchrun tells the processes of two nodes nothing that is equal on both and new after a restart: the store and its port stay and
 `TORCHELASTIC_RESTART_COUNT` grows only on the node whose process died (torch.distributed.elastic.agent.server.api: "membership
 changes do not count as retries"). So rank 0 names the attempt, and answers each rank under a name that this rank made up.
 """
@@ -40,10 +40,10 @@ class Ranks:
         """Wait until all ranks are in one attempt. Raises RunFailed where one does not come."""
         if self.rank == 0:
             for rank in range(1, self.world):
-                self.wait(f"here/{rank}", rank)
+                self._wait(f"{self.attempt}/here/{rank}", rank, START)
         elif not self.attempt:
             self.store.set(f"asks/{self.rank}", self._name)
-            self.attempt = self._wait(f"answer/{self._name}", 0).decode()
+            self.attempt = self._wait(f"answer/{self._name}", 0, START).decode()
         self.set(f"here/{self.rank}", b"here")
 
     def set(self, key: str, value: bytes) -> None:
@@ -52,16 +52,16 @@ class Ranks:
 
     def wait(self, key: str, rank: int) -> bytes:
         """The value that `rank` keeps in this attempt. Raises RunFailed where that rank is lost, or is in another attempt."""
-        return self._wait(f"{self.attempt}/{key}", rank)
+        return self._wait(f"{self.attempt}/{key}", rank, SILENCE)
 
     def leave(self) -> None:
         """End the signs of life before the process ends; rank 0 thereby lets the others go."""
         self._over.set()
         self._thread.join()
 
-    def _wait(self, key: str, rank: int) -> bytes:
+    def _wait(self, key: str, rank: int, limit: float) -> bytes:
         began = heard = time.monotonic()
-        limit, last = START, self._sign(rank)
+        last = self._sign(rank)
         while not self.store.check([key]):
             now, sign = time.monotonic(), self._sign(rank)
             if sign != last:
