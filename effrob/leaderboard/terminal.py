@@ -109,8 +109,19 @@ def _short(row: Row) -> tuple[str, ...]:
 
 
 def _plus_minus(facts: Mapping[str, Any]) -> str:
-    ends, value = facts["effective_robustness_pi95"], points(facts["effective_robustness"])
-    return value if ends is None else f"{value} ± {50 * (ends[1] - ends[0]):.2f}"
+    ends, value = facts["effective_robustness_pi95"], facts["effective_robustness"]
+    return points(value) if ends is None or value is None else _with_ends(value, *ends)
+
+
+UNEVEN = 0.1  # of half an interval's width: the value lies farther from its middle, so ± would tell other ends
+
+
+def _with_ends(value: float, low: float, high: float) -> str:
+    """`value ± half`, or `value [low, high]` where the value does not lie in the middle; points."""
+    half = (high - low) / 2
+    if abs(value - (low + high) / 2) > UNEVEN * half:
+        return f"{points(value)} {interval((low, high), True, 2)}"
+    return f"{points(value)} ± {100 * half:.2f}"
 
 
 def _word(row: Row) -> str:
@@ -180,8 +191,11 @@ def _mean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     robust = sum(row.effective_robustness or 0.0 for row in four) / len(four)
     ends = [row.robustness["effective_robustness_pi95"] for row in four]
     known = [pair for pair in ends if pair is not None]
-    half = f" ± {50 * sum(high - low for low, high in known) / len(known):.2f}" if len(known) == len(four) else ""
-    return [(f"mean of {len(four)}", percent(accuracy), "", f"{points(robust)}{half}", "", "")]
+    told = points(robust)
+    if len(known) == len(four):
+        low, high = (sum(each) / len(known) for each in zip(*known))
+        told = _with_ends(robust, low, high)
+    return [(f"mean of {len(four)}", percent(accuracy), "", told, "", "")]
 
 
 def _verbose(rows: Sequence[Row]) -> str:
@@ -197,7 +211,8 @@ def _notes(rows: Sequence[Row], verbose: bool, more: str) -> list[str]:
     notes = [f"effective robustness: points above the line of baseline {stand}" for stand in stands]
     if stands and not verbose:
         notes.append(
-            "±: half of the 95 % interval of a model like the baseline's, from which the verdict is read: `on` is on the line, "
+            "±: half of the 95 % interval of a model like the baseline's, or [its ends] where the value is not in its middle; "
+            "from it the verdict is read: `on` is on the line, "
             f"`above` and `below` leave it; of a mean, the mean of its sets' intervals, the widest case. {more}"
         )
     if not verbose and any(row.axis == "full" and row.effective_robustness is not None for row in rows):

@@ -64,7 +64,7 @@ def test_the_short_table_is_a_block_a_model_in_a_hundred_columns(rows: list[Row]
     first, second, notes = text.split("\n\n")
     assert first.splitlines()[0].startswith("my-model (native") and second.startswith("a-model-with")
     heading, mean, *lines = first.splitlines()[1:]
-    lines = [line for line in lines if "±" in line]
+    lines = [line for line in lines if "±" in line or "[" in line]
     assert heading.split() == ["shift", "accuracy", "clean", "eff.", "robustness", "verdict", "notes"]
     assert "\n  More robust than its clean accuracy predicts on imagenet-" in first
     four = [row for row in rows if row.shift != "imagenet-a"]
@@ -77,6 +77,19 @@ def test_the_short_table_is_a_block_a_model_in_a_hundred_columns(rows: list[Row]
         low, high = row.robustness["effective_robustness_pi95"]
         assert f"{100 * (row.effective_robustness or 0):+.2f} ± {50 * (high - low):.2f}" in line
     assert "±: half of the 95 % interval" in notes and "-v shows every interval" in " ".join(notes.split())
+
+
+def test_an_uneven_interval_is_shown_by_its_ends(rows: list[Row]) -> None:
+    """A reader takes ± for both sides: where the value is not in the middle its ends are told."""
+    facts = {**rows[0].robustness, "effective_robustness": 0.1884, "effective_robustness_pi95": [0.0006, 0.2684]}
+    text = " ".join(table([replace(rows[0], robustness=facts)]).split())
+    assert (
+        "+18.84 [+0.06, +26.84]" in text
+        and "±:" in text
+        and "or [its ends] where the value is not in its middle" in text
+    )
+    whole = [replace(row, robustness={**row.robustness, **facts}) for row in rows if row.shift != "imagenet-a"]
+    assert "mean of 4" in table(whole) and table(whole).count("+18.84 [+0.06, +26.84]") == 1 + len(whole)
 
 
 def test_flags_and_what_is_too_uncertain_reach_the_text(rows: list[Row]) -> None:
