@@ -6,10 +6,9 @@ effrob.find = (() => {
 
   // The names to choose from, made when the reader comes to the field: a board has thousands.
   function offer() {
-    const facts = effrob.data.suites[view.now.suite], names = byId("find-names");
-    if (names.dataset.suite === view.now.suite) return;
-    names.dataset.suite = view.now.suite;
-    names.replaceChildren(...[...new Set(facts.rows.map((row) => row.model))].map((value) => make("option", { value })));
+    const names = byId("find-names"), every = Object.values(effrob.data.suites).flatMap((facts) => facts.rows);
+    if (names.children.length) return;
+    names.replaceChildren(...[...new Set(every.map((row) => row.model))].map((value) => make("option", { value })));
   }
 
   // Rows of the model whose name is the text, else of the shortest name that holds every word of it.
@@ -23,12 +22,16 @@ effrob.find = (() => {
   }
 
   function go(text) {
-    const facts = effrob.data.suites[view.now.suite], found = matching(text.trim(), facts), said = byId("find-said");
-    if (!found.length) {
+    const known = effrob.data.suites, said = byId("find-said");
+    const suites = [view.now.suite, ...Object.keys(known)]; // the one that is shown goes first
+    const suite = suites.find((each) => known[each] && matching(text.trim(), known[each]).length);
+    if (!suite) {
       said.textContent = text.trim() ? `No model here is named so: effrob place gives ${text.trim()} a row.` : "";
       return;
     }
-    effrob.load(view.now.suite, view.keyOf(view.now), (numbers) => {
+    if (suite !== view.now.suite) view.change({ suite });
+    const facts = known[suite], found = matching(text.trim(), facts);
+    effrob.load(suite, view.keyOf(view.now), (numbers) => {
       const standing = rows.standings(facts, numbers, "");
       const { i, row } = found.find(({ i: at }) => standing[at].rank !== null) ?? found[0];
       view.change({ ...OPEN, model: row.model, ranking: standing[i].group, sort: "rank", down: false });

@@ -169,6 +169,26 @@ def test_find_my_model_leads_to_its_point_and_its_row(page: Any) -> None:
 
 
 @pytest.mark.browser
+def test_find_looks_into_the_suites_that_are_not_shown(browser: Any, tmp_path: Path) -> None:
+    for shift, accuracy in SHIFTS.items():
+        submit(tmp_path / "records", "my-model", shift, accuracy)
+    submit(tmp_path / "records", "my-pocket-model", "pocket-v2", 0.6)
+    with uncollected():
+        write_site(gather([tmp_path / "records"], "none", []), LineOptions(), tmp_path / "site")
+    watched = _open(browser, (tmp_path / "site" / "index.html").as_uri(), viewport={"width": 1280, "height": 800})
+    page = watched.page
+    assert page.evaluate("effrob.view.now.suite") == "imagenet"
+    for model, suite in (("my-pocket-model", "pocket"), ("my-model", "imagenet")):
+        page.fill("#find-name", model)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#table tr.chosen")
+        assert page.evaluate("effrob.view.now.suite") == suite and model in page.inner_text("#picked")
+        assert "rank" in page.inner_text("#find-said").lower()
+    page.context.close()
+    assert watched.wrong == []
+
+
+@pytest.mark.browser
 def test_where_a_row_is_from_is_marked_apart_in_table_and_picture(page: Any) -> None:
     show(page, "ranking=all&per=5000")
     kinds = page.evaluate(
