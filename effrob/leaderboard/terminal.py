@@ -243,7 +243,9 @@ def _notes(rows: Sequence[Row], verbose: bool, more: str) -> list[str]:
         {f"{row.shift}: {row.why_not}" for row in rows if row.why_not and "is a clean set" not in row.why_not}
     )
     if verbose:
-        notes += sorted({f"{row.shift}: cannot tell, {why}" for row in rows if (why := row.robustness.get("why"))})
+        notes += sorted(
+            {f"{row.model} on {row.shift}: cannot tell, {why}" for row in rows if (why := row.robustness.get("why"))}
+        )
     shown = {row.shift for row in rows if row.effective_robustness is not None}
     if diagnostic := sorted(shift for shift in shown if shift in suite_of(shift).diagnostic):
         notes.append(f"{', '.join(diagnostic)}: a diagnostic, its effective robustness is never ranked")

@@ -197,3 +197,10 @@ def test_two_files_of_one_name_are_not_mixed(here: Path) -> None:
     assert "both called mine" in said("compare", "a", "b", *add, "--axis", "full", status=2)
     (here / "z/mine.csv").rename(here / "z/later.csv")
     said("leaderboard", "--add", "mine.csv", "--add", "z/later.csv", "--axis", "full")
+
+
+def test_a_note_on_one_set_is_cited_with_that_set_alone() -> None:
+    assert "ObjectNet" not in said("cite", "--shift", "imagenet-r") and "1.0-beta" in said(
+        "cite", "--shift", "objectnet"
+    )
+    assert "80 models" in (sketch := said("cite", "--shift", "imagenet-r")) and "those of them that have both" in sketch

@@ -145,8 +145,14 @@ def _line_statement(line: RobustnessFit) -> Statement:
         for each in line.segments
     )
     parts = MEANS.get(line.shift, (line.shift,))
+    told = [
+        said for said in (kept.note or "").split("; ") if said and ("ObjectNet" not in said or "objectnet" in parts)
+    ]
+    if sum(each.n for each in line.segments) < len(kept.models):
+        told.append("those of them that have both accuracies carry it")
+    note = ["; ".join(told)] if told else []
     text = (
-        f"The line of {line.shift} ({segments}) is that of baseline {kept.name}{f': {kept.note}' if kept.note else ''}; its "
+        f"The line of {line.shift} ({segments}) is that of baseline {': '.join([kept.name, *note])}; its "
         f"clean accuracy is {axis_words(parts[0], line.axis)} ({line.axis} axis), its protocol {kept.protocol}."
     )
     sets = [of_set(name) for name in (suite_of(parts[0]).clean, *parts)]
