@@ -17,7 +17,7 @@ demo: $(SHOWN)
 	@echo "the leaderboard is in $(DEMO)/leaderboard.md, as a page in $(DEMO)/page/index.html, and its picture in $(DEMO)/effective-robustness.png"
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,15 @@ def real() -> Path:
     if not named:
         pytest.skip("EFFROB_REAL names no folder of real photographs and networks")
     return Path(named)
+
+
+@pytest.fixture
+def fresh_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No model registered before, and none loaded, nor set, left behind."""
+    from effrob.evaluation.data import load_shift
+    from effrob.evaluation.worker import ENCODERS
+
+    monkeypatch.setattr("model_zoo.registered._live", {})
+    yield
+    load_shift.cache_clear()
+    ENCODERS.clear()

@@ -124,7 +124,7 @@ def build(name: str, models: tuple[str, ...], shifts: tuple[str, ...], cache: Pa
     are weights that differ in digits alone, files of one run's folder, and registered models of one architecture and data.
     """
     from effrob.evaluation.baselines import build_baseline, family_notices
-    from effrob.evaluation.request import cache_folder
+    from shifts.storage.kept_places import cache_folder
 
     options["cache"] = cache or cache_folder()
     folder, made = build_baseline(name, models, shifts=shifts or None, **options)

@@ -26,8 +26,8 @@ def table_of(suite: str) -> ClassTable:
 
 def pocket_root(data: Path | None, name: str) -> Path:
     """A folder that holds a pocket set, drawn into the cache where the data folder lacks it."""
-    from effrob.evaluation.request import cache_folder
     from shifts.layout import VARIABLE, data_root
+    from shifts.storage.kept_places import cache_folder
     from shifts.synthetic import pocket
 
     given = data is not None or os.environ.get(VARIABLE)

@@ -231,9 +231,9 @@ def check(
 ) -> None:
     """Count the images of a set a class, against the official table, and decode a sample of them, or with --all each one."""
     import shifts
-    from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
     from shifts.catalogue import check_names
+    from shifts.storage.kept_places import cache_folder
     from shifts.storage.tree import TreeSource, unread_images
 
     check_names(dict(at))

@@ -109,9 +109,10 @@ def command(
     Every image is read once a model; features are kept, so that another head, prompt set or line costs no second pass. A
     run that was interrupted goes on where it stopped.
     """
-    from effrob.evaluation.request import Request, cache_folder
+    from effrob.evaluation.request import Request
     from effrob.files import strict_json
     from effrob.robustness.rows import rows_of
+    from shifts.storage.kept_places import cache_folder
 
     options["shifts"] = options["shifts"] or None
     options["cache"] = options["cache"] or cache_folder()

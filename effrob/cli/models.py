@@ -74,10 +74,10 @@ def _word(value: Any) -> str:
 
 def _one(spec: str, prove: bool) -> dict[str, Any]:
     import model_zoo
-    from effrob.evaluation.request import cache_folder
     from effrob.evaluation.trials import cached_proof, prove_encoder
     from model_zoo.cards import card_of_spec
     from model_zoo.registration import saved
+    from shifts.storage.kept_places import cache_folder
 
     try:
         identity = model_zoo.identify(spec)
@@ -157,8 +157,8 @@ def _conflicts(weights: set[str] | None = None) -> list[dict[str, Any]]:
 
 def _cached(digest: str) -> list[dict[str, Any]]:
     """Feature sets of these weights in the cache."""
-    from effrob.evaluation.request import cache_folder
     from effrob.features.cache import FeatureCache
+    from shifts.storage.kept_places import cache_folder
 
     cache = FeatureCache(cache_folder())
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -99,6 +100,12 @@ def records_option(command: F) -> F:
     return click.option(
         "--results", type=click.Path(path_type=Path), default=Path("effrob-results"), show_default=True, help="Records."
     )(command)
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """The folder of the data sets: the one given, else $EFFROB_DATA's, else none."""
+    named = os.environ.get("EFFROB_DATA")
+    return given or (Path(named) if named else None)
 
 
 def reading_options(command: F) -> F:

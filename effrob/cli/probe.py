@@ -21,8 +21,8 @@ def probe() -> None:
 )
 def export_probe(record: Path, out: Path, cache: Path | None) -> None:
     """Write the head of RECORD, the folder of a result (`record` in `effrob eval --json`), to a file."""
-    from effrob.evaluation.request import cache_folder
     from effrob.heads.shared import export
+    from shifts.storage.kept_places import cache_folder
 
     about = export(record, (cache or cache_folder()).expanduser().resolve(), out)
     click.echo(f"wrote {out}: the {about['head']} of {about['model']}, {about['classes']} classes")

@@ -38,9 +38,9 @@ def command(name: str, replace: bool, **given: Any) -> None:
     import sys
     from contextlib import redirect_stdout
 
-    from effrob.evaluation.request import cache_folder
     from effrob.evaluation.trials import prove_encoder
     from model_zoo import Encoder, Registration, save_registration
+    from shifts.storage.kept_places import cache_folder
 
     lines: list[str] = []
 

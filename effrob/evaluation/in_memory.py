@@ -5,14 +5,11 @@ Random states, autocast and torch's threads are as they were, also where the pas
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from effrob.errors import UsageProblem
@@ -20,6 +17,7 @@ from effrob.evaluation.evaluator import Evaluation, EvaluationReport
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS
 from model_zoo.memory.model import from_memory
+from model_zoo.memory.random_states import kept_random_states
 from model_zoo.offered import offering
 from model_zoo.registration import check_name
 
@@ -51,35 +49,11 @@ def evaluate_object(
 def undisturbed() -> Iterator[None]:
     """Random states restored at the end, and no autocast inside: a training step before and after are as if without.
 
-    Where several evaluations run at once, in threads, the first saves the states and the last restores them.
+    Where several evaluations run at once, in threads, the last restores the states of before the first.
     """
-    with _counting:
-        if not _running:
-            _before[:] = [_random_states()]
-        _running.append(None)
-    try:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            yield
-    finally:
-        with _counting:
-            _running.pop()
-            if not _running:
-                _restore(_before.pop())
-
-
-_counting = threading.Lock()
-_running: list[None] = []
-_before: list[tuple[Any, Any, torch.Tensor, list[torch.Tensor]]] = []
-
-
-def _random_states() -> tuple[Any, Any, torch.Tensor, list[torch.Tensor]]:
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    return random.getstate(), np.random.get_state(), torch.random.get_rng_state(), devices
-
-
-def _restore(states: tuple[Any, Any, torch.Tensor, list[torch.Tensor]]) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])
-    torch.random.set_rng_state(states[2])
-    if states[3]:
-        torch.cuda.set_rng_state_all(states[3])
+    with (
+        kept_random_states(),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+    ):
+        yield

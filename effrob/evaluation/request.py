@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 import shifts
 from effrob.errors import UsageProblem, suggest
 from shifts.catalogue import check_names
-from shifts.storage.kept_places import expanded
+from shifts.storage.kept_places import cache_folder, expanded
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 PIXEL_PATHS = ("exact", "fast")
 ENGINES = ("local", "torchrun", "ray")
 DEVICES = ("auto", "cpu", "cuda")
-
-
-def cache_folder() -> Path:
-    """The user's cache: $EFFROB_CACHE, else the platform's."""
-    named = os.environ.get("EFFROB_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("effrob"))
 
 
 @dataclass(frozen=True)

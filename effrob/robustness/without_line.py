@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from scipy.special import ndtri
 
 from effrob.results.accuracy import Accuracy, PairedAccuracy, compare_correct
@@ -107,5 +106,4 @@ def _paired(name: str, first: ModelResult, second: ModelResult) -> PairedAccurac
     mine, theirs = (read_npz(path, ("id", "correct")) for path in paths)
     if not same_images(mine, theirs):
         return None
-    right, other = aligned(mine, theirs)
-    return compare_correct(np.asarray(right), np.asarray(other))
+    return compare_correct(*aligned(mine, theirs))

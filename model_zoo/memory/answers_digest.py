@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from model_zoo.encoder import TextTower
+from model_zoo.memory.random_states import kept_random_states
 from model_zoo.memory.text import PROMPTS
 from model_zoo.pixels import PixelSpec
 from model_zoo.sources.forward_pass import Embed, varied
@@ -102,16 +103,11 @@ def _rounded(answer: torch.Tensor, step: float) -> bytes:
 @contextlib.contextmanager
 def _seeded() -> Iterator[None]:
     """Random numbers from a fixed seed; afterwards they go on as if none had been drawn."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            random.seed(0)
-            np.random.seed(0)
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+    with kept_random_states():
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        yield
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Places of sets as users write them and as `effrob data where` keeps them in the user's configuration."""
+"""Places of sets as users write them and as `effrob data where` keeps them in the user's configuration; the user's cache."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def config_file() -> Path:
     chosen = os.environ.get("EFFROB_CONFIG")
     folder = expanded(chosen) if chosen else Path(platformdirs.user_config_dir("effrob"))
     return (folder.parent if folder.suffix == ".json" else folder) / "places.json"
+
+
+def cache_folder() -> Path:
+    """The user's cache: $EFFROB_CACHE, else the platform's."""
+    named = os.environ.get("EFFROB_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("effrob"))
 
 
 def kept_places() -> dict[str, Path]:

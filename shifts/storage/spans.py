@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import platformdirs
 
 from shifts.bounds.files import read_arrays
 from shifts.errors import DataError
+from shifts.storage.kept_places import cache_folder
 from shifts.storage.tree import FileStat
 
 INDEX_VERSION = 2
@@ -33,8 +33,7 @@ class Span(NamedTuple):
 
 def index_folder() -> Path:
     """Where indexes are kept: `archives` in $EFFROB_CACHE, else in the user's cache folder."""
-    named = os.environ.get("EFFROB_CACHE")
-    return (Path(named) if named else platformdirs.user_cache_path("effrob")) / "archives"
+    return cache_folder() / "archives"
 
 
 def indexed(archive: Path, scan: Callable[[], Iterable[tuple[str, Span]]], folder: Path, about: str) -> dict[str, Span]:

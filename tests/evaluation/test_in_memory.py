@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import effrob
 import model_zoo
 import shifts
 from effrob.errors import RunFailed, UsageProblem
-from effrob.evaluation.worker import ENCODERS
 
 PIXELS = model_zoo.PixelSpec((32, 32), (32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 PREPARE = transforms.Compose(
@@ -47,15 +45,6 @@ class Net(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.body(pictures).flatten(1) * self.factor)
-
-
-@pytest.fixture
-def options(tmp_path: Path, pocket_data: Path) -> Iterator[dict[str, Any]]:
-    yield {
-        "suite": "pocket", "data": pocket_data, "results": tmp_path / "r", "cache": tmp_path / "c", "device": "cpu",
-        "limit": 40, "shifts": ["pocket-sketch"], "progress": False,
-    }  # fmt: skip
-    ENCODERS.clear()
 
 
 def trained(steps: int, between: Any = None) -> tuple[Net, torch.optim.Optimizer]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,11 @@ from torch import nn
 import effrob
 import model_zoo
 from effrob.evaluation.in_memory import undisturbed
-from effrob.evaluation.worker import ENCODERS
 from model_zoo.memory.model import from_memory
 
 PIXELS = model_zoo.PixelSpec((32, 32), (32, 32), mean=(0.5,) * 3, std=(0.5,) * 3)
 SEEN: list[torch.Tensor] = []
 FACTOR = {"text": 1.0}
-
-
-@pytest.fixture
-def options(tmp_path: Path, pocket_data: Path) -> Iterator[dict[str, Any]]:
-    yield {
-        "suite": "pocket", "data": pocket_data, "results": tmp_path / "r", "cache": tmp_path / "c", "device": "cpu",
-        "limit": 40, "shifts": ["pocket-sketch"], "progress": False,
-    }  # fmt: skip
-    ENCODERS.clear()
 
 
 def net() -> nn.Sequential:

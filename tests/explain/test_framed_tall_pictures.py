@@ -41,7 +41,7 @@ def tall(source: Path, target: Path, framed: bool) -> None:
         pixels = np.pad(pixels, ((top, below), (left, right), (0, 0)), mode="edge").copy()
         if framed:
             pixels[:FRAME] = pixels[-FRAME:] = pixels[:, :FRAME] = pixels[:, -FRAME:] = (255, 0, 0)
-        Image.fromarray(pixels).save(out)
+        Image.fromarray(pixels).save(out, compress_level=1)
 
 
 @pytest.fixture(scope="module")

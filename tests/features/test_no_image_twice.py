@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import model_zoo
 from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
-from effrob.evaluation.worker import ENCODERS
 from effrob.features import loader as batches
 from effrob.features import pixel_cache
 from model_zoo import PixelSpec
@@ -23,12 +21,7 @@ from shifts.storage.tree import TreeSource
 PIXELS = PixelSpec((32, 32), (36, 36))
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("model_zoo.registered._live", {})
-    yield
-    load_shift.cache_clear()
-    ENCODERS.clear()
+pytestmark = pytest.mark.usefixtures("fresh_models")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch.nn import functional
 
 import model_zoo
 from effrob.cli import main
-from effrob.evaluation.data import load_shift
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
 from effrob.evaluation.worker import ENCODERS
@@ -85,12 +84,7 @@ class Remembering(Sound):
 ACCIDENTS = (Dropping, BatchNormed, Counting, LargeBatches, Ordered, Remembering)
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("model_zoo.registered._live", {})
-    yield
-    load_shift.cache_clear()
-    ENCODERS.clear()
+pytestmark = pytest.mark.usefixtures("fresh_models")
 
 
 @pytest.fixture

@@ -38,3 +38,11 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "imagenet-r/README.txt").write_text("renditions")
     (root / "imagenet-a/README.txt").write_text("adversarial")
     return root
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cache, configuration and data folder of nobody else."""
+    monkeypatch.setenv("EFFROB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("EFFROB_DATA", raising=False)

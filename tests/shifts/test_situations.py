@@ -21,11 +21,7 @@ from shifts.imagenet import val_labels
 R = class_folders("imagenet-r").folders
 
 
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EFFROB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("EFFROB_CONFIG", str(tmp_path / "config"))
-    monkeypatch.delenv("EFFROB_DATA", raising=False)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def right(name: str, **how: object) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import json_option, line_options, print_rows, reading_options, records_option
+from effrob.cli.options import data_folder, json_option, line_options, print_rows, reading_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -76,13 +75,15 @@ def command(
 def _images(stored: Any, data: Path | None) -> Any:
     """The set of a record, from the user's copy; generated sets from the cache."""
     import shifts
-    from effrob.evaluation.request import cache_folder
+    from shifts.storage.kept_places import cache_folder
 
     asked = stored.record.asked
-    named = os.environ.get("EFFROB_DATA")
-    root = data or (Path(named) if named else None)
     return shifts.load(
-        asked.shift, root=root, protocol=asked.protocol, partial=True, generate_into=cache_folder() / "pocket"
+        asked.shift,
+        root=data_folder(data),
+        protocol=asked.protocol,
+        partial=True,
+        generate_into=cache_folder() / "pocket",
     )
 
 

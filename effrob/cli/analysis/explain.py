@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import json_option, print_rows, records_option
+from effrob.cli.options import data_folder, json_option, print_rows, records_option
 
 SHOWN = 5
 
@@ -77,8 +77,6 @@ def _explained(
     device: str,
     partial: bool,
 ) -> Any:
-    import os
-
     import shifts
     from effrob.explain.setting import expected
     from effrob.explain.tables import explain_published, published_of
@@ -86,11 +84,12 @@ def _explained(
     rows = published_of(model)
     target = expected(expect, unit)
     suite = suite or shifts.suite_of(shift).name
-    data = data or (Path(os.environ["EFFROB_DATA"]) if "EFFROB_DATA" in os.environ else None)
+    data = data_folder(data)
     if rows and not pixels_too and (":" not in model or not _may_replay(model, shift, suite, data, cache, partial)):
         return explain_published(model, shift, target)
-    from effrob.evaluation.request import Request, cache_folder
+    from effrob.evaluation.request import Request
     from effrob.explain.replay import explain_model
+    from shifts.storage.kept_places import cache_folder
 
     heads = () if head is None else (head,)
     request = Request(
@@ -111,7 +110,8 @@ def _may_replay(model: str, shift: str, suite: str, data: Path | None, cache: Pa
     """Whether the model's features on the set are cached here; a published model whose are not is explained by the tables."""
     import model_zoo
     import shifts
-    from effrob.evaluation.request import Request, cache_folder
+    from effrob.evaluation.request import Request
+    from shifts.storage.kept_places import cache_folder
 
     try:
         request = Request((model,), (shift,), suite, data=data, cache=cache or cache_folder(), partial=partial)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from effrob.cli.options import json_option, line_options, print_rows, reading_options, records_option
+from effrob.cli.options import data_folder, json_option, line_options, print_rows, reading_options, records_option
 
 if TYPE_CHECKING:
     from effrob.robustness.lines import LineOptions
@@ -54,20 +54,18 @@ def command(
     Reads features that `effrob eval` cached and answers it kept; nothing is evaluated again. The baseline must keep answers an
     image: `pocket`, or one made by `effrob baseline build`.
     """
-    import os
-
     import shifts
     from effrob.analysis.support_rows import support_document
-    from effrob.evaluation.request import Request, cache_folder
+    from effrob.evaluation.request import Request
     from effrob.explain.replay import own_features
+    from shifts.storage.kept_places import cache_folder
 
-    root = data or (Path(os.environ["EFFROB_DATA"]) if "EFFROB_DATA" in os.environ else None)
     spec = space or models[0]
     request = Request(
         (spec,),
         None,
         shifts.suite_of(shift).name,
-        data=root,
+        data=data_folder(data),
         cache=cache or cache_folder(),
         partial=partial,
         progress=False,
@@ -87,6 +85,8 @@ def command(
 
 
 def _table(document: dict[str, Any]) -> list[str]:
+    from effrob.leaderboard.formatting import percent
+
     lines = [
         f"{document['shift']}: {document['n_in_support']} of {document['n']} images lie where clean images do, by the "
         f"features of {document['features']}",
@@ -100,7 +100,7 @@ def _table(document: dict[str, Any]) -> list[str]:
             f"{'slope':>5} {'R2':>5}"
         )
         for part in model["parts"]:
-            accuracies = f"{_percent(part['accuracy']):>8} {_percent(part['clean_accuracy']):>6}"
+            accuracies = f"{percent(part['accuracy'], digits=1):>8} {percent(part['clean_accuracy'], digits=1):>6}"
             shown = f"  {part['support']:<7} {part['n']:>6} {accuracies}  "
             if part["line"] is None:
                 lines.append(f"{shown}no line: {part['why']}")
@@ -119,10 +119,7 @@ def _table(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def _with_ends(value: float, ends: list[float] | None) -> str:
-    shown = "-" if ends is None else f"{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}"
-    return f"{100 * value:+.1f} [{shown}]"
+    from effrob.leaderboard.formatting import interval, joined, points
+
+    return joined(points(value, 1), interval(ends, signed=True) or "[-]")

@@ -61,12 +61,12 @@ def command(
     names. Whatever shows that the file is of another set, or in another order, is refused.
     """
     from effrob.errors import UsageProblem
-    from effrob.evaluation.request import cache_folder
     from effrob.files import strict_json
     from effrob.results.answer_match import answered_set, match_answers
     from effrob.results.imported import ImportRequest, import_answers
     from effrob.robustness.rows import row_of
     from shifts.registry import suite_of
+    from shifts.storage.kept_places import cache_folder
 
     if not model.strip():
         raise UsageProblem("--model wants a name for the model that answered")

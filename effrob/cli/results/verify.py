@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from effrob.cli.options import at_option, follow_option, json_option
+from effrob.cli.options import at_option, data_folder, follow_option, json_option
 
 
 @click.command("verify")
@@ -81,7 +81,6 @@ def command(
 
 
 def _verified(record: Path, model: str, images: int, seed: int | None, suite: str | None, **options: Any) -> Any:
-    import os
     import secrets
 
     from effrob.errors import UsageProblem
@@ -93,8 +92,7 @@ def _verified(record: Path, model: str, images: int, seed: int | None, suite: st
     stored = read(folder)
     from effrob.evaluation.verify import request_of, verify_record
 
-    if options["data"] is None and "EFFROB_DATA" in os.environ:
-        options["data"] = Path(os.environ["EFFROB_DATA"])
+    options["data"] = data_folder(options["data"])
     request = request_of(stored.record, model, suite, **options)
     return verify_record(stored, request, images, secrets.randbelow(1 << 32) if seed is None else seed)
 

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
-
 from effrob.results.predictions import file_digest
 from effrob.results.record import EvalRecord
 from effrob.results.recount.proof import prove
 from shifts.classes import DATA
+from shifts.storage.kept_places import cache_folder
 
 _LINE = re.compile(r"[0-9a-f]{64}")
 
@@ -70,8 +69,7 @@ def _rules() -> str:
 
 
 def _file() -> Path:
-    named = os.environ.get("EFFROB_CACHE")
-    return (Path(named) if named else Path(platformdirs.user_cache_dir("effrob"))) / "recounted.txt"
+    return cache_folder() / "recounted.txt"
 
 
 @lru_cache(maxsize=4)
