@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +90,11 @@ def fresh_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     load_shift.cache_clear()
     ENCODERS.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_models_of_other_files() -> Iterator[None]:
+    """What a file of tests registers in this process ends with it."""
+    yield
+    if registered := sys.modules.get("model_zoo.registered"):
+        registered._live.clear()
