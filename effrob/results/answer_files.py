@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem, describe_error
+from effrob.results.answer_values import floats, named_ids, plain, told, whole
 from shifts.bounds.arrow import read_arrow
 from shifts.bounds.files import ARRAYS, read_array, read_arrays, read_csv, read_lines
 
@@ -34,6 +35,7 @@ class AnswerFile:
     classes  (N,) int64, or (N,) str where classes are named; logits (N, K) float32; one of the two is None
     ids      (N,) str, or None where the file has none;  labels (N,) int64 the file's own right answers, or None
     dataset  what the file calls its data set, or None
+    column   name of the column or array of `classes`, or None where the file has one array
     """
 
     where: str
@@ -42,6 +44,7 @@ class AnswerFile:
     ids: tuple[str, ...] | None = None
     labels: NDArray[np.int64] | None = None
     dataset: str | None = None
+    column: str | None = None
 
     def __len__(self) -> int:
         return len(self.classes if self.logits is None else self.logits)  # type: ignore[arg-type]
@@ -159,16 +162,15 @@ def _arrow(path: Path) -> dict[str, Any]:
 def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> AnswerFile:
     named = {name.strip().lower(): value for name, value in columns.items()}
     if list(named) == [""]:
-        classes, logits = _told(where, np.asarray(named[""]), what)
+        classes, logits = told(where, None, np.asarray(named[""]), what)
         return _checked(AnswerFile(where, classes, logits))
     single, scores = _one_of(named, CLASSES), _one_of(named, LOGITS)
     if single and scores and what is None:
         raise UsageProblem(f"{where} holds {single} and {scores}: say which by --what classes or --what logits")
     chosen = {"classes": single, "logits": scores, None: single or scores}[what]
     if chosen is not None:
-        classes, logits = _told(
-            where, _plain(where, chosen, named[chosen]), what or ("classes" if single else "logits")
-        )
+        values = plain(where, chosen, named[chosen])
+        classes, logits = told(where, chosen, values, what or ("classes" if single else "logits"))
     else:
         wide = [name for name in named if name.removeprefix("logit_").removeprefix("class_").isdigit()]
         if what == "classes" or len(wide) < 2:
@@ -182,7 +184,7 @@ def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> Answer
         parts = [np.asarray(named[name]) for name in wide]
         if len({part.shape for part in parts}) != 1 or parts[0].ndim != 1:
             raise UsageProblem(f"{where} wants columns of one length, a class each: some of {len(wide)} differ")
-        classes, logits = None, _floats(where, np.stack(parts, axis=1))
+        classes, logits = None, floats(where, np.stack(parts, axis=1))
     ids, labels = _one_of(named, IDS), _one_of(named, LABELS)
     sets = {str(value) for name in DATASET if name in named for value in named[name]}
     if len(sets) > 1:
@@ -192,101 +194,16 @@ def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> Answer
             where,
             classes,
             logits,
-            None if ids is None else _ids(where, ids, named[ids]),
-            None if labels is None else _whole(where, np.asarray(named[labels])),
+            None if ids is None else named_ids(where, ids, named[ids]),
+            None if labels is None else whole(where, labels, np.asarray(named[labels])),
             sets.pop() if sets else None,
+            chosen if logits is None else None,
         )
     )
 
 
 def _one_of(named: Mapping[str, Any], known: Sequence[str]) -> str | None:
     return next((name for name in known if name in named), None)
-
-
-def _plain(where: str, name: str, values: Any) -> NDArray[Any]:
-    if isinstance(values, list):  # lists of an arrow column
-        lengths = {len(value) if isinstance(value, list) else -1 for value in values}
-        if len(lengths) != 1 or lengths == {-1}:
-            raise UsageProblem(f"{where}: {name} has rows of different lengths: give a score a class in every row")
-        values = [value[0] for value in values] if lengths == {1} else values
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise UsageProblem(
-            f"{where}: {name} is no array ({error}): give a number an image, or a row of scores"
-        ) from None
-
-
-def _told(where: str, array: NDArray[Any], what: str | None) -> tuple[NDArray[Any] | None, NDArray[np.float32] | None]:
-    """(classes, logits): two dimensions are scores, one is answers."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim not in (1, 2):
-        raise UsageProblem(f"{where} wants (N,) answers or (N, K) scores, found an array {array.shape}: reshape it")
-    seen = "classes" if array.ndim == 1 else "logits"
-    if what is not None and what != seen:
-        raise UsageProblem(f"{where} was said to hold {what}, and its array {array.shape} holds {seen}: mend --what")
-    if seen == "logits":
-        return None, _floats(where, array)
-    if array.dtype.kind in "US" or (
-        array.dtype.kind == "O" and all(isinstance(value, str) for value in array.tolist())
-    ):
-        words = np.char.strip(array.astype(np.str_))
-        plain = np.char.isdigit(words)
-        return (_whole(where, words) if len(words) and bool(plain.all()) else words), None
-    return _whole(where, array), None
-
-
-def _check_numbers(where: str, array: NDArray[Any]) -> None:
-    """Raises UsageProblem for dates, complex numbers and the like."""
-    if array.dtype.kind not in "iufbUSO":
-        raise UsageProblem(f"{where} holds {array.dtype} where classes or scores were wanted: give plain numbers")
-
-
-def _floats(where: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    _check_numbers(where, array)
-    try:
-        with np.errstate(all="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
-            scores = array.astype(np.float32)
-    except (ValueError, TypeError):
-        raise UsageProblem(f"{where} wants scores, and some are no numbers: write numbers alone") from None
-    if not np.isfinite(scores).all():
-        row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
-        raise UsageProblem(
-            f"{where} has a score that is NaN or infinite in row {row}: an answer cannot be told from it"
-        )
-    return scores
-
-
-def _whole(where: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    if array.dtype.kind == "b":
-        raise UsageProblem(f"{where} holds right or wrong for each image, and no answer: give the class answered")
-    _check_numbers(where, array)
-    try:
-        numbers = array.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise UsageProblem(
-            f"{where} wants class numbers, and some are none: give whole numbers, or class ids"
-        ) from None
-    sound = np.isfinite(numbers) & (np.abs(np.where(np.isfinite(numbers), numbers, 0.0)) < 1e9)
-    whole = np.where(sound, numbers, 0.0).astype(np.int64)
-    wrong = np.flatnonzero(~sound | (numbers != whole))
-    if len(wrong):
-        raise UsageProblem(
-            f"{where} wants whole class numbers, found {numbers[wrong[0]]:g} in row {int(wrong[0])}: scores are an (N, K) array"
-        )
-    return whole
-
-
-def _ids(where: str, name: str, values: Any) -> tuple[str, ...]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise UsageProblem(f"{where}: {name} wants one id an image, found an array {array.shape}")
-    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in array.tolist()]
-    empty = next((i for i, text in enumerate(texts) if not text.strip() or text in ("None", "nan")), None)
-    if empty is not None:
-        raise UsageProblem(f"{where} has no id in row {empty}: every answer needs the image it is of")
-    return tuple(texts)
 
 
 def _checked(content: AnswerFile) -> AnswerFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from effrob.errors import UsageProblem
 from effrob.results.answer_files import AnswerFile
+from effrob.results.answer_values import NUMBER, place
 from effrob.results.predictions import TOP, Predictions
 from shifts.protocol import protocol
 from shifts.shift import Shift
@@ -139,21 +141,25 @@ def _numbered(file: AnswerFile, classes: NDArray[np.int64] | NDArray[np.str_], o
         names = {id: k for k, id in enumerate(space.class_ids)}
         own = set(classes.tolist()) <= names.keys()
         known = names if own else {id: k for k, id in enumerate(space.parent_ids)}
-        strange = next((name for name in classes.tolist() if name not in known), None)
-        if strange is not None:
+        strange = set(classes.tolist()) - known.keys()
+        if strange:
+            row, found = _first(file, strange)
             raise UsageProblem(
-                f"{file.where} answers {strange!r}, which is no class of {of.name}: give class ids, as "
-                f"{space.class_ids[0]}, or their numbers"
+                f"{file.where} answers {found!r} in {place(file.column, row)}, which is no class of "
+                f"{of.name}: give class ids, as {space.class_ids[0]}, or their numbers, from 0, in every row"
             )
         return np.array([known[name] for name in classes.tolist()], dtype=np.int64), own
     numbers = np.asarray(classes, dtype=np.int64)
     every = np.asarray(file.classes, dtype=np.int64)
     low, high = int(every.min()), int(every.max())
     if low < 0 or high >= len(space.parent_ids):
+        row = int(np.flatnonzero((every < 0) | (every >= len(space.parent_ids)))[0])
+        background = high == len(space.parent_ids) == 1000
         raise UsageProblem(
-            f"{file.where} holds the class {low if low < 0 else high}, and {of.name} has 0 to {len(space.parent_ids) - 1}"
-            f"{' (1000 and a background class: subtract 1)' if high == len(space.parent_ids) == 1000 else ''}: count from 0 "
-            "in the order of the class ids"
+            f"{file.where} holds the class {int(every[row])} in {place(file.column, row)}, and {of.name} has 0 to "
+            f"{len(space.parent_ids) - 1}{' (1000 and a background class: subtract 1)' if background else ''}: count from 0 in "
+            "the order of the class ids"
+            f"{', and where -1 stands for no answer, leave that image out and give --partial' if low == -1 else ''}"
         )
     own = space.is_full or high < len(space)
     if own and not space.is_full and bool((space.owner[every] >= 0).all()):
@@ -162,3 +168,13 @@ def _numbered(file: AnswerFile, classes: NDArray[np.int64] | NDArray[np.str_], o
             f"{len(space.parent_ids)}: give class ids instead, as {space.class_ids[0]}"
         )
     return numbers, own
+
+
+def _first(file: AnswerFile, strange: Set[str]) -> tuple[int, str]:
+    """(row, text) of the first answer that is no class: where most are numbers, the first that is none."""
+    assert file.classes is not None
+    answers = list(map(str, file.classes.tolist()))
+    numbers = {text for text in strange if NUMBER.fullmatch(text)}
+    counted = sum(text in numbers for text in answers)
+    odd = strange - numbers if 2 * counted > len(answers) else strange
+    return next((row, text) for row, text in enumerate(answers) if text in (odd or strange))

@@ -291,6 +291,55 @@ def test_files_that_are_no_answers_are_refused(here: Path) -> None:
     refused("wants a name", "import", "high.npy", "--model", " ", "--shift", "imagenet", "--order", "official")
 
 
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (
+            "",
+            "no answer in row 3 (counted from 0) of its column 'class': the cell is empty, and in 1 more; give the class",
+        ),
+        ("-1", "the class -1 in row 3 (counted from 0) of its column 'class', and imagenet-r has 0 to 999"),
+        ("1000", "the class 1000 in row 3 (counted from 0) of its column 'class'"),
+        (
+            "none",
+            "answers 'none' in row 3 (counted from 0) of its column 'class', which is no class of imagenet-r: give",
+        ),
+        ("2.5", "answers '2.5' in row 3"),
+        ("n99999999", "answers 'n99999999' in row 3"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_an_answer_that_is_none_is_named_by_row_and_column(here: Path, odd: str, said: str, named: bool) -> None:
+    """'-1' and a blank made every number a text, and the first right answer was said to be no class."""
+    ids, targets = rendition_ids()
+    answers = [imagenet().subsets["r"][k] for k in targets] if named else [str(k) for k in targets]
+    answers[3] = answers[7] = odd
+    with Path("r.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "class"), *zip(ids, answers)])
+    if named and odd in ("-1", "1000"):
+        said = f"answers '{odd}' in row 3 (counted from 0) of its column 'class', which is no class"
+    refused(said, "import", "r.csv", "--model", "m", "--shift", "imagenet-r")
+
+
+def test_answers_beside_gaps_are_read_as_pandas_writes_them_once_the_gaps_are_filled(here: Path) -> None:
+    ids, targets = rendition_ids()
+    with Path("r.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "class"), *zip(ids, [f"{k:.1f}" for k in targets])])
+    assert row_of("import", "r.csv", "--model", "m", "--shift", "imagenet-r")["accuracy"] == 1
+    np.savez("r.npz", ids=ids, classes=np.where(np.arange(len(ids)) == 5, np.nan, targets))
+    refused("found nan, no answer, in row 5", "import", "r.npz", "--model", "m", "--shift", "imagenet-r")
+    np.savez("r.npz", ids=ids, classes=targets, labels=[*["0"] * 9, "?", *["0"] * (len(ids) - 10)])
+    refused(
+        "found '?' in row 9 (counted from 0) of its column 'labels'",
+        "import",
+        "r.npz",
+        "--model",
+        "m",
+        "--shift",
+        "imagenet-r",
+    )
+
+
 def test_other_answers_under_one_name_are_a_conflict_and_the_same_are_not(here: Path) -> None:
     np.save("a.npy", some_right(val_labels(), 0.7, 1000))
     swapped = np.load("a.npy")
