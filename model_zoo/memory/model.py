@@ -27,13 +27,14 @@ from model_zoo.memory.answers_digest import answers_digest, texts_digest
 from model_zoo.memory.functions import separate_functions
 from model_zoo.memory.text import has_towers, image_features, text_tower, tokens_digest
 from model_zoo.pixels import PixelSpec, parse_pixels
-from model_zoo.sources.forward_pass import try_out
+from model_zoo.sources.forward_pass import takes, try_out
 from model_zoo.sources.from_layer import at_layer
 from model_zoo.sources.from_module import supervised
 from model_zoo.spec import ModelSpec
 
 Transform = Callable[[object], torch.Tensor]
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "transformers")  # told apart by structure and weights alone
+CONVERTED = "its weights are not float32: the copy that is evaluated is"
 _SHAPES = ((48, 64), (200, 300), (320, 180))  # (height, width) of the pictures a transform is told apart by
 
 
@@ -77,8 +78,9 @@ def from_memory(
     pixels, transform = _pixels(preprocess)
     digest = _digest(module, tokenizer, features)
     halves = any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters())
-    notes = (*said, *(("its weights are not float32: the copy that is evaluated is",) if halves else ()))
-    module = module.float() if halves else module
+    module = _float32(module, pixels) if halves else module
+    single = all(p.dtype == torch.float32 for p in module.parameters() if p.is_floating_point())
+    notes = (*said, *((CONVERTED,) if halves and single else ()))
     towers = features is None and has_towers(module)
     answers = answers_digest(module, pixels, features, image_features if towers else lambda twin: twin)
     if towers and tokenizer is not None:
@@ -96,6 +98,14 @@ def from_memory(
         outputs = try_out(module, pixels, _device(module), name).shape[1]
         identity = replace(identity, n_classes=outputs)
     return MemoryModel(identity, module, tokenizer, transform)
+
+
+def _float32(module: nn.Module, pixels: PixelSpec) -> nn.Module:
+    """A module with its weights in float32; one that computes in float64 by itself, and only so, as it is."""
+    if has_towers(module) or all(p.dtype != torch.float64 for p in module.parameters()):
+        return module.float()
+    twin = copied(module).float()
+    return module if takes(module, pixels) and not takes(twin, pixels) else twin
 
 
 def copied(module: nn.Module) -> nn.Module:

@@ -28,9 +28,9 @@ from model_zoo.checkpoints.parts import WeightsFile, outline, read_weights, weig
 from model_zoo.checkpoints.state import fit_state, state_digest
 from model_zoo.errors import ModelError, UnknownModel, suggest
 from model_zoo.memory.answers_digest import answers_digest
-from model_zoo.memory.model import copied
+from model_zoo.memory.model import CONVERTED, copied
 from model_zoo.pixels import PixelSpec
-from model_zoo.sources.forward_pass import try_out
+from model_zoo.sources.forward_pass import in_float32, try_out
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Built:
 
     digest: str
     n_outputs: int
+    notes: tuple[str, ...] = ()
 
 
 _told: dict[tuple[object, ...], Built] = {}
@@ -106,9 +107,11 @@ def identity_of(loader: Loader, pixels: PixelSpec, layer: str | None) -> Built:
     key = (*_key(loader), pixels, layer)
     if key not in _told or loader.folder is None:
         module = _called(loader)
+        given = _kinds(module)
+        module = in_float32(module, pixels)
         digest = _digest(loader, module, pixels, layer)
         width = 0 if layer is not None else try_out(module, pixels, torch.device("cpu"), loader.text).shape[1]
-        _told[key] = Built(digest, width)
+        _told[key] = Built(digest, width, (CONVERTED,) if _kinds(module) != given else ())
         _waiting[key] = module
     return _told[key]
 
@@ -118,13 +121,17 @@ def module_of(loader: Loader, pixels: PixelSpec, layer: str | None) -> nn.Module
     key = (*_key(loader), pixels, layer)
     if key in _waiting:
         return _waiting.pop(key)
-    module = _called(loader)
+    module = in_float32(_called(loader), pixels)
     if key in _told and _digest(loader, module, pixels, layer) != _told[key].digest:
         raise ModelError(
             f"the loader {loader.text} gives other weights each time it is called, or other answers: save its weights and "
             f"register it with --checkpoint"
         )
     return module
+
+
+def _kinds(module: nn.Module) -> set[torch.dtype]:
+    return {tensor.dtype for tensor in module.parameters()}
 
 
 def _key(loader: Loader) -> tuple[object, ...]:
@@ -193,13 +200,14 @@ def _imported(name: str, text: str) -> ModuleType:
 
 @contextmanager
 def _importable(folder: Path | None) -> Iterator[None]:
-    """`folder` first on the import path, as it is for a script that lies in it."""
-    if folder is None:
-        yield
-        return
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
+    """`folder` first on the import path, as it is for a script that lies in it; a default dtype set inside ends with it."""
+    default = torch.get_default_dtype()
+    if folder is not None:
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        torch.set_default_dtype(default)
+        if folder is not None:
+            sys.path.remove(str(folder))

@@ -82,7 +82,15 @@ def identity_of(model: LiveModel | Registration, spec: ModelSpec) -> Identity:
     if loader is not None:
         pixels = model.pixels if isinstance(model.pixels, PixelSpec) else parse_pixels(str(model.pixels))
         built = from_callable.identity_of(loader, pixels, model.features)
-        return Identity(spec, str(spec), built.digest, pixels, layer, n_classes=built.n_outputs or None, notes=aside)
+        return Identity(
+            spec,
+            str(spec),
+            built.digest,
+            pixels,
+            layer,
+            n_classes=built.n_outputs or None,
+            notes=(*aside, *built.notes),
+        )
     assert isinstance(model, Registration)
     under = _under(model, spec)
     base = provider_of(under.scheme).identify(under)
