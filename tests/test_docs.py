@@ -82,6 +82,16 @@ def test_every_public_name_has_its_docstring_on_the_page_of_python(site: Path) -
     assert "effrob.heads.linear.LinearProbe" in text
 
 
+def test_every_key_of_a_suite_file_stands_in_the_tables_of_keys() -> None:
+    from shifts.declared import reader
+
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    for heading, known in (("[suite]", reader.SUITE_KEYS), ("[sets.NAME]", reader.SET_KEYS)):
+        table = page.partition(f"| key of `{heading}` |")[2].partition("\n\n")[0]
+        keys = {key for row in table.splitlines()[2:] for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+        assert keys == known, (heading, keys ^ known)
+
+
 def test_every_set_scheme_head_protocol_and_baseline_is_named() -> None:
     data, models = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("data.md", "models.md"))
     for name in shifts.names():

@@ -16,7 +16,8 @@ from shifts.errors import DataError, DataMissing
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SET_TEXTS = ("title", "subset", "folder_names", "map", "licence", "citation")
 _SUITE_TEXTS = ("name", "title", "axis", "clean", "templates", "reference", "baseline")
-_SUITE_KEYS = {*_SUITE_TEXTS, "shifts", "diagnostic", "train", "classes", "names", "generated"}
+SUITE_KEYS = {*_SUITE_TEXTS, "shifts", "diagnostic", "train", "classes", "names", "generated"}
+SET_KEYS = {*_SET_TEXTS, *FORMS, "teaches"}
 
 
 def read_suite(file: Path) -> Suite:
@@ -44,7 +45,7 @@ class _Reader:
     def suite(self, content: Mapping[str, Any]) -> Suite:
         head = self._table(content, "suite")
         self._known(content, {"suite", "sets"}, "")
-        self._known(head, _SUITE_KEYS, "suite.")
+        self._known(head, SUITE_KEYS, "suite.")
         texts = {key: self._text(head, key, "suite.") for key in _SUITE_TEXTS}
         ranked, diagnostic = (self._texts(head, key) for key in ("shifts", "diagnostic"))
         name, clean = texts["name"], texts["clean"]
@@ -101,7 +102,7 @@ class _Reader:
         if not isinstance(table, Mapping):
             raise self._error(f"sets.{name} must be a table")
         prefix = f"sets.{name}."
-        self._known(table, {*_SET_TEXTS, *FORMS, "teaches"}, prefix)
+        self._known(table, SET_KEYS, prefix)
         texts = {key: self._text(table, key, prefix) for key in (*_SET_TEXTS, *FORMS)}
         forms = [key for key in FORMS if texts[key]]
         if len(forms) > 1:

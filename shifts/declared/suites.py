@@ -25,14 +25,17 @@ def suite_names() -> tuple[str, ...]:
 
 
 def suite(name: str | Path) -> Suite:
-    """A suite by its name or by the path of its TOML file. DataMissing where there is none, DataError for a bad file."""
+    """A suite by its name or by the path of its TOML file.
+
+    DataMissing where there is none, DataError for a bad file, and for one that calls itself as a shipped suite does.
+    """
     if str(name) in _shipped():
         return _shipped()[str(name)]
     if Path(name).suffix == ".toml":
-        return read_suite(Path(name))
+        return _own(Path(name))
     own = added()
     if str(name) in own:
-        return read_suite(own[str(name)])
+        return _own(own[str(name)])
     if str(name) in _declared:
         return _declared[str(name)]
     known = [*_shipped(), *own]
@@ -45,10 +48,19 @@ def suite(name: str | Path) -> Suite:
 
 def add_suite(file: str | Path, replace: bool = False) -> Suite:
     """Make a suite file known by the name in it, and give the suite. DataError where the name is another suite's."""
-    opened = read_suite(Path(file))
+    opened = _own(Path(file))
     if opened.name in _shipped():
-        raise DataError(f"{opened.name} is a suite that ships; give yours another name in {opened.file}")
+        raise DataError(f"{opened.name} ships, and is known by its name already; add a file of your own")
     add(opened.name, opened.file, replace)
+    return opened
+
+
+def _own(file: Path) -> Suite:
+    """The suite of a file, whose name may be a shipped one's only where it is that very file."""
+    opened = read_suite(file)
+    shipped = _shipped().get(opened.name)
+    if shipped is not None and opened.file.resolve() != shipped.file.resolve():
+        raise DataError(f"{opened.name} is a suite that ships; give yours another name in {opened.file}")
     return opened
 
 

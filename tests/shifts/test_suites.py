@@ -103,6 +103,22 @@ def test_a_suite_that_is_not_there_is_missing(tmp_path: Path) -> None:
         shifts.suite(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("name", ["imagenet", "pocket"])
+def test_a_file_that_calls_itself_as_a_shipped_suite_is_refused(tmp_path: Path, name: str) -> None:
+    """`suite check` passed it, and `suite add` alone refused it."""
+    file = tmp_path / "pacs.toml"
+    file.write_text(OWN.replace('name = "pacs"', f'name = "{name}"'))
+    for read in (shifts.suite, shifts.add_suite, shifts.load_suite):
+        with pytest.raises(
+            shifts.DataError, match=rf"^{name} is a suite that ships; give yours another name in .*pacs\.toml"
+        ):
+            read(file)
+    shipped = shifts.suite(name).file
+    assert shifts.suite(shipped) == shifts.suite(name)
+    with pytest.raises(shifts.DataError, match="ships"):
+        shifts.add_suite(shipped)
+
+
 def test_reading_suites_loads_no_torch() -> None:
     code = "import sys, shifts; shifts.suite_of('pocket'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
