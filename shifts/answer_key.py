@@ -17,7 +17,7 @@ import numpy as np
 
 from shifts import imagenet as clean_set
 from shifts import imagenet_a, imagenet_r, imagenet_sketch, imagenet_v2, objectnet
-from shifts.classes import class_table, folder_order, imagenet, pocket
+from shifts.classes import class_folders, class_table, folder_order, imagenet, pocket
 from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints, LabelSpace
@@ -245,4 +245,6 @@ def _inside(name: str, id: str) -> str:
         if known and not known[1]:
             parts[-1] += ".JPEG"
         return parts[-1]
+    if len(parts) > 1:
+        parts[-2] = class_folders(name).worded(parts[-2]) or parts[-2]
     return "/".join(parts[-2:])

@@ -6,6 +6,7 @@ Loaders take the table as an argument, so that one code path reads both families
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -20,6 +21,7 @@ from shifts.labels import LabelSpace
 from shifts.protocol import Protocol
 
 DATA = Path(str(files("shifts") / "data"))
+WORDED = re.compile(r"([np]\d{8})[ _-]+[^\W\d_].*")  # a class id with a name behind it
 
 
 @dataclass(frozen=True)
@@ -211,11 +213,17 @@ class ClassFolders:
         ids = tuple(min(self.class_ids[folder]) for folder in self.folders)
         return replace(self, folders=ids, class_ids={id: frozenset({id}) for id in ids})
 
+    def worded(self, folder: str) -> str | None:
+        """The class id of a folder that is called by one and words, as `n01443537_goldfish`; None for any other."""
+        match = WORDED.fullmatch(folder)
+        return match[1] if match and match[1] in self.table.index and folder not in self.class_ids else None
+
     def is_class(self, folder: str) -> bool:
         """True for a class folder of the set, of the other classes of its table, or of ObjectNet's without a class."""
         return (
             folder in self.class_ids
             or folder in self.table.index
+            or self.worded(folder) is not None
             or (bool(self.prefix) and folder in self.table.object_others)
         )
 

@@ -17,6 +17,7 @@ from shifts.classes import ClassFolders, class_folders
 from shifts.declared.suites import known_suite
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.foreign_images import why_foreign, why_unusable
+from shifts.evidence.worded_folders import with_official_folders
 from shifts.storage.forms import OpenedPlace, absent, open_place
 from shifts.storage.kept_places import config_file, expanded, kept_places
 from shifts.storage.shards import SUFFIX
@@ -268,7 +269,7 @@ def open_set(name: str, places: Path | Places) -> Tree:
             f"{name} was not found under {root} (looked for {where}); `{get_command(name)}` gets it, and "
             f"--at {name}=PATH names another place"
         )
-    return opened.tree
+    return with_official_folders(opened.tree, class_folders(SAME_FILES.get(name, name)))
 
 
 def set_hint(name: str, known: Iterable[str]) -> str:

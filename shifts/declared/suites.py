@@ -48,18 +48,16 @@ def suite(name: str | Path) -> Suite:
 
 def add_suite(file: str | Path, replace: bool = False) -> Suite:
     """Make a suite file known by the name in it, and give the suite. DataError where the name is another suite's."""
-    opened = _own(Path(file))
-    if opened.name in _shipped():
-        raise DataError(f"{opened.name} ships, and is known by its name already; add a file of your own")
+    opened = _own(Path(file), itself=False)
     add(opened.name, opened.file, replace)
     return opened
 
 
-def _own(file: Path) -> Suite:
-    """The suite of a file, whose name may be a shipped one's only where it is that very file."""
+def _own(file: Path, itself: bool = True) -> Suite:
+    """The suite of a file, whose name is no shipped one's. itself: but for the very file that ships."""
     opened = read_suite(file)
     shipped = _shipped().get(opened.name)
-    if shipped is not None and opened.file.resolve() != shipped.file.resolve():
+    if shipped is not None and not (itself and opened.file.resolve() == shipped.file.resolve()):
         raise DataError(f"{opened.name} is a suite that ships; give yours another name in {opened.file}")
     return opened
 

@@ -39,7 +39,8 @@ def why_foreign(opened: OpenedPlace, classes: ClassFolders) -> str | None:
     if not tops:
         named = official or any(id in classes.table.index for path in inside for id in CLASS_ID.findall(path))
         return None if named else f"holds {inside[0]} in no class folder, and no name there says its class"
-    foreign = [top for top in tops if top not in classes.class_ids and (classes.is_class(top) or top.isdigit())]
+    other = [top for top in tops if top not in classes.class_ids and classes.worded(top) not in classes.class_ids]
+    foreign = [top for top in other if classes.is_class(top) or top.isdigit()]
     if foreign and not official and not (classes.prefix and foreign[0] in classes.table.object_others):
         return (
             f"holds the folder {foreign[0]}, which is not one of the {len(classes.folders)} classes of {classes.name}"

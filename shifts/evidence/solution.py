@@ -17,7 +17,7 @@ from shifts.errors import DataError
 from shifts.evidence.official_names import CLASS_ID, val_labels, val_number
 from shifts.storage.folder import FolderTree
 from shifts.storage.forms import InnerTree
-from shifts.storage.tree import Tree
+from shifts.storage.tree import RenamedTree, Tree
 
 NAME = "LOC_val_solution.csv"
 ABOVE = 4  # folders between the file and the images: ILSVRC/Data/CLS-LOC/val
@@ -49,6 +49,7 @@ def check_solution(tree: Tree) -> None:
 
 def _beside(tree: Tree) -> Iterator[tuple[str | None, bytes]]:
     """Where the file lies, and its content: in the images' folder or above it, in the same archive or on the disk."""
+    tree = tree.tree if isinstance(tree, RenamedTree) else tree
     prefix = PurePosixPath(tree.prefix) if isinstance(tree, InnerTree) else PurePosixPath()
     held = tree.tree if isinstance(tree, InnerTree) else tree
     for folder in (prefix, *prefix.parents):

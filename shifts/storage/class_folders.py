@@ -195,7 +195,11 @@ def assemble(request: SetRequest, classes: Sequence[str], folders: Mapping[str, 
         stored |= {id: path for id, path in zip(ids, paths, strict=True) if id is not path}
     rows.sort()
     targets = np.array([target for _, target in rows], dtype=np.int64)
-    tree = RenamedTree(request.tree, stored) if stored else request.tree
+    tree = request.tree
+    if isinstance(tree, RenamedTree):
+        stored = {id: tree.stored[stored.get(id, id)] for id, _ in rows}
+        tree = tree.tree
+    tree = RenamedTree(tree, stored) if stored else tree
     return LabelledImages(TreeSource(tree, tuple(id for id, _ in rows)), targets, differs)
 
 

@@ -131,7 +131,7 @@ def _open_folder(path: Path, classes: ClassFolders, follow_links: bool) -> Opene
             f"{held_splits[0] if held_splits else 'SPLIT'}"
         )
     tree = FolderTree(path, follow_links)
-    if any(classes.is_class(entry.name) for entry in path.iterdir()):
+    if any(classes.is_class(entry.name) and not is_image(entry.name) for entry in path.iterdir()):
         return OpenedPlace(tree, "folder", path)
     rooted = _rooted(tree, classes)
     if isinstance(rooted, InnerTree):

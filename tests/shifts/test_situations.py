@@ -80,6 +80,47 @@ def test_imagenet_v2_whose_labels_are_ranks_of_folder_names(tmp_path: Path) -> N
     assert right("imagenet-v2", root=tmp_path) == 5
 
 
+@pytest.mark.parametrize("sep", ["_", "-", " - "])
+@pytest.mark.parametrize("form", ["folder", "deeper", "zip", "tar"])
+@pytest.mark.parametrize("name", ["imagenet-r", "imagenet-a", "imagenet-sketch", "imagenet"])
+def test_class_folders_with_words_behind_the_class_id(tmp_path: Path, name: str, form: str, sep: str) -> None:
+    """n01443537_goldfish: read as n01443537, under the official ids, so that digests are those of the official folders."""
+    word = f"{sep}a name (of it), 2.0"
+    for root, more in ((tmp_path / "official", ""), (tmp_path / "worded", word)):
+        top = root / ("imagenet/val" if name == "imagenet" else name) / ("inside" if form == "deeper" and more else "")
+        for number in range(1, 6):
+            k = int(val_labels()[number - 1])
+            id, file = class_folders(name).folders[number], f"{number}.jpg"
+            if name == "imagenet":
+                id, file = TABLE.ids[k], val(number)[0]
+            put(top / f"{id}{more if number != 3 else ''}" / file, picture(TABLE.index[id]))
+    if form in ("zip", "tar"):
+        at = tmp_path / "worded" / ("imagenet/val" if name == "imagenet" else name)
+        made = shutil.make_archive(str(tmp_path / "set"), form, at)
+        shutil.rmtree(at)
+        worded = shifts.load(name, tmp_path / "worded", partial=True, places={name: Path(made)})
+        assert right(name, root=tmp_path / "worded", places={name: Path(made)}) == 5
+    else:
+        worded = shifts.load(name, tmp_path / "worded", partial=True)
+        assert right(name, root=tmp_path / "worded") == 5
+    official = shifts.load(name, tmp_path / "official", partial=True)
+    assert worded.ids == official.ids and worded.source.digest() == official.source.digest()
+
+
+def test_two_folders_of_one_class_or_of_another_sets_are_refused_by_name(tmp_path: Path) -> None:
+    for k, more in ((0, "_goldfish"), (1, ""), (1, "-shark"), (2, "")):
+        put(tmp_path / "imagenet-r" / f"{R[k]}{more}" / f"{k}{more}.jpg", picture(TABLE.index[R[k]]))
+    said = refused("imagenet-r", root=tmp_path)
+    assert f"holds the folders {R[1]} and {R[1]}-shark, both of the class {R[1]}" in said
+    (tmp_path / f"imagenet-r/{R[1]}-shark/1-shark.jpg").rename(tmp_path / f"imagenet-r/{R[1]}/2.jpg")
+    assert right("imagenet-r", root=tmp_path) == 4
+    strange = next(id for id in TABLE.ids if id not in R)
+    put(tmp_path / f"imagenet-r/{strange}_tench/9.jpg", picture(TABLE.index[strange]))
+    assert f"holds the folder {strange}, which is of imagenet but not one of the 200" in refused(
+        "imagenet-r", at=tmp_path / "imagenet-r"
+    )
+
+
 def test_imagenet_v2_by_class_ids(tmp_path: Path) -> None:
     """modestyachts/ImageNetV2#4: the distribution whose folders are WordNet ids."""
     for k in (0, 2, 10, 999):

@@ -69,6 +69,15 @@ def away(path: str) -> Step:
     return lambda root: (root / path).rename(root / "away") and None
 
 
+def two_of_one_class(root: Path) -> None:
+    for folder, k in ((R[1], 1), (f"{R[1]}_shark", 2)):
+        put(root / "imagenet-r" / folder / f"{k}.jpg", image(1))
+
+
+def into_one(root: Path) -> None:
+    (root / f"imagenet-r/{R[1]}_shark/2.jpg").rename(root / f"imagenet-r/{R[1]}/2.jpg")
+
+
 def linked_out(root: Path) -> None:
     good(root / "disk")
     for sample in SETS["imagenet-r"]:
@@ -184,6 +193,12 @@ def put_back(root: Path) -> dict[str, bool]:
 R_LOAD = loads("imagenet-r")
 
 SITUATIONS = [
+    Situation(
+        "evidence/worded_folders.py: both of the class",
+        two_of_one_class,
+        (into_one, away(f"imagenet-r/{R[1]}_shark")),
+        R_LOAD,
+    ),
     Situation(
         "storage/class_folders.py: beside images of",
         lambda d: (good(d / "imagenet-r"), put(d / "imagenet-r/covers/cover.jpg", image(0)))[:0],
