@@ -1,6 +1,8 @@
 # Two commands a newcomer needs: `make demo` and `make test`. Both set up .venv first and need only the package registry.
 PYTHON ?= python3
 BIN := .venv/bin
+# Containers often forbid Python to keep bytecode; then each of a test's processes compiles torch anew, for ten seconds.
+export PYTHONDONTWRITEBYTECODE :=
 DEMO := demo
 # What the demo shows needs these extras; `make test` adds the rest to the same environment.
 SHOWN := .venv/.shown

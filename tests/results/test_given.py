@@ -13,12 +13,14 @@ from click.testing import CliRunner, Result
 import effrob
 from effrob.cli import main
 from effrob.errors import UsageProblem
+from effrob.results.given import columns
 from effrob.results.given.columns import known_sets, set_size
 from effrob.results.given.table import GivenOptions, read_given
 from effrob.results.select import published_results
 from effrob.robustness.lines import LineOptions, Lines, judge
 from effrob.robustness.rows import Row
 from model_zoo.published import published
+from tests.honest import small_sets
 
 SHIFTS = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a")
 MATCHED = ("imagenet-r", "objectnet", "imagenet-a")
@@ -251,6 +253,14 @@ def test_every_set_has_its_size_and_its_clean_set() -> None:
         size = set_size(name)
         assert size.images and (size.clean_set is None or size.clean_images)
     assert set_size("objectnet").clean_images == 6250 and set_size("imagenet-a").clean_images == 10_000
+
+
+def test_small_sets_of_a_test_leave_official_counts_as_they_are() -> None:
+    """Sizes are kept for a process: read first inside `small_sets`, they were small for every test after it."""
+    columns._shipped_size.cache_clear()
+    with small_sets():
+        assert set_size("objectnet").images == 18_574
+    assert set_size("objectnet").clean_images == 6250
 
 
 def test_rows_of_given_numbers_are_strict_json_of_evals_keys(tmp_path: Path) -> None:
