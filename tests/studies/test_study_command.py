@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from effrob.cli import main
 from effrob.robustness.fit import fit
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, run
 from effrob.studies.reader import find, shipped
+from tests.processor import in_time
 
 PROGRAM = """
 import sys
@@ -37,12 +35,7 @@ def effrob(*words: str) -> Result:
     "words", [["run", name, "--json"] for name in shipped()] + [["summary", "--json"]], ids=" ".join
 )
 def test_answers_in_under_five_seconds_without_torch(words: list[str], tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "study", *words], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime) < 5
+    done = in_time(PROGRAM, ["study", *words], 5, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "[]\n"
     json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no strict JSON"))
