@@ -44,7 +44,7 @@ def slowness() -> float:
 def in_time(
     code: str, words: Sequence[str], limit: float, where: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run it, up to three times while it takes more than `limit` processor seconds of a quick machine; fail if it always does."""
+    """Run it, up to thrice while it takes more than `limit` seconds of a quick machine's processor; fail if it always does."""
     spent, allowed = [], limit
     for _ in range(3):
         done, seconds = timed(code, words, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from model_zoo.errors import ModelError, UnknownModel
 
+LOOK_UP = 60.0
+_looked_up: dict[str, tuple[float, bool]] = {}  # address -> when its name was last looked up, and whether it is known
 _local_only: list[bool] = []  # not empty inside `without_fetching`
 
 
@@ -40,7 +43,7 @@ def without_fetching() -> Iterator[None]:
 def weights_from_network(what: str, instead: str, local: bool = False) -> Iterator[None]:
     """Inside, libraries fetch weights; a failure becomes one sentence that says how to give a file (`instead`).
 
-    local  what is read lies in a folder of the user's, so a failure is that folder's
+    local  what is read lies in a folder of the user's, so nothing is fetched, and a failure is that folder's
     Where the hub's name cannot even be resolved and no proxy is set, the hub client is told that it is offline, so that it
     looks in its cache and then gives up at once, not after a minute of retries.
     """
@@ -48,7 +51,7 @@ def weights_from_network(what: str, instead: str, local: bool = False) -> Iterat
     from safetensors import SafetensorError
 
     before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = bool(_local_only) or before or not _resolvable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = bool(_local_only) or before or local or not _resolvable(constants.ENDPOINT)
     try:
         yield
     except (ModelError, UnknownModel):
@@ -70,10 +73,16 @@ def _first_line(error: BaseException) -> str:
 
 
 def _resolvable(url: str) -> bool:
+    """Whether this address's name is known, looked up at most once in LOOK_UP seconds: one that nobody answers takes many."""
     if urllib.request.getproxies() or os.environ.get("HF_HUB_OFFLINE"):
         return True
+    asked, answer = _looked_up.get(url, (-LOOK_UP, False))
+    if time.monotonic() - asked < LOOK_UP:
+        return answer
     try:
         socket.getaddrinfo(urlsplit(url).hostname, 443)
+        answer = True
     except OSError:
-        return False
-    return True
+        answer = False
+    _looked_up[url] = (time.monotonic(), answer)
+    return answer

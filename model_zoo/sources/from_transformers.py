@@ -152,7 +152,8 @@ class TransformersProvider:
         configured = place
         if base is not None and not (folder / "config.json").is_file():
             configured = base
-        with weights_from_network(f"the configuration of {spec}", "give a folder with config.json", local):
+        at_hand = Path(configured).is_dir()  # an adapter's base may be one of the hub
+        with weights_from_network(f"the configuration of {spec}", "give a folder with config.json", at_hand):
             config = AutoConfig.from_pretrained(configured, revision=revision, trust_remote_code=False)
         processor = _processor(place, revision, folder, base, local, spec)
         if local:
@@ -232,7 +233,8 @@ def _processor(place: str, revision: str | None, folder: Path, base: str | None,
                 f"image processor there, with AutoImageProcessor.from_pretrained(BASE).save_pretrained({str(folder)!r})"
             )
         place = base
-    with weights_from_network(f"the image processor of {spec}", "give a folder with preprocessor_config.json", local):
+    instead = "give a folder with preprocessor_config.json"
+    with weights_from_network(f"the image processor of {spec}", instead, Path(place).is_dir()):
         return AutoImageProcessor.from_pretrained(place, revision=revision, trust_remote_code=False)
 
 

@@ -54,6 +54,37 @@ def test_zero_shot_scores_are_the_librarys(folders: Path, kind: str) -> None:
     assert proof.text is not None and proof.text < 1e-5 and proof.features is not None and proof.features < 1e-5
 
 
+def test_a_folder_at_hand_asks_for_no_name_and_the_hubs_is_asked_for_once(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that is silent costs seconds a look-up, of which a model took several."""
+    asked = []
+
+    def nobody(name: str, *_: object, **__: object) -> None:
+        asked.append(name)
+        raise OSError("no answer")
+
+    spec, *_ = towers(folders, "clip")
+    monkeypatch.setattr("socket.getaddrinfo", nobody)
+    monkeypatch.setattr("model_zoo.checkpoints.network._looked_up", {})
+    for variable in (
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "HF_HUB_OFFLINE",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    embed_prompts(model_zoo.load(spec).text, PROMPTS)
+    assert asked == []
+    for _ in range(2):
+        with pytest.raises(ModelError, match="could not be fetched"):
+            model_zoo.load("transformers:nobody/nothing-of-that-name")
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "pooling", "dim"),
     [
