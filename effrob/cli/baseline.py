@@ -98,7 +98,12 @@ def show(name: str, results: str, families: tuple[str, ...], as_json: bool) -> N
     metavar="NAME-or-FILE",
     help="imagenet, pocket, one that was added, or FILE.toml.",
 )
-@click.option("--head", default="native", show_default=True, help="The one head every member is read with.")
+@click.option(
+    "--head",
+    default="native",
+    show_default=True,
+    help="The one head every member is read with; imported answers have their own.",
+)
 @click.option(
     "--train", metavar="NAME", help="Labelled set for a head that learns. [default: the suite's training set]"
 )

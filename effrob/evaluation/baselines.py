@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import model_zoo
 from effrob.errors import RunFailed, UsageProblem
 from effrob.evaluation.evaluator import evaluate_request, say
 from effrob.evaluation.request import Request
+from effrob.results.imported import HEAD
 from effrob.results.lineage import lineage_of, with_families
 from effrob.results.model_result import ModelResult, is_clean_set, of_records
 from effrob.results.select import DEFAULT_RESULTS, published_results, read_records
@@ -106,6 +107,7 @@ def build_baseline(
     asked = None if shifts is None else tuple(shifts)
     records = imported_records(by_spec, asked, **options)
     imported = {stored.record.asked.model for stored in records}
+    _check_head(head, imported)
     left = tuple(spec for spec, _ in _listed(models) if not imported.issuperset(_members(spec)))
     if left:
         records = [*records, *_evaluated(left, asked, head, options)]
@@ -116,6 +118,16 @@ def build_baseline(
         raise UsageProblem("no shifted set was found to build a baseline on: see `effrob data list`")
     save(replace(made, reference=_reference(asked, head, options)), folder)
     return folder, load(folder)
+
+
+def _check_head(head: str | None, imported: Collection[str]) -> None:
+    """Raises UsageProblem where a head is asked for that imported answers do not have."""
+    if head not in (None, "native", HEAD) and imported:
+        names = f"{', '.join(sorted(imported)[:3])}{' …' if len(imported) > 3 else ''}"
+        raise UsageProblem(
+            f"--head {head} reads models that are evaluated here, and answers of {names} were imported: their one head is "
+            f"{HEAD}; leave --head out, or leave {'it' if len(imported) == 1 else 'them'} out of --model"
+        )
 
 
 def family_notices(made: Baseline) -> list[str]:
@@ -166,7 +178,7 @@ def _reference(shifts: tuple[str, ...] | None, head: str | None, options: dict[s
         except KeyError:
             raise UsageProblem(f"the suite's reference {named} is in no published table: see `effrob models`") from None
     found = imported_records([named], shifts, **options)
-    found = found or _evaluated((named,), shifts, None if head == "native" else head, options)
+    found = found or _evaluated((named,), shifts, None if head in ("native", HEAD) else head, options)
     first = next((s for s in found if s.record.asked.head == "zero-shot"), found[0]).record.asked
     return of_records(
         [s for s in found if (s.record.asked.head, s.record.asked.prompts) == (first.head, first.prompts)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +23,18 @@ from shifts.errors import DataError, DataMissing
 from shifts.labels import Ints
 
 BARE = "without suffix"
+NAMED = "named as a text"  # without suffix, and with a name that archives give to their texts
+TEXT_NAME = re.compile(
+    r"(read_?me|licen[cs]e|copying|copyright|notice|authors|citation|change(log|s)|version|manifest|(md5|sha\d+)(sums?)?|"
+    r"checksums?|makefile)([-_].*)?",
+    re.IGNORECASE,
+)
 IMAGE_SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
 TEXTS = frozenset(
-    {".txt", ".md", ".json", ".csv", ".xml", ".pdf", ".py", ".html", ".mat", ".tar", ".zip", ".gz", ".tgz", BARE}
+    {".txt", ".md", ".json", ".csv", ".xml", ".pdf", ".py", ".html", ".mat", ".tar", ".zip", ".gz", ".tgz", NAMED}
 )  # what archives add, and archives themselves
-FEW = 3  # files without a suffix that archives add: more of them are pictures saved so
 SHOWN = 3  # suffixes that a sentence names
 HASHING_THREADS = 4
 TICK_NS = 20_000_000  # longer than the clock that file systems take their times from needs for a step
@@ -85,13 +91,16 @@ def is_sidecar(name: str) -> bool:
     return (
         "__MACOSX" in parts
         or parts[-1].startswith("._")
-        or parts[-1].lower() in (".ds_store", "thumbs.db", "desktop.ini")
+        or parts[-1].lower() in (".ds_store", "thumbs.db", "desktop.ini", "icon\r")
     )
 
 
 def counted_suffix(path: str) -> str | None:
     """The suffix that a file is counted under where it is passed over; None for an image and for what systems add."""
-    return None if is_image(path) or is_sidecar(path) else PurePosixPath(path).suffix.lower() or BARE
+    if is_image(path) or is_sidecar(path):
+        return None
+    pure = PurePosixPath(path)
+    return pure.suffix.lower() or (NAMED if TEXT_NAME.fullmatch(pure.name) else BARE)
 
 
 def checked_path(path: str, where: str) -> str:
@@ -121,7 +130,7 @@ def skipped_in(tree: Tree) -> Mapping[str, int]:
 def passed_over(tree: Tree) -> Mapping[str, int]:
     """Suffix -> how many files of a tree were passed over and may be pictures: all but the texts that archives add."""
     skipped = skipped_in(tree)
-    return {suffix: n for suffix, n in skipped.items() if suffix not in TEXTS or (suffix == BARE and n > FEW)}
+    return {suffix: n for suffix, n in skipped.items() if suffix not in TEXTS}
 
 
 def unread_images(tree: Tree) -> str | None:

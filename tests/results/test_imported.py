@@ -340,6 +340,26 @@ def test_answers_beside_gaps_are_read_as_pandas_writes_them_once_the_gaps_are_fi
     )
 
 
+def test_a_baseline_of_imported_answers_is_read_with_their_own_head(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--head linear-probe` built the same baseline without a word."""
+    monkeypatch.setenv("EFFROB_BASELINES", str(here / "baselines"))
+    ids, targets = rendition_ids()
+    members = []
+    for k in range(5):
+        np.savez(f"{k}.npz", ids=ids, classes=some_right(targets, 0.2 + k / 10, 200, seed=k))
+        row_of("import", f"{k}.npz", "--model", f"m{k}", "--shift", "imagenet-r")
+        members += ["--model", f"m{k}"]
+    words = ("baseline", "build", "five", "--shift", "imagenet-r", *members)
+    said = "answers of m0, m1, m2 … were imported: their one head is imported; leave --head out, or leave them out of --model"
+    refused(said, *words, "--head", "zero-shot")
+    assert not (here / "baselines" / "five").exists()
+    for name, head in (("five", ()), ("same", ("--head", "imported"))):
+        done = run("baseline", "build", name, *words[3:], *head)
+        assert done.exit_code == 0 and "5 models" in done.output, done.output
+
+
 def test_other_answers_under_one_name_are_a_conflict_and_the_same_are_not(here: Path) -> None:
     np.save("a.npy", some_right(val_labels(), 0.7, 1000))
     swapped = np.load("a.npy")

@@ -108,13 +108,13 @@ def test_one_split_and_subsets_of_another_kind_are_read_whole(tmp_path: Path, co
     assert len(shifts.load("imagenet-r", tmp_path, partial=True)) == 4
 
 
-def test_what_is_passed_over_is_said_by_every_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bare", "said"), [(1, "3 files of"), (5, "7 files of")])
+def test_what_is_passed_over_is_said_by_every_command(tmp_path: Path, bare: int, said: str) -> None:
     FORMS["folder"](tmp_path, "imagenet-r", SETS["imagenet-r"])
-    for name in ("a.heic", "b.jpg_large", *(f"photo{n}" for n in range(5))):
+    for name in ("a.heic", "b.jpg_large", *(f"photo{n}" for n in range(bare))):
         put(tmp_path / "imagenet-r" / R[0] / name, b"x")
-    for name in ("README", "LICENSE.txt", "notes.md"):
+    for name in ("README", "LICENSE-MIT", "MD5SUMS", "LICENSE.txt", "notes.md", "Icon\r"):
         put(tmp_path / "imagenet-r" / name, b"x")
-    said = "8 files of"
     for args in (("data", "list"), ("data", "check", "imagenet-r", "--partial")):
         assert said in CliRunner().invoke(main, [*args, "--data", str(tmp_path)]).output
     asked = Request(models=("pocket:reference",), shifts=("imagenet-r",), data=tmp_path, partial=True)
