@@ -30,11 +30,20 @@ const effrob = (() => {
 
   const none = (value) => value === null || value === undefined;
   const sign = (value) => (value < 0 ? "−" : "+");
-  const percent = (value, digits = 2) => (none(value) ? "–" : (100 * value).toFixed(digits));
-  const points = (value, digits = 2) => (none(value) ? "–" : sign(value) + (100 * Math.abs(value)).toFixed(digits));
+  const percent = (value, digits = 2) => (none(value) ? "–" : (100 * value).toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1")); // no minus zero
+  function points(value, digits = 2) {
+    if (none(value)) return "–";
+    const size = (100 * Math.abs(value)).toFixed(digits);
+    return (Number(size) ? sign(value) : "+") + size; // no minus zero
+  }
   const logits = (value, digits = 3) => (none(value) ? "–" : sign(value) + Math.abs(value).toFixed(digits));
-  const between = (low, high, say = percent, digits = 1) =>
-    (none(low) ? "" : `[${say(low, digits)}, ${say(high, digits)}]`);
+  // An interval; in percent with up to two more digits where an end that is not 0 would read as 0, as formatting.py has it.
+  const DEEPER = 2, kept = (end, digits) => end === 0 || Number((100 * Math.abs(end)).toFixed(digits)) > 0;
+  function between(low, high, say = percent, digits = 1) {
+    if (none(low)) return "";
+    const enough = say === logits ? digits : [...Array(DEEPER + 1).keys()].map((more) => digits + more).find((d) => kept(low, d) && kept(high, d));
+    return `[${say(low, enough ?? digits)}, ${say(high, enough ?? digits)}]`;
+  }
 
   function count(n) {
     if (n >= 1e9) return `${+(n / 1e9).toPrecision(3)} B`;

@@ -112,7 +112,12 @@ def test_every_row_of_the_board_is_in_one_of_the_tables(page: Any) -> None:
 @pytest.mark.browser
 def test_verdict_signs_and_counts_are_explained_beside_the_table(page: Any) -> None:
     said = page.inner_text("#verdicts-said")
-    assert "▲ above the line" in said and "12/12: so in all twelve ways to judge" in said and "△ ▽" in said
+    assert (
+        "▲ above the line" in said
+        and "9/12: so in 9 of 12 ways to judge it" in said
+        and "smaller (8, 6, 4)" in said
+        and "△ ▽" in said
+    )
     above = page.locator("#verdicts-said").bounding_box()["y"]
     assert 0 < page.locator("#table").bounding_box()["y"] - above < 100
     show(page, "columns=clean.mean")
@@ -223,6 +228,22 @@ def test_a_disputed_accuracy_is_marked_in_the_table_the_picture_and_on_its_page(
     own.page.context.close()
     show(page, "q=openclip:ViT-B-32@openai")
     assert page.locator("#table .dagger").count() == 0
+
+
+@pytest.mark.browser
+def test_a_phone_explains_verdicts_and_takes_a_whole_name(browser: Any, folder: Path) -> None:
+    watched = _open(browser, (folder / "index.html").as_uri(), **{**PHONE, "viewport": {"width": 375, "height": 667}})
+    page = watched.page
+    page.tap("#more > summary")
+    said = page.inner_text(".verdict-key")
+    assert "▲ above the line" in said and "smaller (8, 6, 4)" in said
+    for name in ("", "my-model", "no-such-model-of-a-name-that-is-long/enough-to-take-two-lines"):
+        page.fill("#find-name", name)
+        page.tap("#find button")
+        assert page.locator("#find-name").bounding_box()["width"] >= 200
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert "No model here is named so" in page.inner_text("#find-said") and watched.wrong == []
+    page.context.close()
 
 
 @pytest.mark.browser
