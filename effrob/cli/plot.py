@@ -67,8 +67,8 @@ def command(
 ) -> None:
     """Draw accuracy under shift against clean accuracy, with the baseline's line, for print.
 
-    Published models are hollow, measured and imported ones filled, given ones large and hollow; both axes are on the line's
-    scale, so the line is straight.
+    Published models are hollow, measured and imported ones filled, given ones large and hollow, and those of --highlight filled
+    with a black edge, wherever they are from; both axes are on the line's scale, so the line is straight.
     """
     from effrob.leaderboard.figure import Emphasis, draw
     from effrob.leaderboard.gather import gather

@@ -3,7 +3,7 @@
 Bold is an effective robustness or a mean that can be told from those of all other rows, where no mark casts doubt on it.
 
 Needs booktabs, graphicx and textcomp, and longtable where a table is longer than a page. A table wider than the text is shrunk
-to its width; with intervals each row has a second line that holds them.
+to its width, and TeX warns by how much; with intervals each row has a second line that holds them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def latex(ranking: Board, top: int | None = None, ci: bool = False) -> str:
     parts = [
         "% \\usepackage{booktabs,graphicx,longtable,textcomp}  accuracy and effective robustness in percent and points"
     ]
-    parts += [_table(ranking, section, ci) for section in sections(ranking, top)]
+    tables = [_table(ranking, section, ci) for section in sections(ranking, top)]
+    parts += [*([FIT] if any(r"\effrobfit" in table for table in tables) else []), *tables]
     if not ranking.rows:
         parts.append("% no rows")
     return "\n\n".join(parts) + "\n"
@@ -72,7 +73,13 @@ BRACKETS = (
     "Marks read the wider prediction interval, which adds the scatter of baseline models; without a mark it leaves 0 out:"
 )
 RANGE = re.compile(r"\d+ \(\d+--\d+\) &")  # a line that begins with a rank and the ranks left open
-FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}"  # no wider than the text, and no larger than it is
+# A macro that sets a table no wider than the text, and no larger than it is.
+FIT = r"""% A table wider than the text is shrunk to it, and TeX warns by how much. To avoid that, name fewer sets with --shift,
+% leave --ci out, or write sidewaystable* (of the package rotating) in place of table*.
+\providecommand{\effrobfit}[1]{\sbox0{#1}\ifdim\wd0>\textwidth
+  \GenericWarning{}{LaTeX Warning: table of effrob shrunk to
+    \the\numexpr\dimexpr\textwidth\relax/(\dimexpr\wd0\relax/100)\relax\space percent, see its source}%
+  \resizebox{\textwidth}{!}{\usebox0}\else\usebox0\fi}"""
 
 
 def _best(values: Sequence[tuple[float | None, Interval | None]]) -> float | None:
@@ -183,7 +190,7 @@ def _frame(section: Section, shifts: Sequence[str], lines: Sequence[str], marks_
         body = "\n".join([r"\toprule", heading, r"\midrule", *lines, r"\bottomrule"])
         return (
             "\\begin{table*}\n\\centering\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
-            f"\\caption{{{caption}}}\n{FIT}{{%\n\\begin{{tabular}}{{{spec}}}\n{body}\n\\end{{tabular}}}}\n\\end{{table*}}"
+            f"\\caption{{{caption}}}\n\\effrobfit{{%\n\\begin{{tabular}}{{{spec}}}\n{body}\n\\end{{tabular}}}}\n\\end{{table*}}"
         )
     head = "\n".join([r"\toprule", heading, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"])
     rows = "\n".join(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import effrob
 from effrob.cli import main
 from effrob.leaderboard.citing.references import PROTOCOLS, SETS, TABLES, bibliography, of_set
 from effrob.results.given.columns import known_sets
@@ -78,7 +79,7 @@ STATED = {
     "faghri2025": (7, "2025", None),
     "yu2022": (6, "2022", None),
     "zhai2022": (7, "2022", "18123--18133"),
-    "effrob": (1, None, None),
+    "effrob": (1, "2026", None),
 }
 
 
@@ -105,8 +106,21 @@ def test_the_result_is_that_of_the_rows() -> None:
     if board:
         low, high = board["vit_b_32_clip_zeroshot"]["shifts"]["imagenet-r"]["effective_robustness_ci95"]
         assert f"{100 * low:+.1f} to {100 * high:+.1f}" in done.stdout
-    for work in ("Hendrycks et al. 2021", "Taori et al. 2020", "Clopper and Pearson 1934", "Russakovsky et al. 2015"):
+    for work in ("Hendrycks et al. 2021a", "Taori et al. 2020", "Clopper and Pearson 1934", "Russakovsky et al. 2015"):
         assert done.stdout.count(f"\n  {work}. ") == 1
+
+
+def test_works_of_the_same_authors_and_year_are_told_apart_and_effrobs_has_its_version() -> None:
+    """ImageNet-A's and -R's were both `Hendrycks et al. 2021`."""
+    shorts = [work.short for work in bibliography().values()]
+    assert len(set(shorts)) == len(shorts)
+    a, r = of_set("imagenet-a"), of_set("imagenet-r")
+    assert a is not None and a.short == "Hendrycks et al. 2021b" and a.field("year") == "2021"
+    assert r is not None and r.text.startswith("Hendrycks et al. 2021a. The Many Faces of Robustness")
+    own = bibliography()["effrob"]
+    assert own.field("version") == effrob.__version__ and f"version {effrob.__version__}" in own.text
+    licensed = (Path(effrob.__file__).parents[1] / "LICENSE").read_text(encoding="utf-8")
+    assert f"(c) {own.field('year')} The effrob authors" in licensed and "The effrob authors 2026." in own.text
 
 
 def test_latex_is_escaped_and_cites_what_it_lists() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from effrob.cli import main
 from effrob.errors import UsageProblem
 from effrob.leaderboard.board import Board
-from effrob.leaderboard.figure import draw
+from effrob.leaderboard.figure import Emphasis, _emphasise, draw
 from effrob.leaderboard.gather import gather
 from effrob.leaderboard.panel import panel
 from effrob.leaderboard.points import GROUPS, curves, family, ticks
@@ -78,6 +78,19 @@ def test_measured_models_are_filled_and_published_ones_hollow(submission: Path, 
     found = gather([submission], "testbed").board(LineOptions())
     draw([panel(found, gather([submission], "none").lines(LineOptions()), "imagenet-r")], tmp_path / "a.svg")
     assert "measured (filled)" in (tmp_path / "a.svg").read_text()
+
+
+def test_the_help_says_how_points_are_drawn_highlighted_ones_too(testbed: Board) -> None:
+    """It said that published models are hollow, and highlighted ones are filled."""
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots()
+    _emphasise(axis, panel(testbed, gather([], "none").lines(LineOptions()), "imagenet-r"), Emphasis(("*resnet*",)))
+    drawn = [line for line in axis.lines if line.get_marker() not in ("", "None")]
+    assert drawn and all(line.get_markeredgecolor() == "black" for line in drawn)
+    assert not any(line.get_markerfacecolor() == "none" for line in drawn)
+    said = " ".join(CliRunner().invoke(main, ["plot", "--help"]).output.split())
+    assert "Published models are hollow" in said and "those of --highlight filled with a black edge" in said
 
 
 def test_one_command_draws_it_and_wrong_names_are_sentences(tmp_path: Path) -> None:

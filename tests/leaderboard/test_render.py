@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,19 @@ def test_a_table_of_four_models_and_five_shifts_with_intervals_fits_the_text(tmp
     assert len(ranking.rows) == 4 and "Overfull" not in log
     long = gather([], "testbed").board(LineOptions()).rows[:120]
     assert "Output written" in typeset(tmp_path, latex(board(long), ci=True))
+
+
+def test_a_table_that_is_shrunk_says_so_in_its_source_and_to_tex_by_how_much(tmp_path: Path) -> None:
+    gathered = gather([], "openclip", models=["openclip:ViT-B-32@openai", "openclip:ViT-L-14@openai"])
+    wide = latex(gathered.board(LineOptions(axis="full")), ci=True)
+    assert wide.count("% A table wider than the text is shrunk to it, and TeX warns by how much") == 1
+    assert "name fewer sets with --shift" in wide and r"\effrobfit{" in wide
+    log = "".join(typeset(tmp_path, wide.replace(r"\begin{table*}", r"\begin{table*}\textwidth=300pt")).split())
+    (shrunk,) = {int(found) for found in re.findall(r"tableofeffrobshrunkto(\d+)percent", log)}
+    assert 30 < shrunk < 100
+    assert "tableofeffrobshrunk" not in "".join(
+        typeset(tmp_path, wide.replace(r"\begin{table*}", r"\begin{table*}\textwidth=900pt")).split()
+    )
 
 
 @pytest.fixture(scope="module")

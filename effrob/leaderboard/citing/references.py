@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from string import ascii_lowercase
 
 from shifts import Suite, suite_of
 
@@ -55,7 +56,12 @@ class CitedWork:
 
     @property
     def short(self) -> str:
-        """Author and year, as `Taori et al. 2020`."""
+        """Author and year, as `Taori et al. 2020`; with a letter, as `2021a`, where others of the bibliography are of both."""
+        return self.author_year + _letters().get(self.key, "")
+
+    @property
+    def author_year(self) -> str:
+        """Author and year without a letter."""
         names = [name.partition(",")[0] for name in (self.field("author") or "").split(" and ")]
         who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
         return f"{who} {self.field('year') or ''}".strip()
@@ -85,6 +91,20 @@ def bibliography() -> dict[str, CitedWork]:
     entries = re.findall(r"^@\w+\{([\w-]+),\n.*?^\}$", text, re.MULTILINE | re.DOTALL)
     bodies = re.findall(r"^@\w+\{[\w-]+,\n.*?^\}$", text, re.MULTILINE | re.DOTALL)
     return {key: CitedWork(key, body) for key, body in zip(entries, bodies, strict=True)}
+
+
+@functools.cache
+def _letters() -> dict[str, str]:
+    """Key -> a, b, ... for works of the same authors and year, in the order of their titles without an article."""
+    alike: dict[str, list[CitedWork]] = {}
+    for work in bibliography().values():
+        alike.setdefault(work.author_year, []).append(work)
+    several = [sorted(works, key=_title) for works in alike.values() if len(works) > 1]
+    return {work.key: letter for works in several for work, letter in zip(works, ascii_lowercase)}
+
+
+def _title(work: CitedWork) -> str:
+    return re.sub(r"^(the|an?) ", "", (work.field("title") or "").casefold())
 
 
 def of_set(name: str) -> CitedWork | None:
