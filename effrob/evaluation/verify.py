@@ -10,13 +10,13 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import shifts
 from effrob.errors import EffrobError, UsageProblem
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
@@ -28,7 +28,6 @@ from effrob.features.extract import EncoderJob, Pass, extract
 from effrob.heads.classifier import LabelView, LinearClassifier
 from effrob.heads.shared import classifier_path
 from effrob.results.predictions import Predictions
-from effrob.results.record import EvalRecord
 from effrob.results.store import Stored
 from shifts.shift import Shift
 
@@ -141,29 +140,6 @@ def verify_record(stored: Stored, request: Request, images: int, seed: int) -> R
     return Reproduction(stored, str(task.identity.spec), seed, views, tuple(notices))
 
 
-def request_of(record: EvalRecord, spec: str, suite: str | None = None, **options: Any) -> Request:
-    """The request that asks a model what the record was asked. Raises UsageProblem for a record of answers made elsewhere."""
-    asked = record.asked
-    if record.origin != "measured":
-        raise UsageProblem(
-            "the record's answers were made elsewhere and imported: effrob does not know how the model was asked, so it cannot "
-            f"ask again; evaluate it with `effrob eval --model SPEC --shift {asked.shift}`"
-        )
-    return Request(
-        (spec,),
-        (asked.shift,),
-        suite or shifts.suite_of(asked.shift).name,
-        (asked.head,),
-        () if asked.prompts is None else (options.pop("prompts", None) or asked.prompts,),
-        protocol=asked.protocol,
-        precision=asked.precision,
-        pixels="fast" if asked.pixel_path == "fast" else "exact",
-        partial=True,
-        allow_nondeterminism=bool(record.resolved.get("nondeterminism")),
-        **{name: value for name, value in options.items() if name != "prompts"},
-    )
-
-
 def _asked_again(stored: Stored, request: Request) -> tuple[EvalTask, LinearClassifier, list[str]]:
     """The record's question to the request's model, its classifier, and what differs and may."""
     asked = stored.record.asked
@@ -176,14 +152,19 @@ def _asked_again(stored: Stored, request: Request) -> tuple[EvalTask, LinearClas
     other = [name for name in SAME if getattr(task.asked, name) != getattr(asked, name)]
     if other:
         told = "; ".join(f"{name}: {getattr(asked, name)!r}, and now {getattr(task.asked, name)!r}" for name in other)
+        if other == ["head_digest"] and task.train is not None:
+            told += (
+                f"; it learnt from other images or labels than {task.train.name} has here: name its set with --train"
+            )
         raise EffrobError(f"the record asked {asked.model} otherwise than {request.models[0]} would be asked ({told})")
     refused = Trials(request).refused([task])
     if refused:
         raise EffrobError("; ".join(refused.values()))
     if task.train is not None and not classifier_path(request.cache, task.asked).is_file():
         raise UsageProblem(
-            f"the head {asked.head} learnt, and what it learnt is not in the cache {request.cache}: train it again with "
-            f"`effrob eval --model {request.models[0]} --shift {asked.shift} --head {asked.head}`, then verify"
+            f"the head {asked.head} learnt, and what it learnt is not in the cache {request.cache}: train it again "
+            f"with `effrob eval --model {request.models[0]} --shift {asked.shift} --head {asked.head}{_trained(request)}`, "
+            "then verify"
         )
     notices = []
     if task.asked.model != asked.model:
@@ -195,6 +176,12 @@ def _asked_again(stored: Stored, request: Request) -> tuple[EvalTask, LinearClas
     if request.allow_nondeterminism:
         notices.append("the record says that answers depend on more than the image: some may differ for that alone")
     return task, evaluation.classifier(task), notices
+
+
+def _trained(request: Request) -> str:
+    """The options of `effrob eval` that name what a head learns from."""
+    limit = "" if request.train_limit is None else f" --train-limit {request.train_limit}"
+    return ("" if request.train is None else f" --train {quote(request.train)}") + limit
 
 
 def _compared(

@@ -17,7 +17,8 @@ from effrob.cli import main
 from effrob.errors import UsageProblem
 from effrob.evaluation.evaluator import Evaluation
 from effrob.evaluation.request import Request
-from effrob.evaluation.verify import chance_of_catching, request_of, sampled
+from effrob.evaluation.verify import chance_of_catching, sampled
+from effrob.evaluation.verify_request import request_of
 from effrob.results.predictions import file_digest, load_predictions
 from effrob.results.record import imported_digest
 from effrob.results.recount.rows import count
@@ -162,6 +163,29 @@ def _ids(n: int) -> np.ndarray:
     from tests.honest import official
 
     return np.array(official("pocket").ids[:n])
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_head_that_learnt_from_a_set_that_was_named_is_asked_again(
+    pocket_data: Path, tmp_path: Path, limit: int | None
+) -> None:
+    """`eval --train NAME --train-limit N` made a record that nothing could tell verify of."""
+    request = Request(
+        (SPEC,), ("pocket-r",), "pocket", ("ridge",), data=pocket_data, results=tmp_path / "r", cache=tmp_path / "c",
+        device="cpu", progress=False, train="pocket", train_limit=limit,
+    )  # fmt: skip
+    (stored,) = Evaluation(request).run().stored
+    words = ("--cache", str(tmp_path / "c"), "--images", "50")
+    for more in ((), ("--train", "pocket"), *([("--train-limit", str(limit))] if limit else [])):
+        done = verify(stored.folder, pocket_data, *words, *more)
+        assert done.exit_code == 0 and done.stdout.endswith("reproduced\n"), done.output + done.stderr
+    other = verify(stored.folder, pocket_data, *words, "--train", "pocket-train")
+    assert other.exit_code == 1 and "than pocket-train has here: name its set with --train" in other.stderr
+    gone = verify(stored.folder, pocket_data, *words, "--train", "nowhere")
+    assert gone.exit_code == 2 and "the record's head learnt from pocket, and nowhere cannot be read" in gone.stderr
+    shutil.rmtree(tmp_path / "c" / "readouts")
+    said = f"--head ridge --train pocket{f' --train-limit {limit}' if limit else ''}`, then verify"
+    assert said in verify(stored.folder, pocket_data, *words).stderr
 
 
 def test_what_cannot_be_verified_is_a_sentence(measured: Stored, pocket_data: Path, tmp_path: Path) -> None:

@@ -20,6 +20,12 @@ from effrob.cli.options import at_option, data_folder, follow_option, json_optio
 )
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Of the sample. [default: drawn, and printed]")
 @click.option("--prompts", metavar="FILE", help="The prompts, where the record's are a file of one's own.")
+@click.option(
+    "--train", metavar="NAME", help="Labelled set that the head learnt from. [default: the one the record names]"
+)
+@click.option(
+    "--train-limit", type=int, metavar="N", help="Its training images a class. [default: as many as the record's]"
+)
 @click.option("--suite", metavar="NAME-or-FILE", help="Of the set. [default: the one that has it]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data sets. [default: $EFFROB_DATA]")
 @at_option
@@ -34,6 +40,8 @@ def command(
     images: int,
     seed: int | None,
     prompts: str | None,
+    train: str | None,
+    train_limit: int | None,
     suite: str | None,
     data: Path | None,
     at: tuple[tuple[str, Path], ...],
@@ -65,6 +73,8 @@ def command(
             seed,
             suite,
             prompts=prompts,
+            train=train,
+            train_limit=train_limit,
             data=data,
             at=at,
             follow_links=follow_links,
@@ -90,7 +100,8 @@ def _verified(record: Path, model: str, images: int, seed: int | None, suite: st
     if not (folder / "record.json").is_file():
         raise UsageProblem(f"{record} is no record's folder: `effrob eval --json` prints each row's as `record`")
     stored = read(folder)
-    from effrob.evaluation.verify import request_of, verify_record
+    from effrob.evaluation.verify import verify_record
+    from effrob.evaluation.verify_request import request_of
 
     options["data"] = data_folder(options["data"])
     request = request_of(stored.record, model, suite, **options)
