@@ -136,15 +136,14 @@ def _csv(path: Path) -> dict[str, Any]:
     if len(set(heading)) != len(heading):
         raise UsageProblem(f"{path} names a column twice in its heading: keep one of the two")
     for column in columns:
-        longest = max(map(len, column))
-        if 4 * longest * len(column) > ARRAYS // 2:  # an array of text is as wide as its longest
-            raise UsageProblem(f"{path} has a cell of {longest:,} characters under {column[0]!r:.40}: mend that line")
+        _check_width(path, column[0], max(map(len, column)), len(column))
     return {column[0]: np.array(column[1:], dtype=np.str_) for column in columns}
 
 
 def _arrow(path: Path) -> dict[str, Any]:
     try:
         import pyarrow
+        import pyarrow.compute
     except ImportError:
         raise UsageProblem(f"{path} needs pyarrow: pip install 'effrob[parquet]'") from None
     try:
@@ -152,11 +151,21 @@ def _arrow(path: Path) -> dict[str, Any]:
         columns = {}
         for name in table.column_names:
             column = table.column(name)
+            if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
+                _check_width(
+                    path, name, pyarrow.compute.max(pyarrow.compute.binary_length(column)).as_py() or 0, len(column)
+                )
             nested = pyarrow.types.is_list(column.type) or pyarrow.types.is_fixed_size_list(column.type)
             columns[name] = column.to_pylist() if nested else column.to_numpy()
     except (pyarrow.ArrowException, ValueError) as error:
         raise UsageProblem(f"{path} cannot be read ({' '.join(str(error).split())[:200]}): write it again") from None
     return columns
+
+
+def _check_width(path: Path, name: str, longest: int, rows: int) -> None:
+    """Raises UsageProblem for a text so long that an array of texts, as wide as its longest, is too large."""
+    if 4 * longest * rows > ARRAYS // 2:
+        raise UsageProblem(f"{path} has a cell of {longest:,} characters under {name!r:.40}: mend that line")
 
 
 def _answers(where: str, columns: Mapping[str, Any], what: str | None) -> AnswerFile:

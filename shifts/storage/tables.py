@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from shifts.bounds.arrow import check_claims
+from shifts.bounds.arrow import check_claims, lengths
 from shifts.classes import ClassFolders, plain_folders
 from shifts.errors import DataError, DataMissing
 from shifts.evidence.columns import (
@@ -95,12 +95,10 @@ class TableTree(SampleTree):
     @cached_property
     def _empty(self) -> frozenset[tuple[Path, Any]]:
         """File and place of each row whose image has no bytes, or none at all."""
-        import pyarrow.compute as pc
-
         return frozenset(
             (file, place)
             for file, places, values in self._images()
-            for place, size in zip(places, pc.binary_length(values).to_pylist(), strict=True)
+            for place, size in zip(places, lengths(values).to_pylist(), strict=True)
             if not size
         )
 
@@ -218,7 +216,7 @@ class ParquetTree(TableTree):
         texts: set[str] = set()
         for file in self.files:
             label = self._columns(pq.read_schema(file))[2][0]
-            values = pq.read_table(file, columns=[label]).column(label).unique().to_pylist()
+            values = pq.read_table(file, columns=[label], read_dictionary=[label]).column(label).unique().to_pylist()
             if any(isinstance(value, int) for value in values):
                 return None
             texts.update(value for value in values if value is not None)
@@ -257,9 +255,9 @@ class ParquetTree(TableTree):
         import pyarrow.parquet as pq
 
         for file in self.files:
-            opened = pq.ParquetFile(file)
-            image, struct, _, _ = self._columns(opened.schema_arrow)
+            image, struct, _, _ = self._columns(pq.read_schema(file))
             column = f"{image}.bytes" if struct else image
+            opened = pq.ParquetFile(file, read_dictionary=[column])  # one image of many rows is read once
             for group in range(opened.num_row_groups):
                 values = opened.read_row_group(group, columns=[column]).column(image).combine_chunks()
                 yield file, [(group, row) for row in range(len(values))], values.field("bytes") if struct else values
@@ -272,7 +270,7 @@ class ParquetTree(TableTree):
         if self._last_group[0] != (sample.file, group):
             opened = pq.ParquetFile(sample.file)
             image, struct, _, _ = self._columns(opened.schema_arrow)
-            check_claims(sample.file, opened.metadata, [image], group)
+            check_claims(sample.file, opened.metadata, [f"{image}.bytes" if struct else image], group)
             column = (
                 opened.read_row_group(group, columns=[f"{image}.bytes" if struct else image])
                 .column(image)

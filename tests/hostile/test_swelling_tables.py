@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from effrob.errors import UsageProblem
+from effrob.results import answer_files
 from model_zoo.checkpoints import files
 from model_zoo.errors import ModelError
+from shifts.bounds import arrow
 from shifts.classes import class_folders
 from shifts.errors import DataError
 from shifts.storage import parquet_pages
@@ -62,9 +65,24 @@ def large_page(file: Path) -> None:
     pq.write_table(pa.table({"image": pa.array(rows, IMAGE), "wnid": [R.folders[0]]}), file, compression="zstd")
 
 
+def one_label_often(file: Path) -> None:
+    """A label of 10 MB that a dictionary holds once, in 1,500 rows: 15 GB, in some kB."""
+    rows = [{"bytes": b"x", "path": f"{number}.jpg"} for number in range(1500)]
+    labels = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 1500, pa.int32()), pa.array([R.folders[0] + "a" * 10_000_000])
+    )
+    pq.write_table(pa.table({"image": pa.array(rows, IMAGE), "wnid": labels}), file, compression="zstd")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("made", "said"), [(many_rows, "rows of images"), (long_names, "bytes in row group"), (large_page, "a page of")]
+    ("made", "said"),
+    [
+        (many_rows, "rows of images"),
+        (long_names, "bytes in row group"),
+        (large_page, "a page of"),
+        (one_label_often, "once each row has its value"),
+    ],
 )
 def test_a_small_parquet_file_does_not_swell(made: Any, said: str, tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
@@ -91,6 +109,91 @@ def test_what_a_parquet_file_claims_is_bounded(limit: str, tmp_path: Path, monke
     with pytest.raises(DataError, match=rf"{file}.* (rows of images|bytes in row group 0|a page of)"):
         tree = ParquetTree(file, [file], R)
         tree.read(tree.paths[0])
+
+
+def repeated(folder: Path, column: str, count: int = 400) -> Path:
+    """Small files of a value of 10 kB in every row, as pyarrow writes it: once, in a dictionary."""
+    text = "a" * 10_000
+    content, name = text.encode() if column == "bytes" else b"x", text if column == "file_name" else "a"
+    rows = [{"bytes": content, "path": text + ".jpg" if column == "path" else f"{n}.jpg"} for n in range(count)]
+    labels = [R.folders[0] if column != "wnid" else text] * count
+    table = pa.table({"image": pa.array(rows, IMAGE), "wnid": labels, "file_name": [name] * count})
+    file = folder / "a.parquet"
+    pq.write_table(table, file, compression="zstd")
+    assert file.stat().st_size < 30_000
+    return file
+
+
+@pytest.mark.parametrize("column", ["path", "wnid", "file_name"])
+def test_a_value_of_a_dictionary_is_counted_in_every_row(
+    column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = repeated(tmp_path, column)
+    monkeypatch.setattr("shifts.bounds.arrow.GROUP", 1_000_000)
+    with pytest.raises(
+        DataError, match=rf"{file} takes 4,\d\d\d,\d\d\d bytes in row group 0 once each row has its value"
+    ):
+        _ = ParquetTree(file, [file], R).paths
+    monkeypatch.setattr("shifts.bounds.arrow.GROUP", 5_000_000)
+    try:
+        _ = ParquetTree(file, [file], R).paths
+    except DataError as error:
+        assert "once each row" not in str(error)  # the names are no names of images
+
+
+ARROWS = """
+import sys
+from pathlib import Path
+import pyarrow
+from shifts.classes import class_folders
+from shifts.storage.tables import ParquetTree
+tree = ParquetTree(Path(sys.argv[1]), [Path(sys.argv[1])], class_folders("imagenet-r"))
+print(len(tree.label_texts()), len(tree._empty), pyarrow.default_memory_pool().max_memory())
+"""
+
+
+@pytest.mark.parametrize("column", ["wnid", "bytes"])
+def test_labels_and_lengths_are_told_without_laying_a_dictionary_out(column: str, tmp_path: Path) -> None:
+    """20 MB of rows: the texts of labels, and which images are empty, are read once a value."""
+    file = repeated(tmp_path, column, 2000)
+    done = subprocess.run([sys.executable, "-c", ARROWS, str(file)], capture_output=True, text=True, check=True)
+    labels, empty, peak = map(int, done.stdout.split())
+    assert (labels, empty) == (1, 0) and 0 < peak < 5_000_000
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+@pytest.mark.parametrize("what", ["dictionary", "integers", "list"])
+def test_a_small_file_of_answers_does_not_swell(
+    what: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 4000
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array(["a" * 1000]))
+    column = {
+        "dictionary": words,
+        "integers": pa.array([7] * 20 * count),
+        "list": pa.array([["a" * 100] * 10] * count),
+    }[what]
+    file = tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"class": column}), file, compression="zstd")
+    else:
+        pytest.importorskip("pyarrow.feather").write_feather(pa.table({"class": column}), file, compression="zstd")
+    held = 640_000 if what == "integers" else 4_000_000
+    assert file.stat().st_size < held // 4
+    monkeypatch.setattr(arrow, "ARRAYS", held - 100_000)
+    with pytest.raises(ValueError, match="are read at most"):
+        arrow.read_arrow(file)
+    monkeypatch.setattr(arrow, "ARRAYS", held + 400_000)
+    assert len(arrow.read_arrow(file)) == len(column)
+
+
+def test_a_text_too_long_for_an_array_is_refused_by_its_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One id of 20,000 characters made every id of the array as wide."""
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["a" * 20_000, *map(str, range(999))], "class": [1] * 1000}), file)
+    monkeypatch.setattr(answer_files, "ARRAYS", 100_000_000)
+    with pytest.raises(UsageProblem, match=r"a cell of 20,000 characters under 'id'"):
+        answer_files.read_answers(file)
 
 
 @pytest.mark.parametrize("head", [b"\x15\x00\x15\x00\x15\x00", bytes(40), b"\xff" * 64])

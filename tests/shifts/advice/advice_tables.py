@@ -170,10 +170,17 @@ SITUATIONS = [
         3,
     ),
     Situation(
-        "bounds/arrow.py: write smaller row groups",
+        "bounds/arrow.py: {} claims {} bytes in row group {}, and {} are read at most; write smaller row groups",
         table(**many(60)),
         (table(group=2, **many(60)),),
         bounded(arrow, "GROUP", 400),
+        60,
+    ),
+    Situation(
+        "bounds/arrow.py: once each row has its value",
+        table(file_name=["a" * 1000] * 60, **many(60)),
+        (table(group=2, file_name=["a" * 1000] * 60, **many(60)),),
+        bounded(arrow, "GROUP", 20_000),
         60,
     ),
     Situation(
