@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
 
 from effrob.engines.engine import Job, Outcome, Work
+from effrob.engines.ray_watch import BEAT, LEAVE, RayWatch, within
 from effrob.errors import UsageProblem, describe_error
 
 RETRIES = 3  # times a job is given to another worker after its worker died
@@ -48,17 +49,25 @@ class RayEngine:
         have = ray.cluster_resources()
         by_gpu = have.get("GPU", 0.0) / gpus if gpus else float("inf")
         self.workers = max(1, int(min(have.get("CPU", 1.0) / cpus, by_gpu)))
+        self._lost = False
 
     def run(self, work: Work, jobs: Sequence[Job]) -> list[Outcome]:
         """Every job's outcome in the order given; each job's features are stored as soon as it ends."""
         ray = self.ray
+        if self._lost:
+            return [Outcome(job, "the Ray cluster was lost") for job in jobs]
+        watch = RayWatch(ray, ray.get_runtime_context().gcs_address, self.cpus, self.gpus)
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=RETRIES)(_do)
         detached = ray.put(work.detached())
         waiting: dict[Any, int] = {task.remote(detached, job): number for number, job in enumerate(jobs)}
         ended: dict[int, Outcome] = {}
         with tqdm(total=len(jobs), unit="job", desc="ray", disable=not self.progress) as bar:
             while waiting:
-                ready, _ = ray.wait(list(waiting), num_returns=1)
+                ready, _ = ray.wait(list(waiting), num_returns=1, timeout=BEAT)
+                if not ready and (lost := watch.verdict()):
+                    return self._give_up(jobs, ended, lost)
+                if ready:
+                    watch.ended()
                 for reference in ready:
                     number = waiting.pop(reference)
                     try:
@@ -70,6 +79,13 @@ class RayEngine:
                         ended[number] = Outcome(jobs[number], f"its workers died {RETRIES + 1} times ({why})")
                     bar.update()
         return [ended[number] for number in range(len(jobs))]
+
+    def _give_up(self, jobs: Sequence[Job], ended: Mapping[int, Outcome], why: str) -> list[Outcome]:
+        """Part with a cluster that is lost, and say so for each job that had not ended."""
+        self._lost = True
+        within(LEAVE, self.ray.shutdown)
+        said = f"{why}; run this again when a cluster is there: what was computed is kept"
+        return [ended.get(number, Outcome(job, said)) for number, job in enumerate(jobs)]
 
 
 def end_on_sigterm() -> None:
