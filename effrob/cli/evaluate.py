@@ -97,7 +97,7 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     is_flag=True,
     help="Record answers that depend on batch, order, calls or chance, with their spread, in place of refusing them.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the jobs, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the jobs and what they and their probes will cost; run nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every interval, logits, p-values and flags, however wide.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
@@ -145,6 +145,7 @@ def _print_plan(request: Any, as_json: bool) -> None:
     from effrob.evaluation.evaluator import Evaluation
     from effrob.evaluation.needs import cost, needs_of, pending, unread
     from effrob.evaluation.plan import plan
+    from effrob.evaluation.probe_costs import planned_probes, told
     from effrob.files import strict_json
 
     with redirect_stdout(sys.stderr):
@@ -156,11 +157,13 @@ def _print_plan(request: Any, as_json: bool) -> None:
     needs = needs_of(evaluation.resolved, left, evaluation.cache)
     planned = plan(needs)
     price = cost(evaluation.resolved, needs, planned)
+    probes = planned_probes(evaluation.resolved, left, evaluation.cache)
     fresh = unread(evaluation.resolved)
     if as_json:
         counts = {"cells": len(evaluation.tasks), "pending": len(left), "unread": fresh}
         why = list(dict.fromkeys(refused.values()))
-        click.echo(strict_json({**asdict(planned), **counts, "refused": why, "forecast": price.as_json()}), nl=False)
+        costs = {**price.as_json(), "probes": [probe.as_json() for probe in probes]}
+        click.echo(strict_json({**asdict(planned), **counts, "refused": why, "forecast": costs}), nl=False)
         sys.exit(1 if refused else 0)
     for notice in (*evaluation.notices, *evaluation.resolved.broken):
         click.echo(notice, err=True)
@@ -176,5 +179,7 @@ def _print_plan(request: Any, as_json: bool) -> None:
         f"{done} cells are done"
     )
     click.echo(str(price))
+    for sentence in told(probes):
+        click.echo(sentence)
     if refused:
         sys.exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from effrob.logistic.feature_blocks import FeatureBlocks
+from effrob.logistic.feature_blocks import BLOCK_ROWS, FeatureBlocks, FeatureSource
 from effrob.logistic.solution import memory_bound
 from effrob.logistic.streamed_loss import StreamedLoss
 
@@ -49,21 +49,41 @@ def forecast(blocks: FeatureBlocks, targets: NDArray[np.int64], n_classes: int, 
     n = min(len(blocks), BLOCKS * blocks.block_rows)
     few = np.arange(n) if blocks.rows is None else blocks.rows[:n]
     part = replace(blocks, rows=few, resident=None if blocks.resident is None else blocks.resident[:n])
-    y = torch.from_numpy(targets[:n]).to(blocks.device)
-    loss = StreamedLoss(part, y, None, float(n))
-    theta = torch.zeros(n_classes, blocks.dimension + 1, dtype=torch.float64, device=blocks.device)
+    return _forecast(blocks, part, targets[:n], n_classes, strengths)
+
+
+def forecast_by_sample(
+    source: FeatureSource, targets: NDArray[np.int64], n_classes: int, strengths: int, device: str, resident: bool
+) -> ProbeForecast:
+    """The same for a probe on a row a target, of which `source` (M, D) gives some: no more than a few blocks are read."""
+    part = FeatureBlocks.measure(source, np.arange(sample_rows(len(targets), device)), device=device, resident=resident)
+    whole = replace(part, rows=np.arange(len(targets)))
+    return _forecast(whole, part, targets[: len(part)], n_classes, strengths)
+
+
+def sample_rows(rows: int, device: str) -> int:
+    """How many rows of so many `forecast_by_sample` reads."""
+    return min(rows, BLOCKS * BLOCK_ROWS.get(torch.device(device).type, 2048))
+
+
+def _forecast(
+    whole: FeatureBlocks, part: FeatureBlocks, targets: NDArray[np.int64], n_classes: int, strengths: int
+) -> ProbeForecast:
+    y = torch.from_numpy(targets).to(part.device)
+    loss = StreamedLoss(part, y, None, float(len(part)))
+    theta = torch.zeros(n_classes, part.dimension + 1, dtype=torch.float64, device=part.device)
     seconds = 0.0
     for _ in range(2):
         begun = time.perf_counter()
         loss.evaluate(theta, 1e-6)  # gives a float, so a GPU has done it all
         seconds = time.perf_counter() - begun
     return ProbeForecast(
-        rows=len(blocks),
-        features=blocks.dimension,
+        rows=len(whole),
+        features=whole.dimension,
         classes=n_classes,
         strengths=strengths,
-        device=str(blocks.device),
-        seconds=seconds / n * len(blocks) * PASSES * strengths,
-        memory=memory_bound(blocks, n_classes),
-        streamed=blocks.resident is None,
+        device=str(whole.device),
+        seconds=seconds / len(part) * len(whole) * PASSES * strengths,
+        memory=memory_bound(whole, n_classes),
+        streamed=whole.resident is None,
     )

@@ -44,8 +44,8 @@ class Probe:
         whole = features_of(train)
         facts: dict[str, Any] = {"train": train_facts(train)}
         unit = 1.0 / (len(whole) * (whole.spread or 1.0))
-        alone = self.strength is not None or self.share is not None
-        cost = forecast(whole, train.targets, train.n_classes, 1 if alone else len(RELATIVE_PENALTIES))
+        alone = self.strengths == 1
+        cost = forecast(whole, train.targets, train.n_classes, self.strengths)
         if cost.seconds >= WORTH_SAYING:
             print(f"{self.name} of {train.model}: {cost}", file=sys.stderr, flush=True)
         if alone:
@@ -59,6 +59,11 @@ class Probe:
         (point,) = fit_path(whole, train.targets, train.n_classes, [chosen], start=start, settings=self._settings)
         facts = {"probe": facts | point.report.facts()}
         return LinearClassifier.from_coefficients(point.coef, point.intercept, facts)
+
+    @property
+    def strengths(self) -> int:
+        """How many are fitted at most before the chosen one."""
+        return len(RELATIVE_PENALTIES) if self.strength is None and self.share is None else 1
 
     @property
     def _settings(self) -> FitSettings:
@@ -92,5 +97,10 @@ def _since_best(sweep: list[dict[str, Any]]) -> int:
 def features_of(train: Training, places: NDArray[np.int64] | None = None) -> FeatureBlocks:
     """The training rows, or those at `places`, as solvers read them: held in memory where they are few."""
     rows = train.rows if places is None else train.rows[places]
-    small = len(rows) * train.array.shape[1] * 4 <= MAX_RESIDENT
+    small = fits(len(rows), train.array.shape[1])
     return FeatureBlocks.measure(train.array, rows, device=train.device, resident=small)
+
+
+def fits(rows: int, features: int) -> bool:
+    """Whether so many are held in memory, and not read in every pass."""
+    return rows * features * 4 <= MAX_RESIDENT
