@@ -1,16 +1,20 @@
 """`python -m benchmarks.gpu`: a pass on one GPU, and its shares of the decode limit and of the forward limit.
 
 Synthetic 500x375 JPEGs from memory, random weights, bf16. The decode limit is the crops alone by every core; the forward
-limit is the network alone on batches that are on the device already. `--device cpu --images 32` tries the script out.
+limit is the network alone on batches that are on the device already. A short trial says what a cell costs, and it gets as many
+images as its share of `--minutes` holds; a cell without time is named. `--device cpu --images 32` tries the script out.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,12 +34,14 @@ from model_zoo.spec import parse
 
 MODELS = ("ViT-B-32", "ViT-L-14", "RN50")
 DISTINCT = 512  # pictures made; a longer source repeats them
+SLACK = 1.5  # a pass may take so much longer than the slower of its two limits, before it takes another cell's time
 
 
 class Repeated(Bytes):
     """`count` pictures out of a few distinct ones."""
 
     def __init__(self, data: Sequence[bytes], count: int) -> None:
+        self.data = data
         self._data = [data[i % len(data)] for i in range(count)]
         self.ids = tuple(f"{i:07d}" for i in range(count))
 
@@ -101,43 +107,155 @@ def whole(source: Bytes, encoder: Encoder, path: str, size: int, precision: str)
     return run
 
 
+@dataclass
+class Budget:
+    """Seconds of wall time, set-up included."""
+
+    seconds: float
+    begun: float = field(default_factory=lambda: time.monotonic())
+
+    def left(self) -> float:
+        return self.seconds - (time.monotonic() - self.begun)
+
+    def images(self, share: float, each: float, most: int, least: int) -> int:
+        """How many images of `each` seconds fit into a part of what is left: at most `most`, and 0 for less than `least`."""
+        fit = int(self.left() * share / (each * SLACK))
+        return min(fit, most) if fit >= min(least, most) else 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: images a second of wall time; None for what was left out, which `why` explains."""
+
+    model: str
+    pixels: str
+    precision: str
+    images: int = 0
+    reached: float | None = None
+    decode: float | None = None
+    forward: float | None = None
+    why: str = ""
+
+    def cells(self) -> list[str]:
+        named = [self.model, self.pixels, self.precision]
+        if self.reached is None or self.decode is None or self.forward is None:
+            return [*named, "0", f"left out: {self.why}", *(5 * ["-"])]
+        shares = [f"{self.reached / limit:.2f}" for limit in (self.decode, self.forward)]
+        bound = "decoding" if self.decode < self.forward else "the network"
+        return [
+            *named,
+            f"{self.images:,}",
+            *(f"{r:.1f}" for r in (self.reached, self.decode, self.forward)),
+            *shares,
+            bound,
+        ]
+
+
+HEADS = ("model", "pixels", "precision", "images", "img/s", "decode limit", "forward limit")
+TITLES = (*HEADS, "share of decode", "share of forward", "bound by")
+
+
+def line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+class Table:
+    """The rows so far, on the screen and in DIR/gpu.md and DIR/gpu.json, written anew after each."""
+
+    def __init__(self, about: str, folder: Path) -> None:
+        self._about, self._folder, self._rows = about, folder, list[Row]()
+        self._top = [about, "", line(TITLES), line(["---"] * len(TITLES))]
+        print("\n".join(self._top), flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        print(line(row.cells()), flush=True)
+        lines = [*self._top, *(line(each.cells()) for each in self._rows)]
+        (self._folder / "gpu.md").write_text("\n".join(lines) + "\n")
+        kept = {"about": self._about, "rows": [asdict(each) for each in self._rows]}
+        (self._folder / "gpu.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def tried(
+    source: Repeated, path: str, size: int, transfer: DeviceTransfer, asked: argparse.Namespace, budget: Budget
+) -> float:
+    """The decode limit of a path, by as many images as a twentieth of the time allows."""
+    few = Repeated(source.data, min(size, asked.images))
+    each = 1 / rate(len(few.ids), decoding(few, path, size, transfer), transfer.device)
+    count = budget.images(0.05, each, asked.images, 1) or len(few.ids)
+    part = Repeated(source.data, count)
+    return rate(count, decoding(part, path, size, transfer), transfer.device)
+
+
+def measure(asked: argparse.Namespace, table: Table, budget: Budget) -> None:
+    """Every cell, in turns of what is left of the time; those for which there is none are named."""
+    device, size = torch.device(asked.device), asked.batch_size
+    transfer = DeviceTransfer(device)
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow compresses outside the interpreter's lock
+        source = Repeated(list(pool.map(encoded, range(min(DISTINCT, asked.images)))), asked.images)
+    decode = {path: tried(source, path, size, transfer, asked, budget) for path in asked.pixels}
+    cells = [(arch, precision, path) for arch in asked.models for precision in asked.precision for path in asked.pixels]
+    setup = 0.0  # of the last model
+    for number, (arch, group) in enumerate(itertools.groupby(cells, key=lambda cell: cell[0])):
+        members = list(group)
+        done = number * len(members)
+        if budget.left() <= setup:
+            for _, precision, path in members:
+                table.add(Row(arch, path, precision, why="no time was left for its set-up"))
+            continue
+        begun = time.monotonic()
+        encoder = image_tower(arch, device)
+        setup = time.monotonic() - begun
+        limits: dict[str, float] = {}
+        for place, (_, precision, path) in enumerate(members):
+            behind = (len(asked.models) - number - 1) * setup
+            left = max(0.0, 1 - behind / max(budget.left(), 1e-9)) / (len(cells) - done - place)
+            if precision not in limits:
+                limits[precision] = forward_limit(encoder, size, precision, asked, budget, left)
+            limit = limits[precision]
+            count = budget.images(left, 1 / min(limit, decode[path]), asked.images, 2 * size)
+            if not count:
+                table.add(Row(arch, path, precision, why="no time was left"))
+                continue
+            part = Repeated(source.data, count)
+            reached = rate(count, whole(part, encoder, path, size, precision), device)
+            table.add(Row(arch, path, precision, count, reached, decode[path], limit))
+        del encoder
+
+
+def forward_limit(
+    encoder: Encoder, size: int, precision: str, asked: argparse.Namespace, budget: Budget, share: float
+) -> float:
+    """The network alone: kernels are chosen on a first batch, a second says how many a quarter of a cell's time holds."""
+    for _ in range(2):
+        each = 1 / rate(size, forward(encoder, size, 1, precision), encoder.device)
+    rounds = max(1, budget.images(share / 4, each, asked.images, 1) // size)
+    return rate(rounds * size, forward(encoder, size, rounds, precision), encoder.device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="+", default=MODELS, metavar="ARCH")
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--minutes", type=float, default=9.0, help="of wall time, set-up included [default: 9]")
+    parser.add_argument("--images", type=int, default=20_000, help="a cell, at most [default: 20000]")
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--paths", nargs="+", default=("fast", "exact"))
+    parser.add_argument("--precision", nargs="+", default=("bf16",))
+    parser.add_argument("--pixels", nargs="+", default=("fast", "exact"))
+    parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="of gpu.md and gpu.json")
     asked = parser.parse_args()
     if asked.device == "cuda" and not torch.cuda.is_available():
         parser.error(
             "this machine or this torch has no GPU: --device cpu --images 32 --batch-size 8 tries the script out"
         )
+    budget = Budget(60 * asked.minutes)
     device = torch.device(asked.device)
-    transfer, size = DeviceTransfer(device), asked.batch_size
-    source = Repeated([encoded(i) for i in range(min(DISTINCT, asked.images))], asked.images)
-    name = torch.cuda.get_device_name(device) if transfer.is_gpu else "no GPU"
-    print(f"{name}; {cores()} cores for decoding; {machine()}; batches of {size}, {asked.precision}\n")
-    print("| model | pixels | img/s | decode limit | forward limit | share of decode | share of forward | bound by |")
-    print("|---|---|---|---|---|---|---|---|")
-    rows = []
-    for arch in asked.models:
-        encoder = image_tower(arch, device)
-        rounds = max(1, asked.images // size)
-        rate(size, forward(encoder, size, 1, asked.precision), device)  # kernels are chosen on the first batch
-        limit = rate(rounds * size, forward(encoder, size, rounds, asked.precision), device)
-        for path in asked.paths:
-            decode = rate(len(source), decoding(source, path, size, transfer), device)
-            reached = rate(len(source), whole(source, encoder, path, size, asked.precision), device)
-            bound = "decoding" if decode < limit else "the network"
-            cells = [arch, path, f"{reached:.1f}", f"{decode:.1f}", f"{limit:.1f}"]
-            cells += [f"{reached / decode:.2f}", f"{reached / limit:.2f}", bound]
-            print("| " + " | ".join(cells) + " |", flush=True)
-            rows.append(dict(zip(("model", "pixels", "img/s", "decode", "forward"), cells[:5])))
-        del encoder
-    Path("build").mkdir(exist_ok=True)
-    Path("build/gpu.json").write_text(json.dumps(rows, indent=1))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
+    about = f"{name}; {cores()} cores for decoding; {machine()}; batches of {asked.batch_size}"
+    table = Table(about, asked.out)
+    measure(asked, table, budget)
+    print(f"\n{(budget.seconds - budget.left()) / 60:.1f} of {asked.minutes:g} minutes; {asked.out / 'gpu.md'}")
 
 
 if __name__ == "__main__":
