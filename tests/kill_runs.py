@@ -12,17 +12,18 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+
+from tests.forked import fork
 
 MODELS = ("pocket:clip", "pocket:mlp", "pocket:cnn-small", "pocket:lenet")
 HEADS = ("linear-probe", "zero-shot")
-ROOT = Path(__file__).resolve().parents[1]
 Shards = set[tuple[str, int]]
 
 
@@ -38,32 +39,25 @@ class Setting:
     environment: dict[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "1"})
 
     def command(self, folder: Path, log: str) -> list[str]:
-        """One evaluation, which logs to `folder/log` what it takes through a network."""
-        args = [sys.executable, "-m", "tests.kill_runs", "--counted", str(folder / log), "eval"]
+        """One evaluation: the file it logs to what it takes through a network, and effrob's words."""
+        args = [str(folder / log), "eval"]
         args += ["--suite", "pocket", "--data", str(self.data)]
         for option, values in (("--model", self.models), ("--head", self.heads), ("--shift", self.shifts)):
             args += [word for value in values for word in (option, value)]
         args += ["--results", str(folder / "results"), "--cache", str(folder / "cache"), "--device", "cpu"]
         return [*args, "--train-limit", str(self.train_limit)]
 
-    def start(self, folder: Path, log: str) -> subprocess.Popen[str]:
+    def start(self, folder: Path, log: str) -> ForkServerProcess:
         """The evaluation in a process group of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"} | self.environment
-        out = (folder / f"{log}.out").open("w")
-        return subprocess.Popen(
-            self.command(folder, log),
-            env=environment,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=out,
-            text=True,
-            start_new_session=True,
-        )
+        return fork(self.command(folder, log), environment, folder / f"{log}.out", run=counted)
 
     def finish(self, folder: Path, log: str) -> None:
         """Run to the end."""
-        status = self.start(folder, log).wait()
+        process = self.start(folder, log)
+        process.join()
+        status = process.exitcode
         said = (folder / f"{log}.out").read_text()
         if status != 0 or "Traceback" in said:
             raise RuntimeError(f"{' '.join(self.command(folder, log))} ended with {status}:\n{said[-2000:]}")
@@ -90,8 +84,9 @@ class Run:
         return self.equal and self.litter == 0 and self.redone <= 1
 
 
-def counted(log: str, args: list[str]) -> None:
-    """Be effrob, and note every shard that goes through a network before it does."""
+def counted(words: list[str]) -> None:
+    """Be effrob, and note in the file that is the first word every shard that goes through a network, before it does."""
+    log, *args = words
     from effrob.cli import main as effrob
     from effrob.features import extract
     from effrob.features.cache import SHARD_ROWS
@@ -124,10 +119,10 @@ def kill_and_resume(setting: Setting, folder: Path, moment: float, wanted: dict[
     """One run: killed after `moment` seconds, resumed to the end, compared."""
     process = setting.start(folder, "killed")
     time.sleep(moment)
-    was_killed = process.poll() is None
-    if was_killed:
+    was_killed = process.is_alive()
+    if was_killed and process.pid is not None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     setting.finish(folder, "resumed")
     before, after = forwarded(folder / "killed"), forwarded(folder / "resumed")
     redone = max(Counter(key for key, _ in before & after).values(), default=0)
@@ -138,6 +133,8 @@ def kill_and_resume(setting: Setting, folder: Path, moment: float, wanted: dict[
 def campaign(setting: Setting, runs: int, seed: int, scratch: Path) -> list[Run]:
     """An undisturbed run, then as many as it takes to kill `runs` of them, at moments spread over its duration."""
     rng = random.Random(seed)
+    setting.finish(scratch / "first", "whole")  # the first has imports to wait for
+    shutil.rmtree(scratch / "first")
     before = time.monotonic()
     setting.finish(scratch / "undisturbed", "whole")
     duration = time.monotonic() - before
@@ -169,9 +166,6 @@ def tally(ended: list[Run]) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--counted"]:
-        counted(sys.argv[2], sys.argv[3:])
-        return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)

@@ -7,6 +7,7 @@ import configparser
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def declared() -> set[str]:
     return {name for name in names if name}
 
 
+@cache
 def imported() -> dict[str, str]:
     """Top-level package -> a file that imports it."""
     found: dict[str, str] = {}

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from effrob.cli import main
 from effrob.engines.engine import Job, Outcome
 from effrob.engines.local import LocalEngine
 from effrob.engines.on_ray import RayEngine
@@ -67,10 +69,12 @@ def run(pocket_data: Path) -> Callable[..., tuple[subprocess.CompletedProcess[st
             "OMP_NUM_THREADS": "1",
             "RAY_DEDUP_LOGS": "0",
         }
-        effrob = [sys.executable, "-m", "effrob"]
         pixels = "resize=32,crop=32,interpolation=bilinear,mean=0.5,std=0.5"
-        registered = [*effrob, "register", "net", "--loader", f"{loader}:Net", "--pixels", pixels]
-        subprocess.run(registered, env=environment, check=True, capture_output=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EFFROB_CONFIG", environment["EFFROB_CONFIG"])
+            patch.setattr("model_zoo.registered._live", {})
+            registered = CliRunner().invoke(main, ["register", "net", "--loader", f"{loader}:Net", "--pixels", pixels])
+        assert registered.exit_code == 0, registered.output
         command = [*before, "-m", "effrob", "eval", "--model", "net", "--suite", "pocket", "--data", str(pocket_data)]
         command += [
             "--shift",

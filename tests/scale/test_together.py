@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -15,42 +14,33 @@ import pytest
 from effrob.features import cache as feature_cache
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.results.store import ResultStore
+from tests.forked import fork
 
-ROOT = Path(__file__).resolve().parents[2]
 SETS = ("pocket-r", "pocket-sketch")
 
 
-def begin(data: Path, folder: Path, *models: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "effrob",
-        "eval",
-        "--suite",
-        "pocket",
-        "--data",
-        str(data),
-        "--device",
-        "cpu",
-        "--json",
-    ]
-    command += [word for name in SETS for word in ("--shift", name)]
-    command += [word for name in models for word in ("--model", f"pocket:{name}")]
-    command += ["--results", str(folder / "results"), "--cache", str(folder / "cache")]
+def begin(data: Path, folder: Path, number: int, *models: str) -> ForkServerProcess:
+    """An evaluation whose table goes to `folder/number.json`."""
+    folder.mkdir(exist_ok=True)
+    args = ["eval", "--suite", "pocket", "--data", str(data), "--device", "cpu", "--json"]
+    args += [word for name in SETS for word in ("--shift", name)]
+    args += [word for name in models for word in ("--model", f"pocket:{name}")]
+    args += ["--results", str(folder / "results"), "--cache", str(folder / "cache")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return fork(args, environment, folder / f"{number}.said", folder / f"{number}.json")
 
 
 @pytest.mark.engine
 def test_processes_on_one_folder_do_each_other_no_harm(pocket_data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
-    shared = [begin(pocket_data, folder, "mlp", "cnn-tiny"), begin(pocket_data, folder, "cnn-tiny", "linear")]
-    said = [process.communicate(timeout=300) for process in shared]
-    assert [process.returncode for process in shared] == [0, 0], said
-    alone = begin(pocket_data, tmp_path / "alone", "mlp", "cnn-tiny", "linear")
-    assert alone.wait(300) == 0
+    shared = [begin(pocket_data, folder, 0, "mlp", "cnn-tiny"), begin(pocket_data, folder, 1, "cnn-tiny", "linear")]
+    for process in shared:
+        process.join(300)
+    assert [process.exitcode for process in shared] == [0, 0], [file.read_text() for file in folder.glob("*.said")]
+    said = [(folder / f"{number}.json").read_text() for number in range(2)]
+    alone = begin(pocket_data, tmp_path / "alone", 0, "mlp", "cnn-tiny", "linear")
+    alone.join(300)
+    assert alone.exitcode == 0
     together, apart = (
         {s.record.asked.key(): s for s in ResultStore(tmp_path / w / "results")} for w in ("shared", "alone")
     )
@@ -58,9 +48,9 @@ def test_processes_on_one_folder_do_each_other_no_harm(pocket_data: Path, tmp_pa
     for key, stored in together.items():
         for file in stored.record.files:
             assert (stored.folder / file).read_bytes() == (apart[key].folder / file).read_bytes()
-    for out, _ in said:  # each tells its own rows, the common ones with the same numbers
+    for out in said:  # each tells its own rows, the common ones with the same numbers
         assert len(json.loads(out)) == 4
-    first, second = ({row["record"]: row["n_correct"] for row in json.loads(out)} for out, _ in said)
+    first, second = ({row["record"]: row["n_correct"] for row in json.loads(out)} for out in said)
     assert len(first.keys() & second.keys()) == 2 and all(first[r] == second[r] for r in first.keys() & second.keys())
     left = [p for p in folder.rglob("*") if p.name.startswith((".", "rows-"))]
     assert left == []
