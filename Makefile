@@ -8,7 +8,7 @@ DEMO := demo
 SHOWN := .venv/.shown
 READY := .venv/.ready
 
-.PHONY: demo test check slow clean
+.PHONY: demo test packages check slow clean
 
 demo: $(SHOWN)
 	$(BIN)/effrob eval --suite pocket --model pocket:clip --model pocket:cnn-small --results $(DEMO)/results --cache $(DEMO)/cache
@@ -20,6 +20,9 @@ demo: $(SHOWN)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+packages: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --durations=0 tests/test_installed.py
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,18 @@ settings.load_profile("random" if os.environ.get("EFFROB_FUZZ") == "random" else
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder a test, numbered without a look at the thousands that are there."""
+    root = tmp_path_factory.mktemp("homes")
+    return (root / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Registrations, baselines and caches of the person who runs the tests are neither read nor written."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(_homes)
+    home.mkdir()
     for variable in ("EFFROB_CONFIG", "EFFROB_CACHE", "EFFROB_BASELINES"):
         monkeypatch.setenv(variable, str(home / variable.lower()))
     monkeypatch.delenv("EFFROB_DATA", raising=False)

@@ -36,7 +36,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    uv = Path(sys.executable).with_name("uv")  # a third of pip's time
+    command = [str(uv), "build", "--quiet", "--wheel", "--out-dir", str(folder), str(source)]
+    if not uv.exists():
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--wheel-dir",
+            str(folder),
+            str(source),
+        ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(folder.glob("effrob-*.whl"))) as archive:

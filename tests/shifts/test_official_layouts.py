@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,14 @@ import shifts
 from shifts import classes
 from shifts.imagenet import val_labels
 
+Load = Callable[[str], shifts.Shift]
 SUITE = ("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a")
+
+
+@pytest.fixture(scope="module")
+def loaded(official: Path) -> Load:
+    """`loaded(name)`: a whole set, indexed once for all tests of this file, which change nothing in it."""
+    return cache(lambda name: shifts.load(name, root=official))
 
 
 @pytest.mark.parametrize(
@@ -28,8 +37,8 @@ SUITE = ("imagenet", "imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet"
         ("imagenet-a", 7_500, 200),
     ],
 )
-def test_a_complete_set_loads_whole(official: Path, name: str, n: int, ways: int) -> None:
-    shift = shifts.load(name, root=official)
+def test_a_complete_set_loads_whole(loaded: Load, name: str, n: int, ways: int) -> None:
+    shift = loaded(name)
     assert (len(shift), shift.n_expected, shift.partial) == (n, n, False)
     assert len(shift.labels) == ways
     assert list(shift.source.ids) == sorted(shift.source.ids)
@@ -45,27 +54,27 @@ def test_the_suite_is_found_and_the_rest_is_named(official: Path) -> None:
     assert found["imagenet-v2-threshold-0.7"].command == "effrob data get imagenet-v2-threshold-0.7"
 
 
-def test_flat_validation_images_are_labelled_by_number(official: Path) -> None:
-    shift = shifts.load("imagenet", root=official)
+def test_flat_validation_images_are_labelled_by_number(loaded: Load) -> None:
+    shift = loaded("imagenet")
     numbers = np.array([int(id[-13:-5]) for id in shift.ids])
     assert sorted(numbers.tolist()) == list(range(1, 50_001)) and (shift.targets == val_labels()[numbers - 1]).all()
     row = shift.ids.index("n04065272/ILSVRC2012_val_00000014.JPEG")
     assert shift[row].target == int(val_labels()[13]) and shift[row].id == shift.ids[row]
 
 
-def test_v2_folders_are_integers_and_not_ranks(official: Path) -> None:
+def test_v2_folders_are_integers_and_not_ranks(loaded: Load) -> None:
     """String order of the folders agrees with the class for 12 of 1000: an ImageFolder reading is 1.2 % right."""
-    shift = shifts.load("imagenet-v2", root=official)
+    shift = loaded("imagenet-v2")
     folders = [id.split("/")[0] for id in shift.ids]
     assert [int(folder) for folder in folders] == shift.targets.tolist()
     ranks = {folder: rank for rank, folder in enumerate(sorted(set(folders)))}
     assert sum(ranks[folder] == int(folder) for folder in ranks) == 12
 
 
-def test_a_200_class_target_is_a_rank_among_the_200_and_not_among_1000(official: Path) -> None:
+def test_a_200_class_target_is_a_rank_among_the_200_and_not_among_1000(loaded: Load) -> None:
     table = classes.imagenet()
     for name in ("imagenet-r", "imagenet-a"):
-        shift = shifts.load(name, root=official)
+        shift = loaded(name)
         for id, target in zip(shift.ids[::97], shift.targets[::97].tolist(), strict=True):
             wnid = id.split("/")[0]
             assert shift.labels.class_ids[target] == wnid
@@ -74,8 +83,8 @@ def test_a_200_class_target_is_a_rank_among_the_200_and_not_among_1000(official:
         assert shift.labels.project(np.eye(1000)).shape == (1000, 200)
 
 
-def test_real_labels_are_a_view_of_the_very_same_images(official: Path) -> None:
-    clean, real = (shifts.load(name, root=official) for name in ("imagenet", "imagenet-real"))
+def test_real_labels_are_a_view_of_the_very_same_images(loaded: Load) -> None:
+    clean, real = (loaded(name) for name in ("imagenet", "imagenet-real"))
     assert clean.source.ids == real.source.ids
     assert clean.source.stat() == real.source.stat()
     row = real.ids.index("n09193705/ILSVRC2012_val_00000002.JPEG")
@@ -83,8 +92,8 @@ def test_real_labels_are_a_view_of_the_very_same_images(official: Path) -> None:
     assert all(answers[0] == target for answers, target in zip(real.accepted, real.targets.tolist(), strict=True))
 
 
-def test_only_mapped_objectnet_folders_are_read(official: Path) -> None:
-    shift = shifts.load("objectnet", root=official)
+def test_only_mapped_objectnet_folders_are_read(loaded: Load) -> None:
+    shift = loaded("objectnet")
     folders = {id.split("/")[1] for id in shift.source.ids}
     assert folders == set(classes.imagenet().object_groups)
     assert shift.ids[0].startswith("images/alarm_clock/")
@@ -143,5 +152,5 @@ def test_sketch_is_found_under_each_of_its_names(tmp_path: Path, plant, folder: 
 
 
 @pytest.mark.parametrize("name", SUITE)
-def test_every_loader_keeps_the_contract(official: Path, name: str) -> None:
-    assert shifts.check_shift(shifts.load(name, root=official), images=4) == ()
+def test_every_loader_keeps_the_contract(loaded: Load, name: str) -> None:
+    assert shifts.check_shift(loaded(name), images=4) == ()
