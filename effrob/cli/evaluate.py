@@ -73,10 +73,17 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16.")
 @click.option(
+    "--compile",
+    "through_compile",
+    is_flag=True,
+    help="Run networks through torch.compile: a minute or so for each model, then faster where passes are long.",
+)
+@click.option(
     "--pixels",
     default="exact",
     show_default=True,
-    help="exact: the model's own transform bit for bit; fast: JPEGs resized on tensors, a level off in some pixels.",
+    help="exact: the model's own transform bit for bit; fast: JPEGs resized on tensors, a level off in some pixels; nvjpeg: "
+    "JPEGs decoded and resized on a GPU, some levels off.",
 )
 @click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
 @click.option(
@@ -102,7 +109,13 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as strict JSON on standard output.")
 @line_options
 def command(
-    models: tuple[str, ...], as_json: bool, verbose: bool, dry_run: bool, line: LineOptions, **options: Any
+    models: tuple[str, ...],
+    as_json: bool,
+    verbose: bool,
+    dry_run: bool,
+    through_compile: bool,
+    line: LineOptions,
+    **options: Any,
 ) -> None:
     """Evaluate models on ImageNet and its natural shifts: accuracy and effective robustness, each with its interval.
 
@@ -110,10 +123,13 @@ def command(
     run that was interrupted goes on where it stopped.
     """
     from effrob.evaluation.request import Request
+    from effrob.features.precision import compiled
     from effrob.files import strict_json
     from effrob.robustness.rows import rows_of
     from shifts.storage.kept_places import cache_folder
 
+    if through_compile:
+        options["precision"] = compiled(options["precision"])
     options["shifts"] = options["shifts"] or None
     options["cache"] = options["cache"] or cache_folder()
     request = Request(models=_models(models), **options)

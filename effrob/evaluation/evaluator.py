@@ -19,10 +19,12 @@ from effrob.errors import EffrobError, UsageProblem, stops_one_thing
 from effrob.evaluation.former import adopt_former_features
 from effrob.evaluation.needs import needs_of, pending
 from effrob.evaluation.plan import Plan, plan
+from effrob.evaluation.precision_effect import precision_effect, told
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label_view
 from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
+from effrob.features import nvjpeg
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
 from effrob.files import check_writable, sweep
 from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
@@ -94,6 +96,10 @@ class Evaluation:
         In this process models are taken a group at a time, and their records kept before the next group is begun.
         """
         engine = engine or LocalEngine()
+        if (
+            self.request.pixels == "nvjpeg" and self.request.engine != "ray"
+        ):  # whose workers may have what this machine lacks
+            nvjpeg.check(torch.device(device_of(self.request)))
         for folder in (self.request.cache, self.request.results):
             check_writable(folder)
             sweep(folder)
@@ -122,7 +128,7 @@ class Evaluation:
                 stored.append(result)
             elif result is not None:
                 failures.append(result)
-        return EvaluationReport(tuple(stored), tuple(dict.fromkeys(failures)), tuple(self.notices))
+        return EvaluationReport(tuple(stored), tuple(dict.fromkeys(failures)), (*self.notices, *told(stored)))
 
     def _end(self, task: EvalTask, outcomes: Sequence[Outcome]) -> Stored | str | None:
         """A task's record, or why there is none: a sentence, or None where a failed job says it already."""
@@ -137,7 +143,9 @@ class Evaluation:
     def _finish(self, task: EvalTask) -> Stored:
         features = self._features(task, task.shift)
         classifier = self.classifier(task)
-        rows = self._predict(classifier, features, label_view(task.shift))
+        view, device = label_view(task.shift), torch.device(device_of(self.request))
+        rows = self._predict(classifier, features, view)
+        effect = precision_effect(self.cache, features, classifier, view, device)
         clean = clean_full = None
         if task.clean is not None:
             clean_features = self._features(task, task.clean)
@@ -169,6 +177,7 @@ class Evaluation:
                 **({"series": asdict(series)} if series is not None else {}),
                 **({"suite": suite.as_json()} if suite.declares_places else {}),
                 **({"nondeterminism": varies} if varies else {}),
+                **({"precision_effect": effect} if effect else {}),
             },
             provenance=here(device_of(request), request.precision),
         )

@@ -8,11 +8,11 @@ from typing import Literal
 
 import shifts
 from effrob.errors import UsageProblem, suggest
+from effrob.features.precision import PRECISIONS
 from shifts.catalogue import check_names
 from shifts.storage.kept_places import cache_folder, expanded
 
-PRECISIONS = ("fp32", "bf16", "fp16")
-PIXEL_PATHS = ("exact", "fast")
+PIXEL_PATHS = ("exact", "fast", "nvjpeg")
 ENGINES = ("local", "torchrun", "ray")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -41,7 +41,7 @@ class Request:
     pixel_cache: Path | None = None
     device: str = "auto"
     precision: str = "fp32"
-    pixels: Literal["exact", "fast"] = "exact"
+    pixels: Literal["exact", "fast", "nvjpeg"] = "exact"
     batch_size: int = 64
     limit: int | None = None
     partial: bool = False

@@ -25,6 +25,7 @@ from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, device_of, feature_key
 from effrob.features.cache import FeatureCache, FeatureSet
 from effrob.features.extract import EncoderJob, Pass, extract
+from effrob.features.precision import split
 from effrob.heads.classifier import LabelView, LinearClassifier
 from effrob.heads.shared import classifier_path
 from effrob.results.predictions import Predictions
@@ -204,7 +205,7 @@ def _compared(
     with torch.inference_mode():
         blocks = (torch.from_numpy(block).to(device) for _, block in features.blocks(every))
         scores = torch.cat([classifier.to(device).scores(block).cpu() for block in blocks]).double().numpy()
-    changed, near, tolerance = _judged(scores, classifier.own, view, rows, sample, NEAR[request.precision])
+    changed, near, tolerance = _judged(scores, classifier.own, view, rows, sample, NEAR[split(request.precision)[0]])
     ids = rows.id[sample]
     return Compared(file, len(rows), len(sample), tuple(ids[changed].tolist()), tuple(ids[near].tolist()), tolerance)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,9 @@ from effrob.evaluation.content import checked, source_digest
 from effrob.evaluation.cost import Timed, Timings
 from effrob.evaluation.data import load_set
 from effrob.evaluation.plan import UNKNOWN
+from effrob.evaluation.precision_effect import sample_key, sampled_rows, whole_key
 from effrob.evaluation.request import Request
+from effrob.features import nvjpeg
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.extract import EncoderJob, Pass, extract
 from effrob.files import own_scratch, sweep, temporary
@@ -100,6 +103,8 @@ class Worker:
         request, cache = self.request, FeatureCache(self.request.cache)
         failures: dict[str, str] = {}
         try:
+            if request.pixels == "nvjpeg":
+                nvjpeg.check(torch.device(device_of(request)))
             shift = load_set(request, job.source)
             wanted = self._encoder_jobs(job, shift, cache, failures)
             if wanted:
@@ -112,6 +117,7 @@ class Worker:
                     allow_nondeterminism=request.allow_nondeterminism,
                 )
                 label = f"{job.source} × {f'{len(wanted)} models' if len(wanted) > 1 else next(iter(wanted))}"
+                self._sample(job, shift, wanted, cache, how)
                 begun = time.monotonic()
                 source = checked(shift.source, next(iter(wanted.values())).key.source, request.cache)
                 raised = extract(source, shift.border, list(wanted.values()), cache, how, label)
@@ -146,6 +152,22 @@ class Worker:
             if missing:
                 wanted[spec] = EncoderJob(encoder, key, missing)
         return wanted
+
+    def _sample(self, job: Job, shift: Shift, wanted: dict[str, EncoderJob], cache: FeatureCache, how: Pass) -> None:
+        """Some images in float32 beforehand, for each model that will run otherwise; of a set's jobs, the first does it."""
+        wholes: list[EncoderJob] = []
+        for each in wanted.values():
+            key = sample_key(each.key)
+            if key is not None and job.start == 0 and not cache.has(whole_key(each.key)) and cache.missing(key):
+                cache.open(key, cache.meta(each.key) | {"sample_of": each.key.source})
+                wholes.append(dataclasses.replace(each, key=key, missing=cache.missing(key)))
+        if wholes:
+            few = shift.source.select(sampled_rows(len(shift.source.ids)))
+            plain = dataclasses.replace(how, precision="fp32", path="exact", pixel_cache=None)
+            raised = extract(few, shift.border, wholes, cache, plain, f"{job.source}, some images in float32")
+            for spec, each in wanted.items():
+                if each.name in raised:
+                    print(f"{spec} on {job.source} is not compared with float32: {raised[each.name]}", file=sys.stderr)
 
     def _note(self, wanted: dict[str, EncoderJob], seconds: float) -> None:
         """Keep what the pass took, for forecasts; every image of every model counts the same."""

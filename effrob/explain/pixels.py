@@ -17,7 +17,7 @@ from model_zoo.encoder import Identity
 from model_zoo.pixels import PixelSpec
 from shifts.shift import Shift
 
-PathName = Literal["exact", "fast"]
+PathName = Literal["exact", "fast", "nvjpeg"]
 BORDERS = (0, 1, 2)
 
 

@@ -38,9 +38,9 @@ class FeatureKey:
     """Everything that changes the bytes of a feature set.
 
     model      digest of architecture and weights (or loader source); layer which features
-    pixels     digest of the PixelSpec; `path` exact or fast; border cropped before all else
+    pixels     digest of the PixelSpec; `path` exact, fast or nvjpeg; border cropped before all else
     source     digest of the images' ids and content; n their number
-    precision  fp32, bf16 or fp16
+    precision  one of `effrob.features.precision.PRECISIONS`
     """
 
     model: str

@@ -43,7 +43,8 @@ _ONE_PASS = threading.Lock()  # torch's number of threads is the process's: a se
 class Pass:
     """How a pass is made: images a batch, precision, pixel path, and where crops are kept for later models.
 
-    decode_threads  0: divided with torch by what each costs; compiled: through torch.compile, which pays on long passes
+    precision       one of `effrob.features.precision.PRECISIONS`
+    decode_threads  0: divided with torch by what each costs
     allow_nondeterminism  answers that depend on batch, order, calls or chance are kept, and noted beside the features
     """
 
@@ -53,7 +54,6 @@ class Pass:
     decode_threads: int = 0
     progress: bool = True
     pixel_cache: Path | None = None
-    compiled: bool = False
     allow_nondeterminism: bool = False
 
 
@@ -85,7 +85,9 @@ def extract(
     """
     shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
     ranges = list(cut([range(a, b) for a, b in shards], how.batch_size))
-    crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)))
+    transfer = DeviceTransfer(jobs[0].encoder.device)
+    crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)), transfer)
+    empty = transfer.empty if crops.decoder is None else transfer.empty_there
     needed: dict[int, list[EncoderJob]] = {}
     for job in jobs:
         for part in job.missing:
@@ -94,7 +96,6 @@ def extract(
     def wanted(rows: range) -> set[Geometry]:
         return {job.geometry for job in needed[rows.start // SHARD_ROWS]}
 
-    transfer = DeviceTransfer(jobs[0].encoder.device)
     pixel_cache, keys = _pixel_cache(how, jobs, border, shards)
     threads = how.decode_threads or cores()
     with _ONE_PASS, contextlib.ExitStack() as stack:
@@ -104,7 +105,7 @@ def extract(
             tqdm(total=sum(map(len, ranges)), unit="img", desc=label, disable=not how.progress, mininterval=0.5)
         )
         run = stack.enter_context(_Run(jobs, cache, how, transfer, sum(map(len, ranges))))
-        batches = stack.enter_context(Batches(crops, ranges, wanted, threads, transfer.empty, pixel_cache, keys))
+        batches = stack.enter_context(Batches(crops, ranges, wanted, threads, empty, pixel_cache, keys))
         for number, batch in enumerate(batches, 1):
             begun = time.perf_counter()
             run.submit(batch, needed[batch.rows.start // SHARD_ROWS])
@@ -138,7 +139,7 @@ class _Run:
     ) -> None:
         self.failed: dict[str, str] = {}
         self._cache, self._transfer, self._how, self._sample = cache, transfer, how, PassSample(images)
-        self._networks = {id(job): Network(job.encoder, how.precision, how.compiled) for job in jobs}
+        self._networks = {id(job): Network(job.encoder, how.precision) for job in jobs}
         self._first: dict[int, tuple[EncoderJob, range, Asked, NDArray[np.float32]]] = {}
         self._unsteady: list[EncoderJob] = []
         self._rows = {id(job): GatheredRows(job.key.n) for job in jobs}

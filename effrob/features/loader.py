@@ -19,8 +19,10 @@ from torch import Tensor
 
 from effrob.features import compiled
 from effrob.features.fast import crop_fast, decode_fast, takes
+from effrob.features.nvjpeg import crop_on_device, decode_batch
 from effrob.features.pixel_cache import Draft, PixelCache, PixelKey, shard_of
 from effrob.features.threads import use_one_thread
+from effrob.features.transfer import DeviceTransfer
 from effrob.features.transforms import decode, exact_crop
 from model_zoo.encoder import Encoder
 from model_zoo.pixels import PixelSpec
@@ -43,14 +45,22 @@ class Crops:
     """Turns one row of a source into its crop for each geometry, decoding it once.
 
     images: how many are to be made. Of many, exact crops are made by the compiled path, which takes half a second to load.
+    transfer: of the device that decodes on the path `nvjpeg`, which takes batches whole.
     `seconds` is what an image took of a thread's processor time, on average so far.
     """
 
     def __init__(
-        self, source: ImageSource, border: int, path: str, encoders: Sequence[Encoder], images: int = 0
+        self,
+        source: ImageSource,
+        border: int,
+        path: str,
+        encoders: Sequence[Encoder],
+        images: int = 0,
+        transfer: DeviceTransfer | None = None,
     ) -> None:
         self.source, self.border, self.fast = source, border, path == "fast"
-        self._compile = not self.fast and images >= compiled.MIN_IMAGES
+        self.decoder = transfer if path == "nvjpeg" else None
+        self._compile = path == "exact" and images >= compiled.MIN_IMAGES
         self.specs: dict[Geometry, PixelSpec] = {}
         self.own: dict[Geometry, Transform] = {}
         for encoder in encoders:
@@ -70,7 +80,31 @@ class Crops:
         with self._lock:  # one thread loads, and the others wait for it
             exact = compiled.load() if self._compile else None
         begun = time.thread_time()
-        data, name = self.source.read(row), self.source.ids[row]
+        self._fill(self.source.read(row), self.source.ids[row], slots, exact)
+        self._count(begun, 1)
+
+    def fill_batch(self, rows: Sequence[int], batches: dict[Geometry, Tensor]) -> None:
+        """Put images `rows` into every batch, decoded on the device. Raises ImageBroken where one cannot be decoded."""
+        assert self.decoder is not None
+        begun = time.thread_time()
+        read = [self.source.read(row) for row in rows]
+        with self.decoder.copying():
+            for place, picture in enumerate(decode_batch(read, self.border, self.decoder.device)):
+                slots = {geometry: batch[place] for geometry, batch in batches.items()}
+                if picture is not None:
+                    for geometry in [g for g in slots if g not in self.own]:
+                        if takes(self.specs[geometry], picture.shape[2], picture.shape[1]):
+                            crop_on_device(picture, self.specs[geometry], slots.pop(geometry))
+                if slots:
+                    self._fill(read[place], self.source.ids[rows[place]], slots, None)
+        self._count(begun, len(rows))
+
+    def _count(self, begun: float, images: int) -> None:
+        with self._lock:
+            self._spent += time.thread_time() - begun
+            self._images += images
+
+    def _fill(self, data: bytes, name: str, slots: dict[Geometry, Tensor], exact: compiled.Compiled | None) -> None:
         tensor = decode_fast(data, self.border) if self.fast else None
         words = exact.decode(data, self.border) if exact is not None else None
         image: Image.Image | None = None
@@ -90,10 +124,11 @@ class Crops:
                 slot.copy_(own(image))
             else:
                 assert image is not None
-                np.copyto(slot.numpy(), exact_crop(image, spec))
-        with self._lock:
-            self._spent += time.thread_time() - begun
-            self._images += 1
+                crop = exact_crop(image, spec)
+                if slot.device.type == "cpu":
+                    np.copyto(slot.numpy(), crop)
+                else:
+                    slot.copy_(torch.from_numpy(crop.copy()))
 
 
 class Batches:
@@ -162,7 +197,9 @@ class Batches:
                 if not ready:
                     unfilled[geometry] = pixels[geometry]
             futures: list[Future[None]] = []
-            if unfilled:
+            if unfilled and self.crops.decoder is not None:
+                futures.append(self._pools[-1].submit(self.crops.fill_batch, rows, unfilled))
+            elif unfilled:
                 for slot, row in enumerate(rows):
                     slots = {geometry: batch[slot] for geometry, batch in unfilled.items()}
                     futures.append(self._pools[-1].submit(self.crops.fill, row, slots))

@@ -39,7 +39,7 @@ class PixelKey:
     source    digest of the images' ids and content; n their number
     geometry  the PixelSpec's: size, resize, mode, interpolation, fill
     border    pixels cut off each side first
-    path      exact or fast
+    path      exact, fast or nvjpeg
     """
 
     source: str

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from effrob.features.compiled import normalise_batch
+from effrob.features.precision import split
 from model_zoo.encoder import Encoder
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Bytes of a tensor on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed.
 ROOM = 28 << 20
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
@@ -29,18 +30,20 @@ CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third fa
 class Network:
     """`with Network(encoder, precision) as network: features = network(batch)`.
 
-    precision_path says how the precision was reached: `fp32`, `bf16 weights`, or `bf16 autocast` where the module is unknown
-    or does not run with cast weights; then `, compiled`.
+    precision  one of `PRECISIONS`; precision_path says how it was reached: `fp32`, `bf16 weights`, or `bf16 autocast` where the
+    module is unknown or does not run with cast weights; then `, compiled`.
     """
 
-    def __init__(self, encoder: Encoder, precision: str = "fp32", compiled: bool = False) -> None:
+    def __init__(self, encoder: Encoder, precision: str = "fp32") -> None:
         self.encoder = encoder
-        self.dtype = PRECISIONS[precision]
-        self.precision_path = precision
-        self._precision, self._compiled = precision, compiled
+        self._arithmetic, self._compiled = split(precision)
+        self.dtype = DTYPES[self._arithmetic]
+        self.precision_path = self._arithmetic
+        self._proved = False  # that what was compiled runs
         self._embed: Callable[[torch.Tensor], torch.Tensor] = encoder.embed
         self._autocast = False
         self._piece = UNKNOWN
+        self._shape: int | None = None  # images of every piece, where compiled
         self._fits: int | None = None  # images a batch that a GPU had room for, once it had none for more
         self._undo = contextlib.ExitStack()
 
@@ -52,12 +55,13 @@ class Network:
             module.to(memory_format=torch.channels_last)
         if self.dtype != torch.float32:
             self._autocast = not self._cast()
-            self.precision_path = f"{self._precision} {'autocast' if self._autocast else 'weights'}"
+            self.precision_path = f"{self._arithmetic} {'autocast' if self._autocast else 'weights'}"
         if encoder.device.type == "cpu" and module is not None:
             with contextlib.suppress(Exception):  # reported by its first batch
                 self._piece = max(1, ROOM // self._largest(module))
         if self._compiled:
-            self._embed = torch.compile(encoder.embed)
+            self._undo.enter_context(_compiled_apart())
+            self._embed = torch.compile(encoder.embed, dynamic=False)
             self.precision_path += ", compiled"
         return self
 
@@ -110,12 +114,14 @@ class Network:
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8, or (B, 3, H, W) float32 already prepared, on the device -> (B, D) float32 there."""
-        size = self._piece if batch.device.type == "cpu" and not self._compiled else len(batch)
+        size = self._piece if batch.device.type == "cpu" else len(batch)
+        if self._compiled:  # every piece of one shape, or each shape is compiled for itself
+            self._shape = size = min(size, len(batch)) if self._shape is None else self._shape
         size = min(size, self._fits or size)
         with torch.inference_mode():
             while True:
                 try:
-                    pieces = [self._run(piece) for piece in torch.split(batch, size)]
+                    pieces = [self._filled(piece, size) for piece in torch.split(batch, size)]
                     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
                 except torch.cuda.OutOfMemoryError:
                     if size == 1:
@@ -125,6 +131,7 @@ class Network:
     def _halved(self, size: int) -> int:
         """Half as many images from here on, with a sentence about it."""
         self._fits = -(-size // 2)
+        self._shape = None if self._shape is None else self._fits
         torch.cuda.empty_cache()
         print(
             f"{self.encoder.identity.spec}: the GPU has no memory for {size} images at once; from here on {self._fits} "
@@ -132,6 +139,27 @@ class Network:
             file=sys.stderr,
         )
         return self._fits
+
+    def _filled(self, piece: torch.Tensor, size: int) -> torch.Tensor:
+        """A piece through the network. A compiled one always sees `size` images: where there are fewer, the first one again."""
+        if not self._compiled:
+            return self._run(piece)
+        lacking = size - len(piece)
+        full = piece if not lacking else torch.cat([piece, piece[:1].expand(lacking, *piece.shape[1:])])
+        try:
+            features = self._run(full)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if self._proved:
+                raise
+            self._embed = self.encoder.embed  # raises what the network itself raises, if it does
+            self._run(full)
+            raise RuntimeError(
+                f"torch.compile cannot compile it here ({_reason(error)}): leave --compile out, or mend what it says"
+            ) from error
+        self._proved = True
+        return features[: len(piece)]
 
     def _run(self, piece: torch.Tensor) -> torch.Tensor:
         pixels = piece if piece.dtype == torch.float32 else normalise_batch(piece, self.encoder.pixels)
@@ -150,6 +178,27 @@ def _keeps_nothing(layer: nn.Module) -> bool:
         and not layer._forward_hooks
         and not layer._forward_pre_hooks
     )
+
+
+def _reason(error: Exception) -> str:
+    """The line of a compiler's error that says why; the first lines say which layer of the compiler it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "Error" in line.partition(":")[0] or line.startswith("Invalid")]
+    return (named or lines or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def _compiled_apart() -> Iterator[None]:
+    """Many networks may be compiled in one pass, though they share their code; what was compiled is forgotten afterwards.
+
+    Without it torch runs a function that was compiled eight times already as it stands, and says so in its log alone.
+    """
+    known = {name: 1024 for name in ("recompile_limit", "cache_size_limit") if hasattr(torch._dynamo.config, name)}
+    with torch._dynamo.config.patch(known):
+        try:
+            yield
+        finally:
+            torch.compiler.reset()
 
 
 @contextlib.contextmanager

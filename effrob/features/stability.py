@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from effrob.features.precision import split
+
 IMAGES = 4  # of a batch that are asked again, in 2 * IMAGES + 1 forward passes of an image
 SAMPLES = 8  # batches of a long pass; the first is always one of them
 APART = 256  # images between two samples at least
@@ -88,7 +90,7 @@ def ask_again(
         "they are others in another order or beside other images": _rms(first - before) / scale,
         "they are others when an image is asked alone": _rms(alone - before[:1]) / scale,
     }
-    found = {what: apart for what, apart in seen.items() if not apart <= TOLERANCE[precision]}
+    found = {what: apart for what, apart in seen.items() if not apart <= TOLERANCE[split(precision)[0]]}
     if not found:
         return None
     return Unsteady(tuple(found), float(np.nan_to_num(max(found.values()), nan=np.inf)), len(before))

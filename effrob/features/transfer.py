@@ -6,6 +6,8 @@ on a CPU the same calls pass the tensors through.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,14 +60,30 @@ class DeviceTransfer:
         """Host memory that the device can copy from; torch reuses pinned blocks once copies from them have ended."""
         return torch.empty(shape, dtype=dtype, pin_memory=self.is_gpu)
 
+    def empty_there(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """The device's memory, to be filled inside `copying`."""
+        with self.copying():
+            return torch.empty(shape, dtype=dtype, device=self.device)
+
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[None]:
+        """What a thread starts on the device inside goes to the stream of copies, which the network's waits for in `send`."""
+        if self._copies is None:
+            yield
+            return
+        with torch.cuda.stream(self._copies):
+            yield
+
     def send(self, batch: torch.Tensor) -> torch.Tensor:
-        """The batch on the device. The copy overlaps with the networks of the batches before."""
+        """The batch on the device, where it may be already. The copy overlaps with the networks of the batches before."""
         if self._copies is None:
             return batch
-        if not batch.is_pinned():
-            batch = batch.pin_memory()
-        with torch.cuda.stream(self._copies):
-            copied = batch.to(self.device, non_blocking=True)
+        copied = batch
+        if batch.device.type == "cpu":
+            if not batch.is_pinned():
+                batch = batch.pin_memory()
+            with torch.cuda.stream(self._copies):
+                copied = batch.to(self.device, non_blocking=True)
         current = torch.cuda.current_stream(self.device)
         current.wait_stream(self._copies)
         copied.record_stream(current)

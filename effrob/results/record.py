@@ -23,7 +23,7 @@ class EvalSpec:
     """The question in words, as far as it decides the answer. Equal questions give equal keys, anywhere, any time.
 
     model          the resolved spec; `model_digest` what its function is made of
-    pixels         its PixelSpec as JSON; `pixel_path` is `exact` or `fast`; precision fp32, bf16 or fp16
+    pixels         its PixelSpec as JSON; `pixel_path` is `exact`, `fast` or `nvjpeg`; precision `fp32`, `bf16-compiled`, ...
     head, prompts  `prompts` is the prompt set's name, `head_digest` covers its templates and any training
     source         digest of the images' content; `question` of rows, targets, label space and border
     clean_*        the same for the class-matched clean view; None for a clean set, or where it was not at hand

@@ -139,6 +139,7 @@ class Tensor:
     def __init__(self, calls: Calls, where: str, pinned: bool = False) -> None:
         self.calls, self.where, self.pinned = calls, where, pinned
         self.shape, self.dtype = (2, 3), torch.float32
+        self.device = SimpleNamespace(type="cpu" if where == "host" else "cuda")
 
     def is_pinned(self) -> bool:
         return self.pinned
@@ -175,6 +176,12 @@ def test_copies_are_pinned_and_on_a_stream_of_their_own(monkeypatch: pytest.Monk
             ("waits for", "network", "copies"),
             ("kept for", "network"),
         ]
+    calls.told.clear()
+    with copies.copying():
+        assert calls.on == "copies", "what decodes on the device is on the stream that `send` waits for"
+    there = Tensor(calls, "device")
+    assert copies.send(there) is there
+    assert calls.told == [("waits for", "network", "copies"), ("kept for", "network")]
     calls.told.clear()
     pending = copies.fetch(Tensor(calls, "device"))
     assert calls.told == [("to host", "network", True, True), ("event on", "network")]
