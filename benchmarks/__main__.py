@@ -19,6 +19,7 @@ ALL = {  # name -> module:function, and how many rounds
     "flips": ("flips:on_real_networks", 1),
     "text": ("text:against_open_clip", 3),
     "board": ("board:published", 5),
+    "threads": ("processes.threads:beside_a_neighbour", 5),
     "tables": ("memory:table_and_folder", 3),
     "probe-path": ("probe:path", 1),
     "probe-network": ("probe:on_a_network", 1),

@@ -1,0 +1,1 @@
+"""What whole processes cost under the settings and neighbours that people have."""
