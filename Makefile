@@ -22,7 +22,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 packages: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --durations=0 tests/test_installed.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n 2 -k 'not newer_pythons' --durations=4 tests/test_installed.py
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
