@@ -70,24 +70,26 @@ def decoding(source: Bytes, path: str, size: int, transfer: DeviceTransfer) -> C
     ranges = [range(a, min(a + size, len(source))) for a in range(0, len(source), size)]
 
     def run() -> None:
-        crops = Crops(source, 0, path, [nothing()])
-        with Batches(crops, ranges, lambda rows: {SPEC.geometry()}, cores(), transfer.empty) as batches:
+        crops = Crops(source, 0, path, [nothing()], transfer=transfer)
+        empty = transfer.empty if crops.decoder is None else transfer.empty_there
+        with Batches(crops, ranges, lambda rows: {SPEC.geometry()}, cores(), empty) as batches:
             for _ in batches:
                 pass
 
     return run
 
 
-def forward(encoder: Encoder, size: int, rounds: int, precision: str) -> Callable[[], object]:
-    """The network, normalisation included, on one uint8 batch that is there already."""
+def forward(encoder: Encoder, size: int, precision: str, seconds: Callable[[float], float]) -> float:
+    """Images a second of the network alone, normalisation included, on one uint8 batch that is there already.
+
+    seconds  how long to measure, from the seconds of a batch. Kernels are chosen, or compiled, on batches that do not count.
+    """
     batch = torch.randint(0, 256, (size, *SPEC.size, 3), dtype=torch.uint8, device=encoder.device)
-
-    def run() -> None:
-        with Network(encoder, precision) as network:
-            for _ in range(rounds):
-                network(batch)
-
-    return run
+    with Network(encoder, precision) as network:
+        for _ in range(2):
+            each = size / rate(size, lambda: network(batch), encoder.device)
+        rounds = max(1, int(seconds(each) / each))
+        return rate(rounds * size, lambda: [network(batch) for _ in range(rounds)], encoder.device)
 
 
 def whole(source: Bytes, encoder: Encoder, path: str, size: int, precision: str) -> Callable[[], object]:
@@ -227,11 +229,10 @@ def measure(asked: argparse.Namespace, table: Table, budget: Budget) -> None:
 def forward_limit(
     encoder: Encoder, size: int, precision: str, asked: argparse.Namespace, budget: Budget, share: float
 ) -> float:
-    """The network alone: kernels are chosen on a first batch, a second says how many a quarter of a cell's time holds."""
-    for _ in range(2):
-        each = 1 / rate(size, forward(encoder, size, 1, precision), encoder.device)
-    rounds = max(1, budget.images(share / 4, each, asked.images, 1) // size)
-    return rate(rounds * size, forward(encoder, size, rounds, precision), encoder.device)
+    """The network alone, for as long as a quarter of a cell's time or as `--images` take."""
+    return forward(
+        encoder, size, precision, lambda each: min(budget.left() * share / 4, each * max(1, asked.images // size))
+    )
 
 
 def main() -> None:
@@ -242,7 +243,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000, help="a cell, at most [default: 20000]")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--precision", nargs="+", default=("bf16",))
-    parser.add_argument("--pixels", nargs="+", default=("fast", "exact"))
+    parser.add_argument("--pixels", nargs="+", default=("fast", "exact", "nvjpeg"))
     parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="of gpu.md and gpu.json")
     asked = parser.parse_args()
     if asked.device == "cuda" and not torch.cuda.is_available():
