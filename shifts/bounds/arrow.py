@@ -60,7 +60,10 @@ def check_claims(file: Path, metadata: Any, columns: Sequence[str], group: int |
             f"{file} claims {metadata.num_rows:,} rows of images, and its {size:,} bytes hold {most:,} at most; fetch it anew"
         )
     for number in range(metadata.num_row_groups) if group is None else [group]:
-        chunks = [metadata.row_group(number).column(i) for i in range(metadata.num_columns)]
+        try:
+            chunks = _chunks(metadata, number)
+        except ValueError as error:
+            raise DataError(f"{file} is damaged ({error}); fetch it anew") from error
         read = [each for each in chunks if {each.path_in_schema, each.path_in_schema.partition(".")[0]} & set(columns)]
         held = sum(each.total_uncompressed_size for each in read)
         if held > GROUP:
@@ -81,7 +84,7 @@ def laid_out(file: Any, metadata: Any, group: int, columns: Sequence[str] | None
     file  a path, or an open file;  columns  names, or dotted paths; None for all
     most  bytes that may be read: columns that cannot take SMALL of it together are left out
     """
-    chunks = [metadata.row_group(group).column(i) for i in range(metadata.num_columns)]
+    chunks = _chunks(metadata, group)
     widths = {metadata.schema.column(i).path: metadata.schema.column(i).length for i in range(metadata.num_columns)}
     if columns is not None:
         chunks = [
@@ -102,6 +105,16 @@ def laid_out(file: Any, metadata: Any, group: int, columns: Sequence[str] | None
     table = opened.read_row_group(group, columns=repeated)
     table.validate(full=True)
     return total + _decoded_table(table)
+
+
+def _chunks(metadata: Any, group: int) -> list[Any]:
+    """The columns of a row group. Raises ValueError where they are called otherwise there than in the schema."""
+    chunks = [metadata.row_group(group).column(i) for i in range(metadata.num_columns)]
+    for number, chunk in enumerate(chunks):
+        named = metadata.schema.column(number).path
+        if chunk.path_in_schema != named:
+            raise ValueError(f"its column {named!r} is called {chunk.path_in_schema!r} in row group {group}")
+    return chunks
 
 
 def _decoded_table(table: Any) -> int:

@@ -196,6 +196,15 @@ def test_a_text_too_long_for_an_array_is_refused_by_its_column(tmp_path: Path, m
         answer_files.read_answers(file)
 
 
+def test_a_column_named_otherwise_in_its_row_group_is_refused_and_not_left_uncounted(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["a"], "class": [1]}), file)
+    schema, name, rest = file.read_bytes().partition(b"class")
+    file.write_bytes(schema + name + rest.replace(b"class", b"blass", 1))
+    with pytest.raises(ValueError, match="its column 'class' is called 'blass' in row group 0"):
+        arrow.read_arrow(file)
+
+
 @pytest.mark.parametrize("head", [b"\x15\x00\x15\x00\x15\x00", bytes(40), b"\xff" * 64])
 def test_runs_and_pages_of_impossible_lengths_end(head: bytes) -> None:
     """A run that claims 2**60 values was laid out whole."""

@@ -142,11 +142,11 @@ def test_a_probe_on_logits_is_refused_before_the_first_image(
         effrob.evaluate("logits", "pocket", head="linear-probe@1", **options, **where)
     assert decoded == [] and list(raised.value.rows) == []
     with pytest.raises(effrob.errors.RunFailed) as raised:
-        effrob.evaluate(["logits", "pocket:linear"], "pocket", head=("native", "ridge"), **options, **where)
+        effrob.evaluate(["logits", "pocket:cnn-small"], "pocket", head=("native", "ridge"), **options, **where)
     assert [(row.model, row.head) for row in raised.value.rows] == [
         ("logits", "native"),
-        ("pocket:linear", "native"),
-        ("pocket:linear", "ridge"),
+        ("pocket:cnn-small", "native"),
+        ("pocket:cnn-small", "ridge"),
     ]
 
 

@@ -49,6 +49,14 @@ def table(file: str = "test.parquet", group: int | None = None, **given: Any) ->
     return make
 
 
+def misnamed(root: Path) -> None:
+    """The row group calls a column otherwise than the schema does."""
+    table()(root)
+    file = root / "imagenet-r" / "test.parquet"
+    schema, name, rest = file.read_bytes().partition(b"label")
+    file.write_bytes(schema + name + rest.replace(b"label", b"lable", 1))
+
+
 def saved(**given: Any) -> Step:
     def make(root: Path) -> None:
         import pyarrow as pa
@@ -169,6 +177,7 @@ SITUATIONS = [
         R_LOAD,
         3,
     ),
+    Situation("bounds/arrow.py: is damaged ({}); fetch it anew", misnamed, (table(),), R_LOAD, 3),
     Situation(
         "bounds/arrow.py: {} claims {} bytes in row group {}, and {} are read at most; write smaller row groups",
         table(**many(60)),
