@@ -52,14 +52,23 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def evaluate(
-    python: Path, model: Path, datasets: tuple[str, ...], root: str, out: Path, workers: int, templates: Path | None
+    python: Path,
+    model: Path,
+    datasets: tuple[str, ...],
+    root: str,
+    out: Path,
+    workers: int,
+    templates: Path | None,
+    amp: bool = True,
 ) -> tuple[Cost, dict[str, float]]:
-    """One run of its command line: what the whole process cost, and the accuracy of each set."""
+    """One run of its command line: what the whole process cost, and the accuracy of each set. amp: in bfloat16, its default."""
     out.mkdir(parents=True, exist_ok=True)
     command = [str(python), "-m", "clip_benchmark.cli", "eval", "--model", f"local-dir:{model}", "--pretrained", "file"]
     command += ["--dataset", *datasets, "--dataset_root", root, "--task", "zeroshot_classification"]
     command += ["--batch_size", "64", "--num_workers", str(workers), "--quiet"]
     command += ["--output", str(out / "{dataset}.json")]
+    if not amp:
+        command += ["--no_amp"]
     if templates is not None:
         command += ["--custom_template_file", str(templates)]
     for old in out.glob("*.json"):

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from benchmarks import clip_benchmark
 from benchmarks.measure import Cost, Finding, interleaved, median, process, ratio, told
 from benchmarks.models import small_clip
 from benchmarks.pictures import six, validation
+from effrob.features.runner import has_arithmetic
 
 PROMPT = "a photo of a {}."
 WORKERS = (0, 2)  # CLIP_benchmark's data loader workers: the better of the two in each round is the reference
@@ -23,6 +26,11 @@ ONE = (2,)  # for six sets, where its time goes into text
 DEFAULT = "import sys; sys.modules['transformers'] = None; from effrob.cli import main; main()"
 
 
+def precision() -> str:
+    """What both sides compute in: bfloat16, CLIP_benchmark's default, where the processor multiplies in it; else float32."""
+    return "bf16" if has_arithmetic("bf16", torch.device("cpu")) else "fp32"
+
+
 def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
     """A cold `effrob eval` of a default installation: nothing cached, nothing recorded."""
 
@@ -30,7 +38,7 @@ def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
         out = work / "runs" / name
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        command = [sys.executable, "-c", DEFAULT, "eval", *options, "--precision", "bf16", "--json"]
+        command = [sys.executable, "-c", DEFAULT, "eval", *options, "--precision", precision(), "--json"]
         command += ["--results", str(out / "results"), "--cache", str(out / "cache")]
         return process(command, {"OMP_NUM_THREADS": "1"}, out / "log.txt")
 
@@ -44,7 +52,7 @@ def accuracies(work: Path, name: str) -> dict[str, float]:
 
 
 def one_prompt(work: Path, repeats: int) -> list[Finding]:
-    """2,000 JPEGs of 500x375, one prompt a class, the small CLIP in bf16."""
+    """2,000 JPEGs of 500x375, one prompt a class, the small CLIP."""
     data, spec = validation(work / "2000", 2000), small_clip(work / "small-clip")
     prompts = work / "photo.json"
     prompts.write_text(json.dumps([PROMPT]))
@@ -92,7 +100,7 @@ def _against(
         def run() -> Cost:
             out = work / "runs" / f"clip-benchmark-{len(datasets)}-{number}"
             cost, found["theirs"] = clip_benchmark.evaluate(
-                python, work / "small-clip", datasets, root, out, number, templates
+                python, work / "small-clip", datasets, root, out, number, templates, amp=precision() == "bf16"
             )
             return cost
 
@@ -108,7 +116,7 @@ def _against(
         detail = {"costs": told(costs), "accuracy": {**found, "ours": accuracies(work, f"{len(datasets)}-{path}")}}
         findings.append(
             Finding(
-                f"zero-shot, {what}, {path} pixels",
+                f"zero-shot, {what}, {path} pixels, {precision()}",
                 f"whole process, default install: {median(costs[path], 'wall'):.1f} s wall, {median(costs[path]):.1f} s CPU",
                 f"CLIP_benchmark 1.6.2, the best of {workers} workers: {median(best, 'wall'):.1f} s, {median(best):.1f} s",
                 f"wall {by_wall}, CPU {by_cpu}",

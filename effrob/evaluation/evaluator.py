@@ -26,6 +26,7 @@ from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
 from effrob.features import nvjpeg
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
+from effrob.features.runner import has_arithmetic
 from effrob.files import check_writable, sweep
 from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
 from effrob.heads.shared import classifier_path, text_classifier_path
@@ -100,6 +101,12 @@ class Evaluation:
             self.request.pixels == "nvjpeg" and self.request.engine != "ray"
         ):  # whose workers may have what this machine lacks
             nvjpeg.check(torch.device(device_of(self.request)))
+        if not has_arithmetic(self.request.precision, torch.device(device_of(self.request))):
+            print(
+                f"this processor does not multiply in {self.request.precision}, and torch takes tens of times as long for it: "
+                "--precision fp32 is the quicker one here",
+                file=sys.stderr,
+            )
         for folder in (self.request.cache, self.request.results):
             check_writable(folder)
             sweep(folder)

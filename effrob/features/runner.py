@@ -7,6 +7,7 @@ later pass in float32, finds them unchanged.
 from __future__ import annotations
 
 import contextlib
+import platform
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -167,6 +168,15 @@ class Network:
             with torch.autocast(self.encoder.device.type, dtype=self.dtype):
                 return self._embed(pixels).float()
         return self._embed(pixels.to(self.dtype)).float()
+
+
+def has_arithmetic(precision: str, device: torch.device) -> bool:
+    """Whether a device multiplies in this precision itself; a processor that does not takes tens of times as long."""
+    if device.type != "cpu" or split(precision)[0] == "fp32":
+        return True
+    able = {"bf16": ("_is_avx512_bf16_supported", "_is_amx_tile_supported"), "fp16": ("_is_amx_fp16_supported",)}
+    arm = platform.machine().lower() in ("arm64", "aarch64")  # of which torch tells nothing
+    return arm or any(getattr(torch.cpu, name, lambda: False)() for name in able[split(precision)[0]])
 
 
 def _keeps_nothing(layer: nn.Module) -> bool:

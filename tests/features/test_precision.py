@@ -235,3 +235,16 @@ def test_eval_compiles_by_option(pocket_data: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert [row["precision"] for row in json.loads(done.stdout)] == ["fp32-compiled"]
     assert "in fp32-compiled: " in done.stderr and "answered otherwise than in float32" in done.stderr
+
+
+def test_a_processor_without_the_arithmetic_is_told_of(
+    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_zoo.register("coarse", Coarse, pixels=PIXELS)
+    said = "does not multiply in bf16, and torch takes tens of times as long for it: --precision fp32"
+    for able in (False, True):
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, name, lambda able=able: able, raising=False)
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        Evaluation(asked(pocket_data, tmp_path / str(able), "bf16")).run()
+        assert (said in capsys.readouterr().err) is not able
