@@ -20,6 +20,7 @@ from effrob.heads.splits import FRACTION, split
 from effrob.logistic.feature_blocks import FeatureBlocks
 from effrob.logistic.regularization_path import DEFAULT_TOL, FitSettings, check_strengths, fit_path
 from effrob.logistic.solution import ProbePoint
+from effrob.logistic.threads import threads_for
 
 Floats = NDArray[np.float64]
 SMALL = (
@@ -145,18 +146,19 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if places is not None:
             labels, weights = labels[places], None if weights is None else weights[places]
         tol = self.tol if self.tol is not None else EXACT_TOL if small else DEFAULT_TOL
-        features = FeatureBlocks.measure(
-            rows, places, weights, device=self.device, dtype=torch.float64 if small else torch.float32
-        )
-        return fit_path(
-            features,
-            labels,
-            n_classes,
-            strengths,
-            weights=weights,
-            start=start,
-            settings=FitSettings(tol, self.max_iter, self.progress, self.random_state),
-        )
+        with threads_for(len(labels), rows.shape[1], n_classes):
+            features = FeatureBlocks.measure(
+                rows, places, weights, device=self.device, dtype=torch.float64 if small else torch.float32
+            )
+            return fit_path(
+                features,
+                labels,
+                n_classes,
+                strengths,
+                weights=weights,
+                start=start,
+                settings=FitSettings(tol, self.max_iter, self.progress, self.random_state),
+            )
 
     def _best(
         self, rows: NDArray[Any], labels: NDArray[np.int64], weights: Floats | None, strengths: list[float]

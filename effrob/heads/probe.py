@@ -20,6 +20,7 @@ from effrob.heads.splits import FRACTION, check_training, split, train_facts
 from effrob.logistic.feature_blocks import FeatureBlocks
 from effrob.logistic.regularization_path import FitSettings, RegularizationPath, fit_path
 from effrob.logistic.solution import ProbePoint
+from effrob.logistic.threads import threads_for
 from model_zoo.encoder import Encoder
 from shifts.labels import LabelSpace
 
@@ -41,6 +42,10 @@ class Probe:
     def fit(self, encoder: Encoder | None, labels: LabelSpace, train: Training | None) -> LinearClassifier:
         """Raises UsageProblem for a training set that cannot teach (see `check_training`), ValueError for NaN or infinity."""
         train = check_training(train, self.name)
+        with threads_for(len(train.rows), train.array.shape[1], train.n_classes):
+            return self._fitted(train)
+
+    def _fitted(self, train: Training) -> LinearClassifier:
         whole = features_of(train)
         facts: dict[str, Any] = {"train": train_facts(train)}
         unit = 1.0 / (len(whole) * (whole.spread or 1.0))
