@@ -1,4 +1,4 @@
-"""Keeps findings in measured.json with the machine and the date, and writes them as the table of RESULTS.md."""
+"""Keeps findings with the machine and the date, and writes a table of RESULTS.md: a file and a table a kind of processor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.measure import Finding
 
 HERE = Path(__file__).parent
-KEPT, PAGE = HERE / "measured.json", HERE / "RESULTS.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PAGE = HERE / "RESULTS.md"
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "pillow", "numpy", "scikit-learn")
 
 
@@ -31,9 +32,15 @@ def machine() -> str:
     return f"{found}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
+def kind() -> str:
+    """`avx512`, `avx2` or another: the vector instructions that torch uses here, which decide what is fast beside what."""
+    return torch.backends.cpu.get_cpu_capability().lower()
+
+
 def keep(name: str, findings: Sequence[Finding]) -> None:
     """Put one benchmark's findings in the place of its former ones, and write the table anew."""
-    kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    file = HERE / f"measured-{kind()}.json"
+    kept = json.loads(file.read_text()) if file.is_file() else {}
     now = datetime.now(UTC)
     kept[name] = {
         "date": f"{now:%Y-%m-%d %H:%M} UTC",
@@ -41,9 +48,9 @@ def keep(name: str, findings: Sequence[Finding]) -> None:
         "load": round(os.getloadavg()[2], 1),
         "findings": [finding.as_json() for finding in findings],
     }
-    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     if PAGE.is_file():
-        PAGE.write_text(_with_table(PAGE.read_text(), kept))
+        PAGE.write_text(with_table(PAGE.read_text(), kind(), kept))
 
 
 def row(finding: Mapping[str, Any]) -> str:
@@ -52,9 +59,10 @@ def row(finding: Mapping[str, Any]) -> str:
     return "| " + " | ".join([*cells, "yes" if finding["met"] else "**no**"]) + " |"
 
 
-def _with_table(page: str, kept: Mapping[str, Any]) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def with_table(page: str, kind: str, kept: Mapping[str, Any]) -> str:
+    """The page with the table of one kind of processor written anew; as it was where it has no place for one."""
+    before, begin, rest = page.partition(f"<!-- measured {kind}: begin -->")
+    _, end, after = rest.partition(f"<!-- measured {kind}: end -->")
     if not begin or not end:
         return page
     lines = ["| | effrob | against | ratio: median (lowest to highest) | wanted | met |", "|---|---|---|---|---|---|"]
@@ -64,4 +72,4 @@ def _with_table(page: str, kept: Mapping[str, Any]) -> str:
     loads = sorted(each["load"] for each in kept.values())
     about = f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))} on {'; '.join(machines)}. "
     about += f"The machine was shared: its load average over 15 minutes was {loads[0]} to {loads[-1]}."
-    return f"{before}{BEGIN}\n{about}\n\n" + "\n".join(lines) + f"\n{END}{after}"
+    return f"{before}{begin}\n{about}\n\n" + "\n".join(lines) + f"\n{end}{after}"

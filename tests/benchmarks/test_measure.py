@@ -50,16 +50,22 @@ def test_flips_pool_by_prediction() -> None:
 
 def test_findings_are_kept_and_the_table_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "RESULTS.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    monkeypatch.setattr(report, "KEPT", tmp_path / "measured.json")
+    other = "<!-- measured avx9: begin -->\nof another\n<!-- measured avx9: end -->\n"
+    page.write_text(f"before\n{other}<!-- measured avx8: begin -->\nold\n<!-- measured avx8: end -->\nafter\n")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    monkeypatch.setattr(report, "kind", lambda: "avx8")
     monkeypatch.setattr(report, "PAGE", page)
     finding = Finding("a thing", "ours", "theirs", "2.00", "≥ 3", False)
     report.keep("one", [finding])
     report.keep("two", [Finding("another", "ours", "theirs", "4.00", "≥ 3", True)])
     text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert (
+        text.startswith(f"before\n{other}<!-- measured avx8: begin -->\nMeasured 20")
+        and text.endswith("after\n")
+        and "old" not in text
+    )
     assert "| a thing | ours | theirs | 2.00 | ≥ 3 | **no** |" in text and "| yes |" in text
-    assert set(json.loads((tmp_path / "measured.json").read_text())) == {"one", "two"}
+    assert set(json.loads((tmp_path / "measured-avx8.json").read_text())) == {"one", "two"}
 
 
 def test_pictures_are_the_same_each_time_and_as_large_as_photographs() -> None:
@@ -73,3 +79,13 @@ def test_every_benchmark_that_is_listed_is_there() -> None:
     for where, rounds in ALL.values():
         module, function = where.split(":")
         assert callable(getattr(importlib.import_module(f"benchmarks.{module}"), function)) and rounds >= 1
+
+
+HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("kind", ["avx512", "avx2"])
+def test_the_page_shows_what_was_kept_of_each_kind_of_processor(kind: str) -> None:
+    page = (HERE / "RESULTS.md").read_text()
+    kept = json.loads((HERE / f"measured-{kind}.json").read_text())
+    assert f"<!-- measured {kind}: begin -->" in page and report.with_table(page, kind, kept) == page
