@@ -19,6 +19,17 @@ csv.writer(io.StringIO()).writerows(row.values() for row in rows)
 assert len(json.loads(json.dumps(rows))) == 12_000
 """
 
+# A command, and on the last line of standard error the heavy libraries that it loaded.
+PROGRAM = """
+import sys
+from effrob.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    heavy = {"torch", "torchvision", "open_clip", "timm", "transformers", "sklearn", "pandas", "ray"} & set(sys.modules)
+    print(sorted(heavy), file=sys.stderr)
+"""
+
 
 class Timed(NamedTuple):
     """A process that ended, and the processor seconds it took with its children."""

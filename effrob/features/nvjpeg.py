@@ -74,8 +74,9 @@ def crop_on_device(picture: torch.Tensor, spec: PixelSpec, out: torch.Tensor) ->
 def check(device: torch.device) -> None:
     """Decode one picture. Raises UsageProblem where nvJPEG cannot be used on the device."""
     if device.type != "cuda":
+        other = ", or say --device cuda" if torch.cuda.is_available() else ""
         raise UsageProblem(
-            f"--pixels nvjpeg decodes on a GPU, and this run uses the {device.type}: leave --pixels out, or say --device cuda"
+            f"--pixels nvjpeg decodes on a GPU, and this run uses the {device.type}: leave --pixels out{other}"
         )
     reason = _fault(device)
     if reason is not None:

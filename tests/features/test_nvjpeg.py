@@ -121,7 +121,14 @@ def test_a_pass_writes_features_near_the_exact_ones(pocket_data: Path, tmp_path:
     assert np.abs(found["exact"] - found["nvjpeg"]).max() < 0.02
 
 
-def test_without_a_gpu_it_is_refused_before_the_first_image(pocket_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("gpu", "advice"), [(True, "leave --pixels out, or say --device cuda"), (False, "leave --pixels out")]
+)
+def test_on_a_processor_it_is_refused_before_the_first_image(
+    gpu: bool, advice: str, pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvjpeg.check.cache_clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     request = Request(
         models=("pocket:lenet",),
         shifts=("pocket",),
@@ -132,9 +139,7 @@ def test_without_a_gpu_it_is_refused_before_the_first_image(pocket_data: Path, t
         device="cpu",
         pixels="nvjpeg",
     )
-    with pytest.raises(
-        UsageProblem, match=r"decodes on a GPU, and this run uses the cpu: leave --pixels out, or say --device cuda"
-    ):
+    with pytest.raises(UsageProblem, match=f"decodes on a GPU, and this run uses the cpu: {advice}$"):
         Evaluation(request).run()
 
 

@@ -10,22 +10,12 @@ from click.testing import CliRunner, Result
 from stores import MODELS, ROBUST
 
 from effrob.cli import main
-from tests.processor import in_time
+from tests.processor import PROGRAM, in_time
 
 FIT_FIELDS = {
     "shift", "axis", "baseline", "scale", "n", "slope", "intercept", "r2", "residual_std", "slope_ci95", "intercept_ci95",
     "slope_ci95_by_family", "x_min", "x_max", "dropped", "segment",
 }  # fmt: skip
-
-PROGRAM = """
-import sys
-from effrob.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    heavy = {"torch", "torchvision", "open_clip", "timm", "transformers", "sklearn", "pandas", "ray"} & set(sys.modules)
-    print(sorted(heavy), file=sys.stderr)
-"""
 
 
 def run(*words: str) -> Result:

@@ -14,17 +14,7 @@ from effrob.cli import main
 from effrob.robustness.fit import fit
 from effrob.studies.finding import EQUIVALENT, MOVES, UNKNOWN, run
 from effrob.studies.reader import find, shipped
-from tests.processor import in_time
-
-PROGRAM = """
-import sys
-from effrob.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    heavy = {"torch", "torchvision", "open_clip", "timm", "transformers", "sklearn", "pandas", "ray"} & set(sys.modules)
-    print(sorted(heavy), file=sys.stderr)
-"""
+from tests.processor import PROGRAM, in_time
 
 
 def effrob(*words: str) -> Result:
