@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in benchmarks/measured.json."""
+"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in benchmarks/measured-KIND.json, KIND a kind of processor."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from effrob.heads.classifier import LabelView, LinearClassifier, predict
 from effrob.results.store import Stored
 
 Ints = NDArray[np.int64]
-MOST, FEWEST, SHARE = 256, 32, 8  # images of a set: an eighth, but no more and no fewer than these
+MOST, FEWEST, SHARE = 256, 32, 32  # images of a set: one in 32, but no more and no fewer than these
 REFERENCE = ("fp32", "exact")
 
 

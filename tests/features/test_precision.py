@@ -108,7 +108,7 @@ def test_a_network_that_fails_uncompiled_as_well_says_its_own_reason(encoder: En
         network(torch.rand(4, 3, 32, 32))
 
 
-@pytest.mark.parametrize(("n", "wanted"), [(1, 1), (20, 20), (100, 32), (800, 100), (50_000, 256)])
+@pytest.mark.parametrize(("n", "wanted"), [(1, 1), (20, 20), (100, 32), (3_200, 100), (50_000, 256)])
 def test_the_sample_is_spread_over_the_set(n: int, wanted: int) -> None:
     rows = sampled_rows(n)
     assert len(rows) == wanted and rows[0] == 0 and rows[-1] == n - 1 and (np.diff(rows) > 0).all()
@@ -116,7 +116,7 @@ def test_the_sample_is_spread_over_the_set(n: int, wanted: int) -> None:
 
 
 def test_only_what_changes_answers_has_a_sample() -> None:
-    key = FeatureKey("m", "default", "p", "exact", 0, "s", 800, "fp32")
+    key = FeatureKey("m", "default", "p", "exact", 0, "s", 3_200, "fp32")
     assert sample_key(key) is None and sample_key(replace(key, path="fast")) is None
     for changed in (
         replace(key, precision="bf16"),

@@ -91,7 +91,7 @@ pytestmark = pytest.mark.usefixtures("fresh_models")
 def asked(tmp_path: Path, pocket_data: Path) -> Callable[..., Request]:
     def made(kind: type[nn.Module], **changes: object) -> Request:
         model_zoo.register("net", kind, pixels=PIXELS, replace=True)
-        given = {"shifts": ("pocket",), "limit": 600, "heads": ("native",)} | changes
+        given = {"shifts": ("pocket",), "limit": 600, "heads": ("native",), "batch_size": 24} | changes
         return Request(("net",), suite="pocket", data=pocket_data, progress=False, device="cpu",
                        results=tmp_path / "results", cache=tmp_path / "cache", **given)  # type: ignore[arg-type]  # fmt: skip
 
