@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in benchmarks/measured-KIND.json, KIND a kind of processor."""
+"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in `measured-avx512.json`, or of another processor."""
 
 from __future__ import annotations
 

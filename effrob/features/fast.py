@@ -13,40 +13,58 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from effrob.features.transforms import resized_size, window
 from model_zoo.pixels import PixelSpec
-from shifts.bounds.pictures import too_many_scans, why_refused
+from shifts.bounds.pictures import PictureRefused, open_picture, too_many_scans, why_refused
 
 FILTERS = ("bicubic", "bilinear")
 TALL = 2  # beyond this height over width newer Pillows resize vertically first, and a level of difference becomes many
 
 _FRAMES = (0xC0, 0xC1, 0xC2)  # start of frame: baseline, extended, progressive; the others are lossless or arithmetic
-_ALONE = (0x01, *range(0xD0, 0xD8))  # markers without a length
+# segments that every reader measures alike: Huffman and quantisation tables, restart interval, APP0 to APP15, comment
+_SEGMENTS = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
+_READ = (
+    0xE0,
+    0xE1,
+    0xE2,
+    0xED,
+    0xEE,
+)  # in which Pillow reads JFIF, EXIF, ICC, Photoshop and Adobe, and libjpeg two of them
+_PLAIN = {(0xE0, 16), (0xEE, 14)}  # JFIF and Adobe as they always are, by length: nothing in them is refused
 
 
 def frame(data: bytes) -> tuple[int, int, int] | None:
     """(width, height, components) of an 8-bit Huffman-coded JPEG, from its header.
 
-    None where it is anything else, and where it is too large, too long or of too many scans to be decoded.
+    None where it is anything else, where it is too large, too long or of too many scans to be decoded, and where Pillow would
+    refuse its header: what other decoders make of such a file is not what the exact path gives.
     """
-    if data[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 < len(data):
-        if data[at] != 0xFF:
-            return None
-        kind = data[at + 1]
+    found: tuple[int, int, int] | None = None
+    at, odd = 2, data[:3] != b"\xff\xd8\xff"
+    while at + 9 < len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
         if kind == 0xFF:  # a fill byte
             at += 1
-        elif kind in _ALONE:
-            at += 2
-        elif kind in _FRAMES:
+            continue
+        if kind == 0xDA:  # the first scan
+            refused = not _opens(data) if odd else too_many_scans(data)  # which `_opens` counts too
+            return None if refused else found
+        if kind in _FRAMES and found is None:
             height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            sound = data[at + 4] == 8 and width and height and not why_refused(width, height)
-            return (width, height, data[at + 9]) if sound and not too_many_scans(data) else None
-        elif (0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC)) or kind in (0xD9, 0xDA):
+            if data[at + 4] != 8 or not width or not height or why_refused(width, height):
+                return None
+            found = width, height, data[at + 9]
+        elif kind not in _SEGMENTS or length < 2:
             return None
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+        odd = odd or (kind in _READ and (kind, length) not in _PLAIN)
+        at += 2 + length
     return None
+
+
+def _opens(data: bytes) -> bool:
+    try:
+        with open_picture(data):
+            return True
+    except PictureRefused:
+        return False
 
 
 def decode_fast(data: bytes, border: int = 0) -> torch.Tensor | None:
