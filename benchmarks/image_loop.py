@@ -53,7 +53,7 @@ def whole(work: Path, source: Bytes, encoders: Sequence[Encoder], path: str, pix
 def decoding(source: Bytes, path: str, threads: int = 1) -> Cost:
     """What the crops alone cost, by the same pool of threads."""
     ranges = [range(a, min(a + BATCH, len(source))) for a in range(0, len(source), BATCH)]
-    crops = Crops(source, 0, path, [nothing(PIXELS)])
+    crops = Crops(source, 0, path, [nothing(PIXELS)], len(source))
 
     def run() -> None:
         with Batches(crops, ranges, lambda rows: {PIXELS.geometry()}, threads) as batches:
