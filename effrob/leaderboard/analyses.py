@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrob.leaderboard.gather import Gathered
+from effrob.leaderboard.judging.intervals import keep_intervals
 from effrob.leaderboard.judging.numbers import VERDICTS, Accuracies, Numbers, numbers
 from effrob.leaderboard.row import REACHES, BoardRow
 from effrob.results.model_result import AXES
@@ -107,17 +108,19 @@ def analyses(gathered: Gathered, chosen: LineOptions) -> dict[str, SuiteAnalyses
             for line in choices
             for lines in [gathered.lines(line)]
         ]
-        _keep_p_values([rows[i] for i in of_suite], shifts, judged[0].numbers)
+        _keep_numbers([rows[i] for i in of_suite], shifts, judged[0].numbers)
         made[each.name] = SuiteAnalyses(each.name, tuple(rows[i] for i in of_suite), accuracies, tuple(judged))
     return made
 
 
-def _keep_p_values(rows: Sequence[BoardRow], shifts: Sequence[str], chosen: Numbers) -> None:
+def _keep_numbers(rows: Sequence[BoardRow], shifts: Sequence[str], chosen: Numbers) -> None:
     """Where the properties keep what they were asked before: the rows are judged by the first analysis's line."""
     for j, shift in enumerate(shifts):
-        for row, p in zip(rows, chosen.cells["p"][:, j].tolist()):
+        columns = [chosen.cells[name][:, j].tolist() for name in ("p", "low", "high", "wide_low", "wide_high")]
+        for row, p, low, high, wide_low, wide_high in zip(rows, *columns):
             if p == p and row.cells[shift].effective is not None:
-                vars(row.cells[shift].effective)["p_value"] = p
+                vars(row.cells[shift].effective).update(p_value=p, ci95=(low, high), pi95=(wide_low, wide_high))
+    keep_intervals(cell.effective for row in rows for cell in row.cells.values())
 
 
 def _shipped_first(name: str) -> tuple[int, str]:

@@ -27,14 +27,15 @@ def interval(ends: Sequence[float] | None, signed: bool = False, digits: int = 1
     """`[low, high]` in percent, or nothing; up to DEEPER more digits where an end that is not 0 would read as 0."""
     if ends is None:
         return ""
-    enough = (d for d in range(digits, digits + DEEPER + 1) if all(_kept(end, d) for end in ends))
+    low, high = ends
+    enough = (d for d in range(digits, digits + DEEPER + 1) if _kept(low, d) and _kept(high, d))
     digits = next(enough, digits)
-    return f"[{percent(ends[0], signed, digits)}, {percent(ends[1], signed, digits)}]"
+    return f"[{percent(low, signed, digits)}, {percent(high, signed, digits)}]"
 
 
 def _kept(end: float, digits: int) -> bool:
     """Whether an end is 0, or is not read as 0 in percent with so many digits."""
-    return end == 0 or abs(round(100 * end, digits)) > 0
+    return abs(end) > 0.01 or end == 0 or abs(round(100 * end, digits)) > 0  # a percent and more never is
 
 
 def logits(value: float | None, digits: int = 3) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from effrob.errors import EffrobError, UsageProblem, suggest
 from effrob.leaderboard.board import Board, board
-from effrob.leaderboard.judging.intervals import keep_intervals
+from effrob.leaderboard.judging.intervals import keep_accuracy_intervals, keep_intervals
 from effrob.leaderboard.row import BoardRow, row_of
 from effrob.results.model_result import ModelResult
 from effrob.results.select import DEFAULT_RESULTS, by_reading, published_results
@@ -69,11 +69,13 @@ class Gathered:
         """A row a result, in the order of `model_results`, judged by a line."""
         lines = self.lines(options)
         rows = [row_of(lines, result, smaller) for result, smaller in self.model_results]
-        keep_intervals(cell.effective for row in rows for cell in row.cells.values() if cell.effective is not None)
+        keep_accuracy_intervals(cell for row in rows for cell in row.cells.values())
         return rows
 
     def board(self, options: LineOptions) -> Board:
-        return board(self.rows(options), self.problems, self.shifts)
+        rows = self.rows(options)
+        keep_intervals(cell.effective for row in rows for cell in row.cells.values())
+        return board(rows, self.problems, self.shifts)
 
 
 def _matches(row: ModelResult, patterns: Sequence[str]) -> bool:

@@ -99,10 +99,11 @@ def marks(cell: ScoredShift, by_chance: bool) -> str:
 
     by_chance  whether the departure does not stand at the board's false discovery rate
     """
-    facts = cell.robustness
-    extrapolated = "*" if facts["extrapolated"] else ""
-    unsure = "" if extrapolated else {"on": "●", "cannot-tell": "?"}.get(facts["verdict"], "")
-    chance = "!" if facts["verdict"] in ("above", "below") and by_chance else ""
+    effective = cell.effective
+    verdict = "" if effective is None or effective.verdict is None else effective.verdict
+    extrapolated = "*" if effective is not None and effective.extrapolated else ""
+    unsure = "" if extrapolated else {"on": "●", "cannot-tell": "?"}.get(verdict, "")
+    chance = "!" if verdict in ("above", "below") and by_chance else ""
     return (
         extrapolated
         + unsure
@@ -179,11 +180,10 @@ def _shift(ranking: Board, cell: ScoredShift | None) -> str:
     if cell is None:
         return "-"
     accuracy = joined(percent(cell.accuracy.value), interval(cell.accuracy_ci95))
-    if cell.effective_robustness is None:
+    if cell.effective is None or cell.effective.effective_robustness is None:
         return accuracy + (DISPUTED if cell.disputed else "")
-    ends = cell.robustness["effective_robustness_ci95"]
-    marked = marks(cell, ranking.discovery(cell).by_chance)
-    return f"{accuracy}; {joined(points(cell.effective_robustness), interval(ends, True))}{marked}"
+    robustness = joined(points(cell.effective.effective_robustness), interval(cell.effective.ci95, True))
+    return f"{accuracy}; {robustness}{marks(cell, ranking.discovery(cell).by_chance)}"
 
 
 def shown(ranking: Board, shift: str) -> bool:
@@ -270,6 +270,7 @@ def csv_text(ranking: Board) -> str:
     fields = ("accuracy", "accuracy_ci95", "clean_accuracy", *ROBUSTNESS, "p_value", "q_value", "disputed")
     ends = {field: ("_low", "_high") if field.endswith(("ci95", "pi95")) else ("",) for field in fields}
     empty = [""] * sum(map(len, ends.values()))
+    pairs = [(field, len(ends[field]) == 2) for field in fields]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     heading = [*PLAIN, *(f"{shift}.{field}{end}" for shift in shifts for field in fields for end in ends[field])]
@@ -282,12 +283,11 @@ def csv_text(ranking: Board) -> str:
             if cell is None:
                 line += empty
                 continue
-            for field in fields:
-                value = cell[field]
-                line += [_plain(value)] if len(ends[field]) == 1 else ["", ""] if value is None else value
-        writer.writerow([csv_cell(value) if value.__class__ is str else value for value in line])
+            for field, is_pair in pairs:
+                line += (cell[field] or ("", "")) if is_pair else (_plain(cell[field]),)
+        writer.writerow(line)
     return text.getvalue()
 
 
 def _plain(value: Any) -> Any:
-    return "" if value is None else "; ".join(value) if isinstance(value, list) else value
+    return "" if value is None else csv_cell("; ".join(value) if isinstance(value, list) else value)

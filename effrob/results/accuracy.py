@@ -16,6 +16,7 @@ from scipy.special import betainc, betaincinv, ndtri
 
 from effrob.errors import UsageProblem
 
+Floats = NDArray[np.float64]
 BOOTSTRAP_SEED = 720257663
 
 
@@ -71,6 +72,13 @@ def clopper_pearson(k: float, n: float, alpha: float = 0.05) -> tuple[float, flo
     """Exact binomial interval: Beta quantiles alpha/2 of (k, n-k+1) and 1-alpha/2 of (k+1, n-k)."""
     low = 0.0 if k <= 0 else float(betaincinv(k, n - k + 1, alpha / 2))
     high = 1.0 if k >= n else float(betaincinv(k + 1, n - k, 1 - alpha / 2))
+    return low, high
+
+
+def clopper_pearsons(k: Floats, n: Floats, alpha: float = 0.05) -> tuple[Floats, Floats]:
+    """`clopper_pearson` of each of k and n, (m,)."""
+    low = np.where(k <= 0, 0.0, betaincinv(k, n - k + 1, alpha / 2))
+    high = np.where(k >= n, 1.0, betaincinv(k + 1, n - k, 1 - alpha / 2))
     return low, high
 
 

@@ -158,7 +158,7 @@ class Effective:
     def pi95(self) -> tuple[float, float] | None:
         return self._ends(0.025, scatter=True)
 
-    @property
+    @functools.cached_property
     def extrapolated(self) -> bool | None:
         """True where the clean accuracy lies outside the baseline's, below or above."""
         return None if self.clean is None else self.fit.extrapolated(self.clean.value)

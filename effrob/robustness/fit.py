@@ -109,9 +109,15 @@ class RobustnessFit:
         line = self.segment_at(clean)
         return self.scale.to(shift) - line.at(self.scale.to(clean))
 
+    @functools.cached_property
+    def clean_range(self) -> tuple[float, float]:
+        """The least and the greatest clean accuracy of the baseline."""
+        return min(s.x_min for s in self.segments), max(s.x_max for s in self.segments)
+
     def extrapolated(self, clean: float) -> bool:
         """True outside the clean accuracies of the baseline, below or above."""
-        return not min(s.x_min for s in self.segments) <= clean <= max(s.x_max for s in self.segments)
+        lowest, highest = self.clean_range
+        return not lowest <= clean <= highest
 
     def as_json(self) -> list[dict[str, Any]]:
         """One strict-JSON object a line, as `effrob fit --json` prints."""

@@ -140,7 +140,7 @@ def _nothing(dtype: np.dtype[Any], shape: int | tuple[int, ...]) -> Cells:
 def _judged(fit: RobustnessFit, clean: Tallies, shift: Tallies) -> Cells:
     """(n,) cells of models without per-image answers beside a line: as `Effective` has them one by one."""
     made = _nothing(CELL, len(clean.value))
-    lowest, highest = min(s.x_min for s in fit.segments), max(s.x_max for s in fit.segments)
+    lowest, highest = fit.clean_range
     made["extrapolated"] = ~((lowest <= clean.value) & (clean.value <= highest))
     below = clean.value < fit.segments[0].x_min
     made["reach"] = np.where(made["extrapolated"], np.where(below, REACHES.index("below"), REACHES.index("above")), 0)

@@ -58,7 +58,7 @@ def _p_of(places: LinePlaces) -> Floats:
     z = np.zeros(len(places.tx))
     off = np.flatnonzero(places.effective_robustness != 0)
     distances = _Distances(places.take(off))
-    left, f_left = z[off], distances.reached(z[off])
+    left, f_left = z[off], distances.distance.copy()  # an interval of no width reaches nowhere
     right, f_right = np.full(len(off), FURTHEST), np.full(len(off), np.inf)
     open_ = np.arange(len(off))
     for end in BRACKETS:
