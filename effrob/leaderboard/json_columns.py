@@ -18,27 +18,39 @@ DIGITS = 7  # decimals that are kept
 WIDTH = 24  # characters of the longest repr of a float64
 Texts = NDArray[np.uint8]
 
-_FOUR = np.frombuffer("".join(f"{i:04d}" for i in range(10_000)).encode(), np.uint8).reshape(-1, 4)
+_FOUR = np.frombuffer("".join(f"{i:04d}" for i in range(10_000)).encode(), np.uint32)  # four digits in four bytes
 
 
 def decimals(values: Floats) -> Texts:
     """Each rounded to DIGITS decimals, as Python's repr has it; `null` for NaN."""
     rounded = np.round(values, DIGITS)
+    size = np.abs(rounded)
     text = np.zeros((len(rounded), WIDTH), np.uint8)
     with np.errstate(invalid="ignore"):
-        plain = (np.abs(rounded) < 10) & ((np.abs(rounded) >= 1e-4) | (rounded == 0))  # repr has no exponent
-    whole = np.rint(np.abs(rounded[plain]) * 10**DIGITS).astype(np.int64)
-    digits = np.concatenate([_FOUR[whole // 10**4], _FOUR[whole % 10**4]], axis=1)  # one before the point, seven behind
-    used = np.maximum.accumulate(digits[:, ::-1] != ord("0"), axis=1)[:, ::-1]
+        plain = (size < 10) & ((size >= 1e-4) | (size == 0))  # repr has no exponent
+    whole = np.rint(size[plain] * 10**DIGITS).astype(np.int64)
+    digits = np.stack([_FOUR[whole // 10**4], _FOUR[whole % 10**4]], axis=1).view(np.uint8)  # one before the point
+    used = digits != ord("0")
+    for i in range(DIGITS - 1, 1, -1):  # a zero before a digit that is used
+        used[:, i] |= used[:, i + 1]
     used[:, :2] = True
-    some = np.where(np.signbit(rounded[plain]), ord("-"), 0)[:, None], digits[:, :1], np.full((len(whole), 1), ord("."))
-    text[plain, : 3 + DIGITS] = np.concatenate([*some, np.where(used, digits, 0)[:, 1:]], axis=1)
+    made = np.zeros((len(whole), 3 + DIGITS), np.uint8)
+    made[:, 0] = np.signbit(rounded[plain]) * np.uint8(ord("-"))
+    made[:, 1], made[:, 2] = digits[:, 0], ord(".")
+    made[:, 3:] = digits[:, 1:] * used[:, 1:]
+    text[plain, : 3 + DIGITS] = made
     none = np.isnan(rounded)
     text[none, :4] = np.frombuffer(b"null", np.uint8)
     for i in np.flatnonzero(~(plain | none)).tolist():
         told = json.dumps(float(rounded[i]), allow_nan=False).encode()
         text[i, : len(told)] = np.frombuffer(told, np.uint8)
     return text
+
+
+def fields(of: NDArray[np.void], *names: str) -> list[Texts]:
+    """`decimals` of each field named."""
+    every = decimals(np.concatenate([of[name] for name in names]))
+    return list(every.reshape(len(names), len(of), WIDTH))
 
 
 def each(values: NDArray[Any], text: Callable[[Any], str]) -> Texts:

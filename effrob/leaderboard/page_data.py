@@ -15,7 +15,7 @@ from effrob.leaderboard import json_columns
 from effrob.leaderboard.analyses import Analysis, SuiteAnalyses
 from effrob.leaderboard.discoveries import RATE
 from effrob.leaderboard.formatting import title
-from effrob.leaderboard.json_columns import DIGITS, decimals
+from effrob.leaderboard.json_columns import DIGITS
 from effrob.leaderboard.judging.numbers import NO_VERDICT, VERDICTS, Cells, Numbers
 from effrob.leaderboard.points import GROUPS, card_of, curves, family, group_of, line_of
 from effrob.leaderboard.render import RULE
@@ -128,10 +128,11 @@ def analysis_text(analysis: Analysis, shifts: Sequence[str]) -> str:
 
 def _rows(numbers: Numbers) -> str:
     """[logit mean, its interval, mean, its interval, of-mean, rank, best, worst, reach, axis] of each."""
-    of, names = numbers.rows, ("logit", "logit_low", "logit_high", "mean", "mean_low", "mean_high", "of_mean")
+    of = numbers.rows
+    means = json_columns.fields(of, "logit", "logit_low", "logit_high", "mean", "mean_low", "mean_high", "of_mean")
     ranks = [json_columns.each(of[name], lambda rank: str(rank or "null")) for name in ("rank", "best", "worst")]
     last = json_columns.each(of["reach"], str), json_columns.each(np.array(numbers.axes), _json)
-    return json_columns.table(json_columns.rows([*(decimals(of[name]) for name in names), *ranks, *last]))
+    return json_columns.table(json_columns.rows([*means, *ranks, *last]))
 
 
 def _cells(of: Cells) -> str:
@@ -140,7 +141,7 @@ def _cells(of: Cells) -> str:
     some = of[known]
     rows = json_columns.rows(
         [
-            *(decimals(some[name]) for name in ("points", "low", "high", "wide_low", "wide_high", "logit")),
+            *json_columns.fields(some, "points", "low", "high", "wide_low", "wide_high", "logit"),
             json_columns.each(some["verdict"], str),
             json_columns.each(some["extrapolated"].astype(int), str),
             json_columns.each(some["q"], _significant),

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -165,27 +166,28 @@ def _model_facts(model: str, places: Sequence[tuple[SuiteAnalyses, int]], suite:
     analyses, i = places[0]
     first = analyses.rows[i]
     card = card_of(first)
-    facts = card.as_json() | {"group": family(group_of(card), first.suite)}
+    group = family(group_of(card), first.suite)
     link = urlencode({"model": model} if first.suite == suite else {"suite": first.suite, "model": model})
-    return {"model": model, "card": facts, "rows": [_row_facts(*place, chosen) for place in places], "link": link}
+    rows = [_row_facts(*place, chosen) for place in places]
+    return {"model": model, "card": card, "group": group, "rows": rows, "link": link}
 
 
-def _row_facts(analyses: SuiteAnalyses, i: int, chosen: Board) -> dict[str, Any]:
+def _row_facts(analyses: SuiteAnalyses, i: int, chosen: Board) -> SimpleNamespace:
+    """Attributes, not keys: a template looks for an attribute first, and finds a key dearly."""
     row = analyses.rows[i]
-    return {
-        "source": row.source,
-        "measured": row.measured,
-        "how": how(row).removesuffix(row.protocol) + f"protocol {row.protocol}",
-        "img_size": row.img_size,
-        "axis": row.axis,
-        "clean": "-" if row.clean_full is None else percent(row.clean_full.value),
-        "clean_ci": _beside(None if row.clean_full is None else row.clean_full.clopper_pearson()),
-        "mean": joined(points(row.mean), interval(row.mean_ci95, signed=True)),
-        "mean_logit": logits(row.mean_logit),
-        "shifts": [_shift_facts(analyses, i, shift, chosen) for shift in row.cells],
-        "details": row.details,
-        "origin": source(row.source.removeprefix("published:")).title if row.origin == "published" else None,
-    }
+    return SimpleNamespace(
+        source=row.source,
+        how=how(row).removesuffix(row.protocol) + f"protocol {row.protocol}",
+        img_size=row.img_size,
+        axis=row.axis,
+        clean="-" if row.clean_full is None else percent(row.clean_full.value),
+        clean_ci=_beside(None if row.clean_full is None else row.clean_full.clopper_pearson()),
+        mean=joined(points(row.mean), interval(row.mean_ci95, signed=True)),
+        mean_logit=logits(row.mean_logit),
+        shifts=[_shift_facts(analyses, i, shift, chosen) for shift in row.cells],
+        details=row.details,
+        origin=source(row.source.removeprefix("published:")).title if row.origin == "published" else None,
+    )
 
 
 def _shift_facts(analyses: SuiteAnalyses, i: int, shift: str, chosen: Board) -> tuple[tuple[Any, ...], tuple[str, ...]]:
@@ -242,4 +244,7 @@ def _templates() -> Any:
     except ModuleNotFoundError:
         raise UsageProblem("the page needs jinja2 and plotly: pip install 'effrob[site]'") from None
     loader = PackageLoader("effrob.leaderboard", "page")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["said"] = lambda value: "not stated" if value is None else value
+    made.filters["many"] = lambda value: "not stated" if value is None else f"{value:,}"
+    return made
