@@ -43,11 +43,12 @@ def discoveries(rows: Iterable[BoardRow]) -> dict[ScoredShift, Discovery]:
     asked: dict[tuple[str, str], list[ScoredShift]] = {}
     judged: list[tuple[ScoredShift, Effective]] = []
     for row in rows:
+        diagnostic = suite(row.suite).diagnostic
         for shift, cell in row.cells.items():
             if cell.effective is None:
                 continue
             judged.append((cell, cell.effective))
-            if not cell.effective.extrapolated and shift not in suite(row.suite).diagnostic:
+            if not cell.effective.extrapolated and shift not in diagnostic:
                 asked.setdefault((row.origin, row.suite), []).append(cell)
     p = dict(zip((cell for cell, _ in judged), p_values([effective for _, effective in judged])))
     q: dict[ScoredShift, float | None] = {}

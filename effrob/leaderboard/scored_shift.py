@@ -109,13 +109,11 @@ class ScoredShift:
 def score(lines: Lines, result: ModelResult, shift: str, axis: str) -> ScoredShift:
     """A model's accuracy on a shift, judged on the axis given: `clean` is class-matched, `full` all classes."""
     line, stored = lines.at(shift, axis), result.records.get(shift)
-    effective, why_not = None, None
-    if result.point(shift, axis) is None:
+    effective, why_not = None if isinstance(line, str) else judge(line, result), None
+    if effective is None and result.point(shift, axis) is None:
         why_not = "no class-matched clean accuracy" if axis == "clean" else "no clean accuracy"
     elif isinstance(line, str):
         why_not = line
-    else:
-        effective = judge(line, result)
     accuracy = result.accuracies[shift]
     return ScoredShift(
         shift=shift,

@@ -17,7 +17,6 @@ from effrob.errors import EffrobError, RecordConflict
 from effrob.files import strict_json, whole_folder
 from effrob.results.predictions import Predictions, load_predictions
 from effrob.results.record import EvalRecord, EvalSpec, from_json
-from effrob.results.recount.remembered import recounted
 from effrob.results.recount.rows import count as count
 from shifts import Suite, declare, known_suite
 from shifts.bounds.files import parse_json, read_bytes
@@ -101,6 +100,8 @@ def read(folder: Path) -> Stored:
     Raises EffrobError naming the file that is torn, foreign or edited, and whatever the record says that its ids, its answers
     and the shipped tables contradict.
     """
+    from effrob.results.recount.remembered import recounted  # a board of published tables alone has no use for it
+
     path = folder / "record.json"
     try:
         content = read_bytes(path)

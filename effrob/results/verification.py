@@ -12,7 +12,6 @@ import numpy as np
 
 from effrob.errors import EffrobError, UsageProblem
 from effrob.results.record import Counts
-from effrob.results.recount.remembered import agree_once
 from effrob.results.store import Stored, read
 from shifts import suite_of
 
@@ -116,6 +115,8 @@ def _disagreeing(records: Sequence[Stored]) -> Iterator[str]:
         if (counts.n, counts.n_correct) != (full.n, full.n_correct):
             yield f"{where} state different clean accuracies: move one of them away, or evaluate the model again"
         elif not own and first.record.clean_full is None and record.clean is not None:
+            from effrob.results.recount.remembered import agree_once
+
             pair = record.files["clean.npz"], first.record.files["predictions.npz"]
             if not agree_once(*pair, lambda stored=stored, first=first: _same_answers(stored, first)):  # type: ignore[misc]
                 yield f"{where} answer the same clean images differently: move one of them away, or evaluate the model again"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from effrob.results.predictions import TOP, Predictions
 from effrob.results.record import Counts
-from effrob.results.recount.key import AnswerKey
+
+if TYPE_CHECKING:
+    from effrob.results.recount.key import AnswerKey
 
 Ints = NDArray[np.int64]
 ROUNDING = 1e-4  # of probabilities and entropies kept in float32
