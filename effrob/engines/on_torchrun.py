@@ -27,11 +27,13 @@ class TorchrunEngine:
     """Slices the jobs by rank. Only rank 0 leads."""
 
     def __init__(self) -> None:
-        if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        rank, workers = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+        if not (rank.isdecimal() and workers.isdecimal() and int(rank) < int(workers)):
             raise UsageProblem(
-                "the engine torchrun is started by torchrun: torchrun --nproc-per-node 2 -m effrob eval ... --engine torchrun"
+                f"the engine torchrun is started by torchrun, which counts its processes (RANK here is {rank or 'not set'}, "
+                f"WORLD_SIZE {workers or 'not set'}): torchrun --nproc-per-node 2 -m effrob eval ... --engine torchrun"
             )
-        self.rank, self.workers = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.rank, self.workers = int(rank), int(workers)
         self.leads = self.rank == 0
         self._rounds = 0
         self._hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

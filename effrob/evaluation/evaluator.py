@@ -23,7 +23,7 @@ from effrob.evaluation.precision_effect import precision_effect, told
 from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label_view
 from effrob.evaluation.trials import Trials
-from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key
+from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key, refuse_missing_gpu
 from effrob.features import nvjpeg
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
 from effrob.features.runner import has_arithmetic
@@ -254,7 +254,9 @@ def _explained(task: EvalTask, outcomes: Sequence[Outcome]) -> bool:
 
 
 def engine_for(request: Request) -> Engine:
-    """The engine a request names, ready to run."""
+    """The engine a request names, ready to run. Raises UsageProblem where this machine lacks what it takes."""
+    if request.engine != "ray":  # whose tasks run on other machines
+        refuse_missing_gpu(device_of(request))
     if request.engine == "torchrun":
         from effrob.engines.on_torchrun import TorchrunEngine
 

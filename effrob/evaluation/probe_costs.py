@@ -15,7 +15,7 @@ import numpy as np
 from effrob.evaluation.cost import WIDTH
 from effrob.evaluation.needs import timed
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest
-from effrob.evaluation.worker import device_of, feature_key
+from effrob.evaluation.worker import device_of, feature_key, refuse_missing_gpu
 from effrob.features.cache import FeatureCache
 from effrob.heads.forecast import ProbeForecast, forecast_by_sample, sample_rows
 from effrob.heads.probe import Probe, fits
@@ -75,6 +75,7 @@ def planned_probes(resolved: ResolvedRequest, tasks: Sequence[EvalTask], cache: 
 
 def _planned(resolved: ResolvedRequest, task: EvalTask, head: Probe, cache: FeatureCache) -> PlannedProbe:
     train, request, device = task.train, resolved.request, device_of(resolved.request)
+    refuse_missing_gpu(device)
     assert train is not None
     key = feature_key(request, task.identity, train, resolved.data.source(train))
     rows = sample_rows(len(train.rows), device)

@@ -18,7 +18,7 @@ import torch
 
 import model_zoo
 from effrob.engines.engine import Job, Outcome
-from effrob.errors import EffrobError, describe_error, stops_one_thing
+from effrob.errors import EffrobError, UsageProblem, describe_error, stops_one_thing
 from effrob.evaluation.content import checked, source_digest
 from effrob.evaluation.cost import Timed, Timings
 from effrob.evaluation.data import load_set
@@ -77,6 +77,16 @@ def device_of(request: Request) -> str:
     if request.device == "auto" and not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+
+
+def refuse_missing_gpu(device: str) -> None:
+    """Raises UsageProblem for a GPU that torch does not see on this machine."""
+    if device.startswith("cuda") and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        seen = torch.cuda.device_count()
+        raise UsageProblem(
+            f"this run is to use {device}, and torch sees {seen or 'no'} GPU{'s' if seen > 1 else ''} here: leave --device "
+            "out, or start fewer processes"
+        )
 
 
 def feature_key(request: Request, identity: Identity, shift: Shift, source: str) -> FeatureKey:

@@ -34,7 +34,8 @@ def cores() -> int:
     with contextlib.suppress(OSError, ValueError):
         quota, period = _QUOTA.read_text(encoding="utf-8").split()
         available = min(available, math.ceil(int(quota) / int(period)))
-    return max(1, available // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, available // max(1, int(ranks) if ranks.isdecimal() else 1))
 
 
 def divide(available: int, most: int, decode: float, forward: float) -> Division:

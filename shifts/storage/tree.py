@@ -26,7 +26,7 @@ BARE = "without suffix"
 NAMED = "named as a text"  # without suffix, and with a name that archives give to their texts
 TEXT_NAME = re.compile(
     r"(read_?me|licen[cs]e|copying|copyright|notice|authors|citation|change(log|s)|version|manifest|(md5|sha\d+)(sums?)?|"
-    r"checksums?|makefile)([-_].*)?",
+    r"checksums?|makefile)([-_].*)?|imagenet_to_label_2012_v2",  # the last is ObjectNet's
     re.IGNORECASE,
 )
 IMAGE_SUFFIXES = frozenset(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from effrob.cli import main
@@ -17,6 +18,9 @@ from effrob.engines.local import LocalEngine
 from effrob.engines.on_ray import RayEngine
 from effrob.engines.on_torchrun import TorchrunEngine
 from effrob.errors import UsageProblem
+from effrob.evaluation.evaluator import engine_for
+from effrob.evaluation.request import Request
+from effrob.features import threads
 
 LOADER = '''
 import os, signal
@@ -160,6 +164,35 @@ def test_the_local_engine_does_every_job_in_order_and_one_failure_stops_nothing(
     outcomes = LocalEngine().run(work, jobs)
     assert work.done == jobs and [o.job for o in outcomes] == jobs
     assert [o.error for o in outcomes] == [None, "broken", None]
+
+
+@pytest.mark.parametrize(
+    ("rank", "workers"), [("0", "abc"), ("0", "0"), ("0", "-2"), ("x", "2"), ("2", "2"), ("0", "")]
+)
+def test_torchrun_by_numbers_that_fit_no_run_says_so_at_once(
+    rank: str, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", workers)
+    with pytest.raises(UsageProblem, match="RANK here is"):
+        TorchrunEngine()
+
+
+@pytest.mark.parametrize(("ranks", "share"), [("2", 2), ("0", 4), ("abc", 4), ("", 4), ("-1", 4), ("9", 1)])
+def test_cores_are_shared_among_the_ranks_of_a_machine(
+    ranks: str, share: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
+    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "none")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+    assert threads.cores() == share
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("engine", ["local", "torchrun"])
+def test_a_gpu_that_is_not_there_is_refused_in_a_sentence(engine: str) -> None:
+    with pytest.raises(UsageProblem, match="torch sees no GPU here"):
+        engine_for(Request(models=("pocket:cnn-small",), shifts=("pocket-v2",), device="cuda", engine=engine))
 
 
 def test_torchrun_without_torchrun_says_how_to_start_it(monkeypatch: pytest.MonkeyPatch) -> None:

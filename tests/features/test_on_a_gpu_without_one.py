@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import shifts
 from effrob.features import extract as extracting
@@ -44,7 +45,7 @@ class NoValues(DeviceTransfer):
         return torch.empty(shape, dtype=dtype)
 
     def send(self, batch: torch.Tensor) -> torch.Tensor:
-        return batch.to("meta")
+        return batch.to("meta", non_blocking=True)
 
     def fetch(self, features: torch.Tensor) -> PendingTransfer:
         assert features.device.type == "meta"
@@ -65,14 +66,21 @@ def encoder(device: str, after: Callable[[torch.Tensor], object] = lambda featur
     return Encoder(identity, torch.device(device), embed, "image-embedding", DIM, module=module)
 
 
-def run(one: Encoder, data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    monkeypatch.setattr(extracting, "DeviceTransfer", NoValues)
+def run(
+    one: Encoder,
+    data: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: type[NoValues] = NoValues,
+    batch_size: int = 16,
+) -> dict[str, str]:
+    monkeypatch.setattr(extracting, "DeviceTransfer", device)
     source = shifts.load("pocket", root=data).source
     kept = FeatureCache(cache)
     key = FeatureKey("m" * 8, "default", SPEC.digest(), "exact", 0, "s" * 8, len(source.ids), "fp32")
     kept.open(key, {})
     jobs = [EncoderJob(one, key, [range(IMAGES)])]
-    return extract(source, 0, jobs, kept, Pass(batch_size=16, progress=False), "test")
+    return extract(source, 0, jobs, kept, Pass(batch_size=batch_size, progress=False), "test")
 
 
 def test_the_loop_never_waits_for_the_device(
@@ -85,6 +93,63 @@ def test_the_loop_never_waits_for_the_device(
     seen: list[int] = []
     assert run(encoder("meta", lambda f: seen.append(len(f))), pocket_data, tmp_path, monkeypatch) == {}
     assert seen == [16] * 4
+
+
+class Copies(TorchFunctionMode):
+    """Counts copies from the host that wait for the device: of values, and of tensors without `non_blocking`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = args[1] if func is torch.Tensor.copy_ else args[0] if args else None
+        made = func(*args, **kwargs)
+        values = func in (torch.tensor, torch.as_tensor)
+        copied = func in (torch.Tensor.to, torch.Tensor.copy_, torch.Tensor.cuda) and given.device.type == "cpu"
+        if (values or (copied and not kwargs.get("non_blocking"))) and made.device.type == "meta":
+            self.waited += 1
+        return made
+
+
+def test_no_batch_but_the_first_copies_values_from_the_host(
+    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means and deviations of the pixels, above all: each copy of them would wait for the batches before."""
+    monkeypatch.setattr(extracting.PassSample, "takes", lambda self, images: False)
+    seen: list[int] = []
+    with Copies() as copies:
+        assert run(encoder("meta", lambda f: seen.append(copies.waited)), pocket_data, tmp_path, monkeypatch) == {}
+    assert len(seen) == 4 and copies.waited == seen[0]
+    with Copies() as copies:
+        assert (
+            run(
+                encoder("meta", lambda f: torch.tensor([1.0], device=f.device)),
+                pocket_data,
+                tmp_path / "b",
+                monkeypatch,
+            )
+            == {}
+        )
+    assert copies.waited >= 4, "the test would see them"
+
+
+def test_a_batch_is_waited_for_when_four_more_have_started(
+    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extracting.PassSample, "takes", lambda self, images: False)
+    order: list[str] = []
+
+    class Behind(NoValues):
+        def fetch(self, features: torch.Tensor) -> PendingTransfer:
+            rows = torch.zeros(features.shape)
+            event = SimpleNamespace(query=lambda: False, synchronize=lambda: order.append("waited"))
+            return PendingTransfer(rows, event)  # type: ignore[arg-type]
+
+    started = encoder("meta", lambda f: order.append("started"))
+    assert run(started, pocket_data, tmp_path, monkeypatch, Behind, batch_size=8) == {}
+    assert order == ["started"] * 4 + ["started", "waited"] * 4 + ["waited"] * 4
 
 
 WAITS: dict[str, Callable[[torch.Tensor], object]] = {

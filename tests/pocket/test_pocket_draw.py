@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shifts
 from shifts.classes import pocket
 from shifts.errors import DataMissing
+from shifts.storage.tree import TreeSource, unread_images
 from shifts.synthetic import draw as pocket_draw
 from shifts.synthetic.draw import CAPTIONS, FOLDERS, NAMES, WEB_IMAGES, generate, pictures
 from shifts.synthetic.scenes import HABITS
@@ -176,3 +178,9 @@ def test_sets_differ_from_one_another() -> None:
 def test_an_unknown_set_is_named_with_its_near_match(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match="pocket-sketch"):
         generate(tmp_path, ["pocket-skech"])
+
+
+def test_no_file_of_a_drawn_set_is_told_as_a_picture_left_out(pocket_data: Path) -> None:
+    """ObjectNet's `imagenet_to_label_2012_v2` is a text without a suffix."""
+    source = shifts.load("pocket-object", root=pocket_data).source
+    assert isinstance(source, TreeSource) and unread_images(source.tree) is None
