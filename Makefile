@@ -36,7 +36,7 @@ check: $(READY)
 # uv installs in a fraction of pip's time. It is itself taken from the registry, and pip does it all where that fails.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 define install
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(PIP) uv || true
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(1)]' || $(PIP) --editable '.[$(1)]'
 	touch $@

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import configparser
+import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -113,3 +115,16 @@ def test_what_is_declared_for_everyone_is_imported() -> None:
     core = {line.split(">")[0].strip().lower() for line in config["options"]["install_requires"].splitlines() if line}
     used = {DISTRIBUTION.get(name, name).lower() for name in imported()}
     assert core <= used, f"declared and never imported: {sorted(core - used)}"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_an_environment_that_was_half_made_is_made_whole(tmp_path: Path) -> None:
+    """`make demo` stopped while `venv` unpacks pip left a Python without it, with which every later `make` failed."""
+    makefile = ROOT / "Makefile"
+    venv.create(tmp_path / ".venv", with_pip=False)
+    for name in ("setup.cfg", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    command = ["make", "-n", "-f", str(makefile), f"PYTHON={sys.executable}", ".venv/.shown"]
+    recipe = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    subprocess.run(["sh", "-c", recipe[0]], cwd=tmp_path, check=True)
+    subprocess.run([str(tmp_path / ".venv/bin/python"), "-m", "pip", "--version"], check=True, capture_output=True)
