@@ -17,6 +17,7 @@ ROOTS = "effrob.errors effrob.files"
 NUMBERS = "numpy scipy pandas pyarrow platformdirs"
 ALLOWED: dict[str, str] = {
     "effrob.__main__": "effrob.cli",
+    "effrob.arithmetic": "torch",
     "effrob.errors": "",
     "effrob.files": "",
     "effrob.result_rows": f"{ROOTS} effrob.results effrob.robustness effrob.leaderboard pandas",
@@ -28,9 +29,9 @@ ALLOWED: dict[str, str] = {
     "effrob.evaluation": f"{ROOTS} effrob.engines effrob.features effrob.heads effrob.results effrob.robustness model_zoo "
     "shifts numpy torch platformdirs PIL",
     "effrob.engines": f"{ROOTS} torch ray tqdm",
-    "effrob.features": f"{ROOTS} model_zoo shifts numpy torch torchvision PIL tqdm simplejpeg numba",
+    "effrob.features": f"{ROOTS} effrob.arithmetic model_zoo shifts numpy torch torchvision PIL tqdm simplejpeg numba",
     "effrob.heads": f"{ROOTS} effrob.logistic effrob.results model_zoo shifts numpy torch sklearn safetensors tqdm",
-    "effrob.logistic": "numpy scipy torch sklearn numba tqdm",
+    "effrob.logistic": "effrob.arithmetic numpy scipy torch sklearn numba tqdm",
     "effrob.results": f"{ROOTS} model_zoo shifts {NUMBERS}",
     "effrob.robustness": f"{ROOTS} effrob.results model_zoo shifts {NUMBERS}",
     "effrob.leaderboard": f"{ROOTS} effrob.results effrob.robustness model_zoo shifts {NUMBERS} jinja2 matplotlib",

@@ -26,7 +26,7 @@ from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key, refuse_missing_gpu
 from effrob.features import nvjpeg
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
-from effrob.features.runner import has_arithmetic
+from effrob.features.runner import slow_precision
 from effrob.files import check_writable, sweep
 from effrob.heads.classifier import LabelView, LinearClassifier, Training, load_classifier, predict, save_classifier
 from effrob.heads.shared import classifier_path, text_classifier_path
@@ -97,16 +97,13 @@ class Evaluation:
         In this process models are taken a group at a time, and their records kept before the next group is begun.
         """
         engine = engine or LocalEngine()
-        if (
-            self.request.pixels == "nvjpeg" and self.request.engine != "ray"
-        ):  # whose workers may have what this machine lacks
-            nvjpeg.check(torch.device(device_of(self.request)))
-        if not has_arithmetic(self.request.precision, torch.device(device_of(self.request))):
-            print(
-                f"this processor does not multiply in {self.request.precision}, and torch takes tens of times as long for it: "
-                "--precision fp32 is the quicker one here",
-                file=sys.stderr,
-            )
+        if self.request.engine != "ray":  # whose workers are other machines
+            device = torch.device(device_of(self.request))
+            if self.request.pixels == "nvjpeg":
+                nvjpeg.check(device)
+            slow = slow_precision(self.request.precision, device)
+            if slow is not None:
+                print(slow, file=sys.stderr)
         for folder in (self.request.cache, self.request.results):
             check_writable(folder)
             sweep(folder)

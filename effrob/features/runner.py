@@ -7,7 +7,6 @@ later pass in float32, finds them unchanged.
 from __future__ import annotations
 
 import contextlib
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -15,6 +14,7 @@ from types import TracebackType
 import torch
 from torch import nn
 
+from effrob.arithmetic import slowdown
 from effrob.features.compiled import normalise_batch
 from effrob.features.precision import split
 from model_zoo.encoder import Encoder
@@ -25,6 +25,7 @@ ROOM = 28 << 20
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
 OF_A_USER = ("torch.fx.", "torch.jit.", "torch._dynamo.")  # these run what was traced, scripted or compiled
+SLOW = 1.2  # times float32's, from which a precision is called slower
 CONVOLUTIONS = 4  # a network with more of them is convolutional, and a third faster with channels last on a CPU
 
 
@@ -170,13 +171,16 @@ class Network:
         return self._embed(pixels.to(self.dtype)).float()
 
 
-def has_arithmetic(precision: str, device: torch.device) -> bool:
-    """Whether a device multiplies in this precision itself; a processor that does not takes tens of times as long."""
-    if device.type != "cpu" or split(precision)[0] == "fp32":
-        return True
-    able = {"bf16": ("_is_avx512_bf16_supported", "_is_amx_tile_supported"), "fp16": ("_is_amx_fp16_supported",)}
-    arm = platform.machine().lower() in ("arm64", "aarch64")  # of which torch tells nothing
-    return arm or any(getattr(torch.cpu, name, lambda: False)() for name in able[split(precision)[0]])
+def slow_precision(precision: str, device: torch.device) -> str | None:
+    """A sentence where the processor multiplies more slowly in a precision than in float32; None where it does not."""
+    arithmetic = split(precision)[0]
+    times = 1.0 if device.type != "cpu" or arithmetic == "fp32" else slowdown(DTYPES[arithmetic])
+    if times < SLOW:
+        return None
+    return (
+        f"this processor takes {times:.2g} times as long to multiply in {arithmetic} as in float32: --precision fp32 is the "
+        "quicker one here"
+    )
 
 
 def _keeps_nothing(layer: nn.Module) -> bool:

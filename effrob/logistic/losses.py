@@ -15,11 +15,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from effrob.arithmetic import slowdown
 from effrob.logistic.preconditioner import Moments
 
 # N x K up to which probabilities are kept, by device type: in memory there are 11 numbers of each, 184 MB in float32 on a CPU
 IN_MEMORY_LIMIT = {"cpu": 1 << 22, "cuda": 1 << 27}
 VALUE_NOISE = {torch.float32: 1e-8, torch.float64: 1e-14}  # relative rounding error of f, whose rows are of this dtype
+WORTH = 0.9  # of the time in float32: the most that a product in bfloat16 may take to be used in its place
 COVARIANCE_ROWS = 2, 1024  # rows a feature, or rows, whichever is more, that a pooled covariance is measured on at most
 # Strong convexity's bound was 2 to 5 times the gap on the benchmarks, and 1500 times where an estimate was ten times too small.
 # A seventieth of it costs no benchmark an evaluation; a thirtieth makes paths stopped at 0.1 longer
@@ -120,9 +122,9 @@ def low_precision_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype
         return dtype
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else dtype
-    able = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    able = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # without them a trial would be long
     has = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in able)
-    return torch.bfloat16 if has else dtype
+    return torch.bfloat16 if has and slowdown(torch.bfloat16) < WORTH else dtype
 
 
 def covariance_rows(dimension: int) -> int:

@@ -237,14 +237,15 @@ def test_eval_compiles_by_option(pocket_data: Path, tmp_path: Path) -> None:
     assert "in fp32-compiled: " in done.stderr and "answered otherwise than in float32" in done.stderr
 
 
-def test_a_processor_without_the_arithmetic_is_told_of(
-    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(("times", "said"), [(40.0, "takes 40 times"), (1.9, "takes 1.9 times"), (1.1, ""), (0.5, "")])
+def test_a_processor_that_is_slower_in_a_precision_is_told_of(
+    times: float, said: str, pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     model_zoo.register("coarse", Coarse, pixels=PIXELS)
-    said = "does not multiply in bf16, and torch takes tens of times as long for it: --precision fp32"
-    for able in (False, True):
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-            monkeypatch.setattr(torch.cpu, name, lambda able=able: able, raising=False)
-        monkeypatch.setattr("platform.machine", lambda: "x86_64")
-        Evaluation(asked(pocket_data, tmp_path / str(able), "bf16")).run()
-        assert (said in capsys.readouterr().err) is not able
+    monkeypatch.setattr("effrob.features.runner.slowdown", lambda dtype: times)
+    Evaluation(asked(pocket_data, tmp_path, "bf16")).run()
+    told = capsys.readouterr().err
+    assert ("--precision fp32 is the quicker one" in told) == bool(said) and said in told
+    monkeypatch.setattr("effrob.features.runner.slowdown", lambda dtype: pytest.fail("float32 needs no trial"))
+    Evaluation(asked(pocket_data, tmp_path / "whole", "fp32")).run()
