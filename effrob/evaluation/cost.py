@@ -15,6 +15,7 @@ from typing import Any
 
 from effrob.evaluation.plan import UNKNOWN, Plan
 from effrob.files import write_json
+from effrob.heads.forecast import duration
 from effrob.results.store import slug
 from model_zoo.encoder import Identity
 from model_zoo.registered import registered
@@ -109,12 +110,12 @@ class Forecast:
 
     def __str__(self) -> str:
         volume = f"{self.read / 1e9:,.2f} GB of images to read, {self.written / 1e9:,.2f} GB of features to keep"
+        if not self.models:  # everything is in the cache
+            return volume
         if self.seconds is None:
-            return (
-                f"{volume}; no such model was timed here yet: decoding alone takes {_duration(self.at_least)} or more"
-            )
+            return f"{volume}; no such model was timed here yet: decoding alone takes {duration(self.at_least)} or more"
         known = "" if self.timed == self.models else f", {self.timed} of {self.models} models timed"
-        return f"{volume}; about {_duration(self.seconds)} by passes timed here{known}"
+        return f"{volume}; about {duration(self.seconds)} by passes timed here{known}"
 
 
 def forecast(
@@ -156,11 +157,3 @@ def mean_bytes(source: ImageSource, sample: int = 512) -> float:
 
 def _sizes(tree: Any, ids: Iterable[str]) -> list[int]:
     return [tree.stat(path).size for path in ids]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -35,12 +35,12 @@ class ProbeForecast:
     streamed: bool
 
     def __str__(self) -> str:
-        hours = f"{self.seconds / 3600:.1f} h" if self.seconds >= 5400 else f"{self.seconds / 60:.0f} min"
         read = "read from the cache in every pass" if self.streamed else "held in memory"
         count = f"{self.strengths} strengths at most" if self.strengths > 1 else "one strength"
         return (
             f"the probe learns from {self.rows:,} rows of {self.features:,} features and {self.classes:,} classes, {read}: "
-            f"about {hours} on {self.device} for {count}, and up to {self.memory / 1e9:.1f} GB beside the features"
+            f"about {duration(self.seconds)} on {self.device} for {count}, and up to {self.memory / 1e9:.1f} GB beside the "
+            "features"
         )
 
 
@@ -87,3 +87,12 @@ def _forecast(
         memory=memory_bound(whole, n_classes),
         streamed=whole.resident is None,
     )
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h` or `2.1 days`; a second at least."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -65,3 +65,4 @@ def test_a_long_probe_says_so_before_the_first_pass(
 def test_hours_and_gigabytes_are_written_as_such() -> None:
     said = str(ProbeForecast(1_281_167, 1024, 1000, 15, "cuda", 4 * 3600.0, 620_000_000, True))
     assert "about 4.0 h on cuda" in said and "up to 0.6 GB beside" in said
+    assert "about 20 s on cpu for one strength" in str(ProbeForecast(9_000, 64, 20, 1, "cpu", 20.0, 9_000_000, False))

@@ -84,6 +84,10 @@ def test_a_forecast_goes_by_what_was_timed(tmp_path: Path) -> None:
     blind = forecast(made, missing, {"x": 100_000.0}, lambda model: None, cores=2)
     assert (blind.read, blind.seconds, blind.at_least) == (100_000_000, None, 2.5)
     assert "no such model was timed" in str(blind) and blind.as_json()["seconds"] is None
+    assert (
+        str(forecast(plan([]), {}, {}, lambda model: None, cores=2))
+        == "0.00 GB of images to read, 0.00 GB of features to keep"
+    )
     timings = Timings(tmp_path)
     timings.note("a", "cpu", "exact", Timed(0.01, 512, 4))
     known = forecast(made, missing, {}, lambda model: timings.find(model, "cpu", "exact"), cores=2, workers=2)
