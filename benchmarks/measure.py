@@ -60,16 +60,31 @@ def call(work: Callable[[], object]) -> Cost:
 
 
 def process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Cost:
-    """What a whole process costs, start to end, with the processes it started. Raises RuntimeError where it fails."""
+    """What a whole process costs, start to end, with the processes it started. Raises RuntimeError where it fails.
+
+    The peak is read from the process itself: `ru_maxrss` is at least the size of the process that started it.
+    """
+    peak = 0
     with log.open("w") as out:
         wall = time.perf_counter()
         started = subprocess.Popen(command, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT)
+        while os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            peak = max(peak, resident(started.pid))
+            time.sleep(0.02)
         _, status, used = os.wait4(started.pid, 0)
         wall = time.perf_counter() - wall
         started.returncode = os.waitstatus_to_exitcode(status)
     if started.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} ... ended with {started.returncode}:\n{log.read_text()[-2000:]}")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Cost(wall, used.ru_utime + used.ru_stime, peak / 2**20)
+
+
+def resident(pid: int | str, what: str = "VmHWM") -> int:
+    """Bytes of a process: VmHWM at its peak, VmRSS or RssAnon now; 0 where it has ended."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def interleaved(runs: Mapping[str, Callable[[], Cost]], repeats: int) -> dict[str, list[Cost]]:

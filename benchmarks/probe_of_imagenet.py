@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Finding, call
+from benchmarks.measure import Finding, call, resident
 from benchmarks.probe_problems import features, objective, theirs
 
 SHAPE = (50_000, 512, 1000)  # rows, features and classes: an ImageNet of 50 images a class
@@ -89,12 +89,6 @@ def child(n: int, strengths: Sequence[float], tol: float | None) -> dict[str, An
     return found
 
 
-def _resident(what: str) -> int:
-    """Bytes of this process: VmRSS now or VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
-
-
 def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     from effrob.logistic.feature_blocks import FeatureBlocks
     from effrob.logistic.regularization_path import FitSettings, fit_path
@@ -102,7 +96,7 @@ def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
     x, y = features("rectified", n, *SHAPE[1:])
     fit_path(FeatureBlocks.measure(x[:3000, :64]), y[:3000] % 10, 10, [1.0])
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    before = _resident("VmRSS")
+    before = resident("self", "VmRSS")
     points: list[Any] = []
 
     def fit() -> None:
@@ -111,7 +105,7 @@ def _ours(n: int, tol: float, strengths: Sequence[float]) -> dict[str, Any]:
         )
 
     cost = call(fit)
-    peak = _resident("VmHWM") - before
+    peak = resident("self") - before
     return {
         "cpu": cost.cpu,
         "wall": cost.wall,
@@ -156,16 +150,12 @@ def _streamed_finding(told: dict[str, Any]) -> Finding:
 def _peak_of(work: Callable[[], object]) -> int:
     """The most bytes of memory that are no file's which this process held meanwhile, above what it held before."""
 
-    def anonymous() -> int:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024
-
-    before, most, ended = anonymous(), 0, threading.Event()
+    before, most, ended = resident("self", "RssAnon"), 0, threading.Event()
 
     def watch() -> None:
         nonlocal most
         while not ended.wait(0.02):
-            most = max(most, anonymous())
+            most = max(most, resident("self", "RssAnon"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -11,10 +12,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import clip_benchmark
-from benchmarks.measure import Cost, Finding, interleaved, median, process, ratio, told
+from benchmarks.measure import Cost, Finding, call, interleaved, median, process, ratio, told
 from benchmarks.models import small_clip
 from benchmarks.pictures import six, validation
-from effrob.features.runner import has_arithmetic
 
 PROMPT = "a photo of a {}."
 WORKERS = (0, 2)  # CLIP_benchmark's data loader workers: the better of the two in each round is the reference
@@ -26,9 +26,21 @@ ONE = (2,)  # for six sets, where its time goes into text
 DEFAULT = "import sys; sys.modules['transformers'] = None; from effrob.cli import main; main()"
 
 
-def precision() -> str:
-    """What both sides compute in: bfloat16, CLIP_benchmark's default, where the processor multiplies in it; else float32."""
-    return "bf16" if has_arithmetic("bf16", torch.device("cpu")) else "fp32"
+@functools.cache
+def precision(work: Path) -> str:
+    """What both sides compute in: bfloat16, CLIP_benchmark's default, where the network is faster in it; else float32.
+
+    A processor may multiply in bfloat16 and still be slower in it, without tiles for it.
+    """
+    import open_clip
+
+    small_clip(work / "small-clip")
+    network = open_clip.create_model(f"local-dir:{work / 'small-clip'}").eval()
+    pixels, spent = torch.randn(64, 3, 224, 224), {}
+    for name, reduced in (("bf16", True), ("fp32", False)):
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+            spent[name] = min(call(lambda: network.encode_image(pixels)).cpu for _ in range(3))
+    return min(spent, key=lambda name: spent[name])
 
 
 def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
@@ -38,7 +50,7 @@ def effrob(work: Path, name: str, *options: str) -> Callable[[], Cost]:
         out = work / "runs" / name
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        command = [sys.executable, "-c", DEFAULT, "eval", *options, "--precision", precision(), "--json"]
+        command = [sys.executable, "-c", DEFAULT, "eval", *options, "--precision", precision(work), "--json"]
         command += ["--results", str(out / "results"), "--cache", str(out / "cache")]
         return process(command, {"OMP_NUM_THREADS": "1"}, out / "log.txt")
 
@@ -100,7 +112,7 @@ def _against(
         def run() -> Cost:
             out = work / "runs" / f"clip-benchmark-{len(datasets)}-{number}"
             cost, found["theirs"] = clip_benchmark.evaluate(
-                python, work / "small-clip", datasets, root, out, number, templates, amp=precision() == "bf16"
+                python, work / "small-clip", datasets, root, out, number, templates, amp=precision(work) == "bf16"
             )
             return cost
 
@@ -116,7 +128,7 @@ def _against(
         detail = {"costs": told(costs), "accuracy": {**found, "ours": accuracies(work, f"{len(datasets)}-{path}")}}
         findings.append(
             Finding(
-                f"zero-shot, {what}, {path} pixels, {precision()}",
+                f"zero-shot, {what}, {path} pixels, {precision(work)}",
                 f"whole process, default install: {median(costs[path], 'wall'):.1f} s wall, {median(costs[path]):.1f} s CPU",
                 f"CLIP_benchmark 1.6.2, the best of {workers} workers: {median(best, 'wall'):.1f} s, {median(best):.1f} s",
                 f"wall {by_wall}, CPU {by_cpu}",
