@@ -82,8 +82,8 @@ def _models(values: tuple[str, ...]) -> tuple[str, ...]:
     "--pixels",
     default="exact",
     show_default=True,
-    help="exact: the model's own transform bit for bit; fast: JPEGs resized on tensors, a level off in some pixels; nvjpeg: "
-    "JPEGs decoded and resized on a GPU, some levels off.",
+    help="exact: the model's own transform of the picture as RGB, bit for bit; fast: JPEGs resized on tensors, a level off in "
+    "some pixels; nvjpeg: JPEGs decoded and resized on a GPU, some levels off.",
 )
 @click.option("--batch-size", default=64, show_default=True, metavar="N", help="Images a forward pass.")
 @click.option(

@@ -21,13 +21,8 @@ TALL = 2  # beyond this height over width newer Pillows resize vertically first,
 _FRAMES = (0xC0, 0xC1, 0xC2)  # start of frame: baseline, extended, progressive; the others are lossless or arithmetic
 # segments that every reader measures alike: Huffman and quantisation tables, restart interval, APP0 to APP15, comment
 _SEGMENTS = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
-_READ = (
-    0xE0,
-    0xE1,
-    0xE2,
-    0xED,
-    0xEE,
-)  # in which Pillow reads JFIF, EXIF, ICC, Photoshop and Adobe, and libjpeg two of them
+# in which Pillow reads JFIF, EXIF, ICC, Photoshop and Adobe, and libjpeg two of them
+_READ = (0xE0, 0xE1, 0xE2, 0xED, 0xEE)
 _PLAIN = {(0xE0, 16), (0xEE, 14)}  # JFIF and Adobe as they always are, by length: nothing in them is refused
 
 
