@@ -32,6 +32,8 @@ __version__ = "0.1.0"
 # OpenMP reads this once, when torch is loaded. Its threads would spin at every barrier until the last of them is scheduled:
 # beside busy neighbours that took 20 times the processor time (docs/decisions/009)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# NumPy's OpenBLAS reads this when it is loaded: its threads spin for 2**26 cycles after every product, a tenth of a second each
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
 _HOME = {
     "Accuracy": "effrob.results.accuracy",

@@ -26,8 +26,19 @@ print(time.process_time() - begun)
 """
 
 
+PRODUCT = """
+import time, effrob, numpy as np
+a = np.ones((2000, 256))
+a @ a[:256]
+begun = time.process_time()
+time.sleep(0.3)
+print(time.process_time() - begun)
+"""
+SET_BY_EFFROB = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "OPENBLAS_THREAD_TIMEOUT")
+
+
 def output(code: str, **environment: str) -> str:
-    outside = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
+    outside = {k: v for k, v in os.environ.items() if k not in SET_BY_EFFROB}
     command = [sys.executable, "-c", code]
     return subprocess.run(
         command, env={**outside, **environment}, capture_output=True, text=True, check=True
@@ -38,6 +49,13 @@ def test_waiting_is_passive_unless_the_user_says_otherwise() -> None:
     show = "import effrob, os; print(os.environ['OMP_WAIT_POLICY'])"
     assert output(show) == "PASSIVE"
     assert output(show, OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+
+
+def test_blas_spends_nothing_after_a_product_unless_the_user_says_otherwise() -> None:
+    """Its threads spin for a tenth of a second each by default; a machine with one core has none."""
+    assert float(output(PRODUCT, OMP_NUM_THREADS="2")) < 0.05
+    if sys.platform == "linux" and (os.cpu_count() or 1) > 1:  # whose NumPy has OpenBLAS
+        assert float(output(PRODUCT, OMP_NUM_THREADS="2", OPENBLAS_THREAD_TIMEOUT="28")) > 0.05
 
 
 @pytest.mark.slow
