@@ -24,7 +24,8 @@ from tests.forked import fork
 
 MODELS = ("pocket:clip", "pocket:mlp", "pocket:cnn-small", "pocket:lenet")
 HEADS = ("linear-probe", "zero-shot")
-Shards = set[tuple[str, int]]
+Shards = Counter[tuple[str, int]]
+IN_FLIGHT = 256  # images beyond a full shard: two batches in networks, one begun, and one while the shard is written
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Run:
     """How one killed run ended.
 
     moment     seconds it lived; was_killed: False where it had ended before
-    forwarded  (model, set, shard) it had begun;  redone: the most shards of one model and set that were begun twice
+    forwarded  (model, set, shard) it had begun;  redone: the most images of one model and set in shards that were begun twice
     equal      the resumed run's predictions are the undisturbed run's, byte for byte;  litter: temporary files left
     """
 
@@ -81,7 +82,9 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        return self.equal and self.litter == 0 and self.redone <= 1
+        from effrob.features.cache import SHARD_ROWS
+
+        return self.equal and self.litter == 0 and self.redone <= SHARD_ROWS + IN_FLIGHT
 
 
 def counted(words: list[str]) -> None:
@@ -96,7 +99,7 @@ def counted(words: list[str]) -> None:
 
     def noted(run: extract._Run, batch: extract.Batch, jobs: list[extract.EncoderJob]) -> None:
         for job in jobs:
-            os.write(handle, f"{job.key.digest()} {batch.rows.start // SHARD_ROWS}\n".encode())
+            os.write(handle, f"{job.key.digest()} {batch.rows.start // SHARD_ROWS} {len(batch.rows)}\n".encode())
         submit(run, batch, jobs)
 
     extract._Run.submit = noted  # type: ignore[method-assign, assignment]
@@ -104,9 +107,12 @@ def counted(words: list[str]) -> None:
 
 
 def forwarded(log: Path) -> Shards:
-    """What a run took through networks, a line a batch; a torn last line does not count."""
+    """Images that a run took through networks, by shard; a line a batch, and a torn last line does not count."""
     lines = log.read_text().split("\n")[:-1] if log.exists() else []
-    return {(key, int(shard)) for key, shard in map(str.split, lines)}
+    images: Shards = Counter()
+    for key, shard, count in map(str.split, lines):
+        images[key, int(shard)] += int(count)
+    return images
 
 
 def predictions(folder: Path) -> dict[str, bytes]:
@@ -125,7 +131,10 @@ def kill_and_resume(setting: Setting, folder: Path, moment: float, wanted: dict[
     process.join()
     setting.finish(folder, "resumed")
     before, after = forwarded(folder / "killed"), forwarded(folder / "resumed")
-    redone = max(Counter(key for key, _ in before & after).values(), default=0)
+    again: Counter[str] = Counter()
+    for key, shard in before.keys() & after.keys():
+        again[key] += before[key, shard]
+    redone = max(again.values(), default=0)
     litter = sum(1 for _ in folder.rglob("*.effrob-tmp"))
     return Run(moment, was_killed, len(before), redone, predictions(folder) == wanted, litter)
 
@@ -160,7 +169,7 @@ def tally(ended: list[Run]) -> str:
     busy = sum(run.was_killed and run.forwarded > 0 for run in ended)
     return (
         f"{sum(run.equal for run in ended)} of {len(ended)} ended byte-equal; {killed} were killed before they ended, "
-        f"{busy} of them with images under way; at most {max(run.redone for run in ended)} shards of a model and set "
+        f"{busy} of them with images under way; at most {max(run.redone for run in ended)} images of a model and set "
         f"redone; {sum(run.litter for run in ended)} temporary files left"
     )
 

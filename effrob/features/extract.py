@@ -79,9 +79,9 @@ def extract(
 ) -> dict[str, str]:
     """Compute every job's missing rows in one pass over `source`; returns {model digest: what its network raised}.
 
-    A shard is written as soon as it is full, so a killed process loses at most one shard an encoder. A network that fails is
-    left out from then on, and the others continue. Raises ImageBroken where a file cannot be decoded, and OSError
-    where a shard cannot be written; what was written stays.
+    A shard is written as soon as it is full, so a killed process loses a shard an encoder at most, and the batches in flight
+    beyond it. A network that fails is left out from then on, and the others continue. Raises ImageBroken where a file cannot
+    be decoded, and OSError where a shard cannot be written; what was written stays.
     """
     shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
     ranges = list(cut([range(a, b) for a, b in shards], how.batch_size))
