@@ -126,9 +126,7 @@ def test_an_environment_that_was_half_made_is_made_whole(tmp_path: Path) -> None
     for name in ("setup.cfg", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).touch()
     command = ["make", "-n", "-f", str(makefile), f"PYTHON={sys.executable}", ".venv/.shown"]
-    outside = {
-        name: value for name, value in os.environ.items() if not name.startswith("MAKE")
-    }  # of a make that runs this
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # not of a make that runs this test
     told = subprocess.run(command, cwd=tmp_path, env=outside, capture_output=True, text=True, check=True)
     recipe = told.stdout.splitlines()
     subprocess.run(["sh", "-c", recipe[0]], cwd=tmp_path, check=True)
