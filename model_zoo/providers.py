@@ -51,9 +51,12 @@ def provider(scheme: str) -> Provider:
             f"there is no model scheme {scheme!r}{suggest(scheme, table)}; schemes are {', '.join(table)} "
             "(a loader MODULE:FUNCTION is registered first, with `effrob register NAME --loader`)"
         )
+    from model_zoo.compiler import compiler_on_demand
+
     module, _, attribute = table[scheme].partition(":")
     try:
-        offered: Provider = getattr(importlib.import_module(module), attribute)
+        with compiler_on_demand():
+            offered: Provider = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise ModelError(
             f"{scheme} models need a package that is not installed ({error}): pip install 'effrob[{scheme}]'"

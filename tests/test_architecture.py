@@ -42,6 +42,7 @@ ALLOWED: dict[str, str] = {
     "model_zoo": "model_zoo shifts.bounds numpy filelock platformdirs",
     "model_zoo.encoder": "model_zoo torch numpy",
     "model_zoo.check": "model_zoo torch numpy",
+    "model_zoo.compiler": "model_zoo torch",
     "model_zoo.proof": "model_zoo torch PIL",
     "model_zoo.checkpoints": "model_zoo shifts.bounds numpy torch safetensors huggingface_hub",
     "model_zoo.memory": "model_zoo numpy PIL torch",

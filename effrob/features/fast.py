@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch.nn import functional
-from torchvision.io import ImageReadMode, decode_jpeg
 
+from effrob.features.libraries import ImageReadMode, decode_jpeg
 from effrob.features.transforms import resized_size, window
 from model_zoo.pixels import PixelSpec
 from shifts.bounds.pictures import PictureRefused, open_picture, too_many_scans, why_refused

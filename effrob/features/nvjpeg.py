@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 from torch.nn import functional
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from effrob.errors import UsageProblem
 from effrob.features.fast import frame
+from effrob.features.libraries import ImageReadMode, decode_jpeg
 from effrob.features.transforms import resized_size, window
 from model_zoo.pixels import PixelSpec
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-import torchvision
 from numpy.typing import NDArray
 
 from effrob.features.cache import SHARD_ROWS
+from effrob.features.libraries import torchvision
 from effrob.features.sealed import read_sealed, seal
 from effrob.files import temporary, write_json
 from model_zoo.pixels import PixelSpec
