@@ -24,7 +24,7 @@ from effrob.evaluation.request import Request
 from effrob.evaluation.tasks import EvalTask, ResolvedRequest, clean_view, label_view
 from effrob.evaluation.trials import Trials
 from effrob.evaluation.worker import ENCODERS, Worker, device_of, feature_key, refuse_missing_gpu
-from effrob.features import nvjpeg
+from effrob.features import compiled, nvjpeg
 from effrob.features.cache import SHARD_ROWS, FeatureCache, FeatureKey, FeatureSet
 from effrob.features.runner import slow_precision
 from effrob.files import check_writable, sweep
@@ -110,6 +110,8 @@ class Evaluation:
         ENCODERS.keep_only({task.identity.asked: task.identity.digest for task in self.tasks})
         adopt_former_features(self.resolved, self.pending(), self.cache)
         first = self.plan().waves()
+        if isinstance(engine, LocalEngine) and self.request.pixels == "exact":
+            compiled.load_ahead(max((job.stop - job.start for jobs in first for job in jobs), default=0))
         refused = self.refused(first[0] if first else ())
         plan = self.plan(spread=engine.workers)
         outcomes: list[Outcome] = []

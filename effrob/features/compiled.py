@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import platform
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ ORDERS: tuple[Order, ...] = (
     lambda w, h, width, height: height < h and h - height > 2 * (w - width),  # 13.0
     lambda w, h, width, height: height < h and h > 100 * w,  # 7.0 to 12.x
 )
+_LOADING = threading.Lock()
 # (width, height) before and after that tell the orders apart, and their boundaries
 PROOF = (
     ((61, 47), (33, 25)),
@@ -127,15 +129,29 @@ def _table(mean: tuple[float, float, float], std: tuple[float, float, float]) ->
 
 def normalise_batch(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
     """`transforms.normalise`, by a table where the compiled path is in use and the batch is in host memory."""
-    compiled = load() if load.cache_info().currsize else None
+    compiled = load() if _loaded.cache_info().currsize else None
     if compiled is None or batch.device.type != "cpu" or not batch.is_contiguous():
         return normalise(batch, spec)
     return compiled.normalise(batch, spec)
 
 
-@functools.cache
 def load() -> Compiled | None:
-    """The compiled path, or None where an extra is missing or anything differs from the installed Pillow."""
+    """The compiled path, or None where an extra is missing or anything differs from the installed Pillow.
+
+    Of several threads one loads, and the others wait for it.
+    """
+    with _LOADING:
+        return _loaded()
+
+
+def load_ahead(images: int) -> None:
+    """Load it in a thread of its own, meanwhile, where so many images will be cropped on the exact path."""
+    if images >= MIN_IMAGES:
+        threading.Thread(target=load, name="load").start()
+
+
+@functools.cache
+def _loaded() -> Compiled | None:
     if platform.machine() not in ("x86_64", "AMD64"):
         return None  # elsewhere C compilers may fuse multiplications and additions of filter weights
     try:

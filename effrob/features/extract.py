@@ -34,8 +34,6 @@ from effrob.features.transfer import DeviceTransfer, PendingFeatures
 from model_zoo.encoder import Encoder
 from shifts.shift import ImageSource
 
-TRIAL = 2  # batches run on one torch thread; the last of them is timed, then the cores are divided
-
 _ONE_PASS = threading.Lock()  # torch's number of threads is the process's: a second pass in another thread waits
 
 
@@ -86,7 +84,9 @@ def extract(
     shards = sorted({(part.start, part.stop) for job in jobs for part in job.missing})
     ranges = list(cut([range(a, b) for a, b in shards], how.batch_size))
     transfer = DeviceTransfer(jobs[0].encoder.device)
-    crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)), transfer)
+    threads = how.decode_threads or cores()
+    turns = threading.Semaphore(max(cores(), threads))
+    crops = Crops(source, border, how.path, [job.encoder for job in jobs], sum(map(len, ranges)), transfer, turns)
     empty = transfer.empty if crops.decoder is None else transfer.empty_there
     needed: dict[int, list[EncoderJob]] = {}
     for job in jobs:
@@ -97,19 +97,20 @@ def extract(
         return {job.geometry for job in needed[rows.start // SHARD_ROWS]}
 
     pixel_cache, keys = _pixel_cache(how, jobs, border, shards)
-    threads = how.decode_threads or cores()
     with _ONE_PASS, contextlib.ExitStack() as stack:
         user_threads = stack.enter_context(torch_threads_restored())
         torch.set_num_threads(1)
         bar = stack.enter_context(
             tqdm(total=sum(map(len, ranges)), unit="img", desc=label, disable=not how.progress, mininterval=0.5)
         )
-        run = stack.enter_context(_Run(jobs, cache, how, transfer, sum(map(len, ranges))))
+        run = stack.enter_context(_Run(jobs, cache, how, transfer, sum(map(len, ranges)), turns))
         batches = stack.enter_context(Batches(crops, ranges, wanted, threads, empty, pixel_cache, keys))
-        for number, batch in enumerate(batches, 1):
+        for number, batch in enumerate(batches):
             begun = time.perf_counter()
             run.submit(batch, needed[batch.rows.start // SHARD_ROWS])
-            if number == TRIAL and not transfer.is_gpu:
+            if (
+                number == 0 and not transfer.is_gpu
+            ):  # it ran on one torch thread, and others wait until the cores are divided
                 spent = (time.perf_counter() - begun) / len(batch.rows)
                 division = divide(cores(), user_threads, crops.seconds, spent)
                 torch.set_num_threads(division.torch)
@@ -135,7 +136,13 @@ class _Run:
     """The networks of a pass, the batches in flight, and the thread that writes shards."""
 
     def __init__(
-        self, jobs: Sequence[EncoderJob], cache: FeatureCache, how: Pass, transfer: DeviceTransfer, images: int
+        self,
+        jobs: Sequence[EncoderJob],
+        cache: FeatureCache,
+        how: Pass,
+        transfer: DeviceTransfer,
+        images: int,
+        turns: threading.Semaphore,
     ) -> None:
         self.failed: dict[str, str] = {}
         self._cache, self._transfer, self._how, self._sample = cache, transfer, how, PassSample(images)
@@ -146,7 +153,7 @@ class _Run:
         self._pending: deque[list[_Started]] = deque()
         self._writing: deque[tuple[EncoderJob, Future[None]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
-        self._depth = transfer.depth
+        self._depth, self._turns = transfer.depth, turns
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> _Run:
@@ -195,7 +202,11 @@ class _Run:
         """Start one batch on one network."""
         if self._threads is None:
             return self._transfer.fetch(self._embed(job, pixels))
-        return self._threads.submit(lambda: self._embed(job, pixels).numpy())
+        return self._threads.submit(self._in_turn, job, pixels)
+
+    def _in_turn(self, job: EncoderJob, pixels: torch.Tensor) -> NDArray[np.float32]:
+        with self._turns:
+            return self._embed(job, pixels).numpy()
 
     def _embed(self, job: EncoderJob, pixels: torch.Tensor) -> torch.Tensor:
         features = self._networks[id(job)](pixels)

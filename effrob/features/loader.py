@@ -10,7 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +48,7 @@ class Crops:
 
     images: how many are to be made. Of many, exact crops are made by the compiled path, which takes half a second to load.
     transfer: of the device that decodes on the path `nvjpeg`, which takes batches whole.
+    turns: held while an image is decoded, and not while it is read.
     `seconds` is what an image took of a thread's processor time, on average so far.
     """
 
@@ -57,6 +60,7 @@ class Crops:
         encoders: Sequence[Encoder],
         images: int = 0,
         transfer: DeviceTransfer | None = None,
+        turns: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.source, self.border, self.fast = source, border, path == "fast"
         self.decoder = transfer if path == "nvjpeg" else None
@@ -68,7 +72,7 @@ class Crops:
             self.specs[geometry] = encoder.pixels
             if encoder.transform is not None:
                 self.own[geometry] = encoder.transform
-        self._lock = threading.Lock()
+        self._turns, self._lock = turns or nullcontext(), threading.Lock()
         self._spent, self._images = 0.0, 0
 
     @property
@@ -77,10 +81,11 @@ class Crops:
 
     def fill(self, row: int, slots: dict[Geometry, Tensor]) -> None:
         """Put image `row` into every slot. Raises ImageBroken where it cannot be decoded."""
-        with self._lock:  # one thread loads, and the others wait for it
-            exact = compiled.load() if self._compile else None
+        exact = compiled.load() if self._compile else None
         begun = time.thread_time()
-        self._fill(self.source.read(row), self.source.ids[row], slots, exact)
+        data = self.source.read(row)
+        with self._turns:
+            self._fill(data, self.source.ids[row], slots, exact)
         self._count(begun, 1)
 
     def fill_batch(self, rows: Sequence[int], batches: dict[Geometry, Tensor]) -> None:

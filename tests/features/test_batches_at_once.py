@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,36 @@ def test_features_are_the_same_to_the_bit(pocket_data: Path, tmp_path: Path, mon
     assert not failed and len(alone) == 2 and most[0] > 1 and seen == {"MainThread", "network"}
     for name, features in alone.items():
         assert len(features) >= 256 and np.array_equal(features, beside[name])
+
+
+def test_no_more_threads_compute_than_there_are_cores(
+    pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoders and batches take turns; the main thread, which asks images again, takes none."""
+    monkeypatch.setattr(extract, "cores", lambda: 2)
+    lock, inside, most, kinds = threading.Lock(), [0], [0], set()
+
+    def watched(whole: Callable[..., object]) -> Callable[..., object]:
+        def run(*given: object) -> object:
+            kind = threading.current_thread().name.partition("_")[0]
+            counted = kind != "MainThread"
+            with lock:
+                kinds.add(kind)
+                inside[0] += counted
+                most[0] = max(most[0], inside[0])
+            time.sleep(0.001)
+            try:
+                return whole(*given)
+            finally:
+                with lock:
+                    inside[0] -= counted
+
+        return run
+
+    monkeypatch.setattr(Crops, "_fill", watched(Crops._fill))
+    monkeypatch.setattr(Network, "__call__", watched(Network.__call__))
+    _, failed = passed(["pocket:clip"], 3, pocket_data, tmp_path, monkeypatch)
+    assert not failed and most[0] == 2 and kinds == {"MainThread", "network", "decode"}
 
 
 class Remembers(torch.nn.Linear):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -173,7 +174,7 @@ def test_it_steps_aside_where_pillow_does_otherwise(path: compiled.Compiled, mon
 
     assert not compiled._resizes_as_pillow(replace(path, resample=Off))
     monkeypatch.setattr(compiled, "ORDERS", ())
-    assert compiled.load.__wrapped__() is None
+    assert compiled._loaded.__wrapped__() is None
     monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *given, **options: path.decoder(*given) ^ 1)
     assert compiled._proved_decoder() is None
 
@@ -204,3 +205,15 @@ def test_real_photographs_are_pillows(path: compiled.Compiled, real: Path) -> No
         if not np.array_equal(out, exact_crop(image, spec)):
             differ.append(file.name)
     assert not differ and declined < len(files) / 50
+
+
+def test_it_is_loaded_meanwhile_where_a_pass_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = []
+    monkeypatch.setattr(compiled, "_loaded", lambda: loading.append(threading.current_thread().name))
+    compiled.load_ahead(compiled.MIN_IMAGES - 1)
+    assert not loading
+    compiled.load_ahead(compiled.MIN_IMAGES)
+    for thread in threading.enumerate():
+        if thread.name == "load":
+            thread.join()
+    assert loading == ["load"]
