@@ -22,7 +22,7 @@ SPEC = PixelSpec(
     (224, 224), (224, 224), mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)
 )
 WANTED = {"exact": 1.9, "fast": 2.5}
-BATCH = 32  # a pass normalises as many pictures of this size at a time as stay under 28 MB
+BATCH = 32  # a pass normalises as many pictures of this size at a time as stay under 20 MB
 
 
 class Bytes:
