@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+import torch
+
 COMPILER = "torch._dynamo"
 ASKED = f"{COMPILER}.utils"  # what torchvision's RoIAlign imports a function from
+
+
+_LOCK = threading.Lock()  # held for changing names alone, never while something is imported
+_inside: list[Any] = []  # `torch.compiler.disable` as it was, once for everyone who is inside
 
 
 @contextmanager
@@ -20,26 +27,33 @@ def compiler_on_demand() -> Iterator[None]:
     torchvision imports it to ask, within RoIAlign, whether a device can be compiled for; timm decorates a few methods with
     `torch.compiler.disable`, for which torch has a form that waits for the first call. Together they are a third of the time
     that open_clip takes to import (docs/decisions/018). Nothing is changed where the compiler is loaded already or where this
-    torch has no such form, and nothing stays changed afterwards.
+    torch has no such form, and nothing stays changed once everyone who is inside, in any thread, has left.
     """
-    import torch
+    with _LOCK:
+        _inside.append(_inside[0] if _inside else _put_off())
+    try:
+        yield
+    finally:
+        with _LOCK:
+            before = _inside.pop()
+            if before is not None and not _inside:
+                torch.compiler.disable = before
+                if isinstance(sys.modules.get(ASKED), _Waiting):
+                    del sys.modules[ASKED]
 
+
+def _put_off() -> Any:
+    """Put what waits in place. Returns what `torch.compiler.disable` was, or None where nothing was changed."""
     at_first_call: Any = getattr(torch, "_disable_dynamo", None)
     if COMPILER in sys.modules or at_first_call is None:
-        yield
-        return
-    disable = torch.compiler.disable
+        return None
+    before = torch.compiler.disable
 
     def disable_later(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
         return at_first_call(fn, recursive)
 
     torch.compiler.disable, sys.modules[ASKED] = disable_later, _Waiting(ASKED)
-    try:
-        yield
-    finally:
-        torch.compiler.disable = disable
-        if isinstance(sys.modules.get(ASKED), _Waiting):
-            del sys.modules[ASKED]
+    return before
 
 
 class _Waiting(ModuleType):

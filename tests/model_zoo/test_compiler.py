@@ -81,6 +81,19 @@ def test_nothing_stays_changed_after_an_error(monkeypatch: pytest.MonkeyPatch) -
     assert ASKED not in sys.modules and torch.compiler.disable is before
 
 
+def test_nothing_stays_changed_after_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(COMPILER)]:
+        monkeypatch.delitem(sys.modules, name)
+    before = torch.compiler.disable
+    first, second = compiler_on_demand(), compiler_on_demand()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # the one that came first leaves first
+    assert ASKED in sys.modules and torch.compiler.disable is not before
+    second.__exit__(None, None, None)
+    assert ASKED not in sys.modules and torch.compiler.disable is before
+
+
 def test_a_compiler_that_is_loaded_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = ModuleType(ASKED)
     monkeypatch.setitem(sys.modules, COMPILER, ModuleType(COMPILER))
