@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import sys
 import threading
 from collections.abc import Iterator
@@ -47,10 +49,14 @@ def _put_off() -> Any:
     at_first_call: Any = getattr(torch, "_disable_dynamo", None)
     if COMPILER in sys.modules or at_first_call is None:
         return None
-    before = torch.compiler.disable
+    before: Any = torch.compiler.disable
 
     def disable_later(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
-        return at_first_call(fn, recursive)
+        if fn is None:
+            return functools.partial(disable_later, recursive=recursive, reason=reason)
+        if inspect.isfunction(fn):
+            return at_first_call(fn, recursive)
+        return before(fn, recursive, reason=reason)  # a class or a network comes back as one
 
     torch.compiler.disable, sys.modules[ASKED] = disable_later, _Waiting(ASKED)
     return before

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-
-atexit.register(gc.freeze)  # the interpreter's last collections look at nothing: they cost a quarter of a second
 
 
 @contextmanager

@@ -7,6 +7,7 @@ everything. Both libraries are extras (`pip install 'effrob[fast]'`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import platform
@@ -145,9 +146,17 @@ def load() -> Compiled | None:
 
 
 def load_ahead(images: int) -> None:
-    """Load it in a thread of its own, meanwhile, where so many images will be cropped on the exact path."""
+    """Load it in a thread of its own, meanwhile, where so many images will be cropped on the exact path.
+
+    What goes wrong is reported by the pass, which loads it again.
+    """
+
+    def quietly() -> None:
+        with contextlib.suppress(Exception):
+            load()
+
     if images >= MIN_IMAGES:
-        threading.Thread(target=load, name="load").start()
+        threading.Thread(target=quietly, name="load").start()
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """How a machine's cores are shared between decoding and torch: decided once a pass, from what each was seen to cost.
 
 Decoding runs in threads of its own; torch's threads meet at a barrier after every operation, so a core they share with a
-decoder holds all of them up. Where torch computes on one thread, decoders and batches share the cores by turns: never more of
-them compute at once than there are cores, or each would find its data gone from the core's cache.
+decoder holds all of them up. Where several batches go through at once, each on one thread, they and the decoders take turns:
+no more of them compute at once than there are cores (or decoding threads, where the user wants more), or each would find its
+data gone from the core's cache.
 """
 
 from __future__ import annotations

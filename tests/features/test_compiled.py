@@ -217,3 +217,19 @@ def test_it_is_loaded_meanwhile_where_a_pass_is_long_enough(monkeypatch: pytest.
         if thread.name == "load":
             thread.join()
     assert loading == ["load"]
+
+
+def test_what_goes_wrong_meanwhile_is_left_to_the_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compiled, "_loaded", full)
+    compiled.load_ahead(compiled.MIN_IMAGES)
+    for thread in threading.enumerate():
+        if thread.name == "load":
+            thread.join()
+    assert capsys.readouterr().err == ""
+    with pytest.raises(OSError, match="No space"):
+        compiled.load()

@@ -30,7 +30,22 @@ def compiling(x):
     "whether it is traced, after a change that a trace would keep"
     return x + 1, torch.compiler.is_compiling()
 
+from model_zoo.compiler import compiler_on_demand
+with compiler_on_demand():
+    @torch.compiler.disable(recursive=True)
+    def asked_with_options(x):
+        return torch.compiler.is_compiling()
+assert not [name for name in sys.modules if name.startswith("torch._dynamo")], "the compiler was loaded"
 assert compiling(torch.zeros(1))[1] is False
+with compiler_on_demand():
+    @torch.compiler.disable
+    class Base(torch.nn.Module):
+        pass
+    class Net(Base):
+        pass
+    linear = torch.compiler.disable(torch.nn.Linear(2, 2))
+assert isinstance(Net(), torch.nn.Module) and len(list(linear.parameters())) == 2
+assert torch.compile(lambda x: asked_with_options(x), backend="eager")(torch.ones(1)) is False
 inside = torch.compile(lambda x: (compiling(2 * x), torch.compiler.is_compiling()), backend="eager")
 (value, traced), around = inside(torch.ones(1))
 assert float(value) == 3 and traced is False and around is True, (value, traced, around)
