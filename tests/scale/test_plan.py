@@ -21,6 +21,7 @@ from effrob.evaluation.tasks import ResolvedRequest
 from effrob.features.cache import FeatureCache
 from effrob.results.store import ResultStore
 from shifts.storage.tree import TreeSource
+from tests.processor import slowness
 
 GB = 1 << 30
 
@@ -116,7 +117,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_200_models_6_sets_3_heads_are_planned_in_seconds(sweep: Path, pocket_data: Path, tmp_path: Path) -> None:
-    """Processor time, so that a busy machine does not count; the first plan, with nothing remembered."""
+    """Processor time of a quick machine, so that a busy one does not count; the first plan, with nothing remembered."""
     asked = f"eval --model @{sweep}/models.txt --suite pocket --data {pocket_data} --train pocket --dry-run --json"
     asked += " --head zero-shot --prompts simple --prompts openai --head linear-probe"
     asked += f" --device cpu --results {tmp_path}/r --cache {tmp_path}/c"
@@ -127,7 +128,7 @@ def test_200_models_6_sets_3_heads_are_planned_in_seconds(sweep: Path, pocket_da
     assert (made["cells"], made["pending"]) == (3600, 3600)
     assert made["forwards"] == 200 * made["decodes"] // (200 // len(made["jobs"][0]["models"]) + (200 % 32 > 0))
     assert made["unread"] and not (tmp_path / "r").exists()
-    assert took < 5, f"{took:.1f} s"
+    assert took < 5 or took < 5 * slowness(), f"{took:.1f} s"
 
 
 def test_a_plan_looks_at_each_set_once(pocket_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
