@@ -17,7 +17,6 @@ import torch
 COMPILER = "torch._dynamo"
 ASKED = f"{COMPILER}.utils"  # what torchvision's RoIAlign imports a function from
 
-
 _LOCK = threading.Lock()  # held for changing names alone, never while something is imported
 _inside: list[Any] = []  # `torch.compiler.disable` as it was, once for everyone who is inside
 

@@ -108,9 +108,7 @@ def extract(
         for number, batch in enumerate(batches):
             begun = time.perf_counter()
             run.submit(batch, needed[batch.rows.start // SHARD_ROWS])
-            if (
-                number == 0 and not transfer.is_gpu
-            ):  # it ran on one torch thread, and others wait until the cores are divided
+            if number == 0 and not transfer.is_gpu:  # it ran on one of torch's threads
                 spent = (time.perf_counter() - begun) / len(batch.rows)
                 division = divide(cores(), user_threads, crops.seconds, spent)
                 torch.set_num_threads(division.torch)

@@ -20,7 +20,8 @@ from effrob.features.precision import split
 from model_zoo.encoder import Encoder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Bytes of a tensor on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed.
+# Bytes of a tensor on a CPU: glibc maps anything over 32 MB anew each time, and its pages are zeroed;
+# and two batches at once, beside decoders, share the last cache.
 ROOM = 20 << 20
 UNKNOWN = 8  # pictures a forward pass on a CPU where the layers cannot be seen
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip", "model_zoo")  # their layers keep nothing from call to call
