@@ -101,11 +101,11 @@ class Compiled:
         first = self.vertical_first(width, height, *size)
         self.resample.resize_window(words, *size, edges, kernel, support, first, out)
 
-    def normalise(self, batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
+    def normalise(self, batch: torch.Tensor, spec: PixelSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """`transforms.normalise` of a batch in memory, by one look-up a value."""
-        floats = torch.empty((len(batch), 3, *batch.shape[1:3]))
-        self.resample.normalise_by_table(batch.numpy(), _table(spec.mean, spec.std), floats.numpy())
-        return floats
+        normalised = torch.empty((len(batch), 3, *batch.shape[1:3]), dtype=dtype)
+        self.resample.normalise_by_table(batch.numpy(), _table(spec.mean, spec.std, dtype), _bits(normalised))
+        return normalised
 
 
 def words_of(image: Image.Image) -> NDArray[np.uint32]:
@@ -120,20 +120,25 @@ def takes(spec: PixelSpec) -> bool:
 
 
 @functools.cache
-def _table(mean: tuple[float, float, float], std: tuple[float, float, float]) -> NDArray[np.float32]:
-    """(3, 256) what every byte becomes in each channel."""
+def _table(mean: tuple[float, float, float], std: tuple[float, float, float], dtype: torch.dtype) -> NDArray[Any]:
+    """(3, 256) the bits of what every byte becomes in each channel."""
     levels = torch.arange(256, dtype=torch.uint8).view(1, 256, 1, 1).repeat(1, 1, 1, 3)
     spec = PixelSpec((1, 256), (1, 256), mean=mean, std=std)
-    table: NDArray[np.float32] = normalise(levels, spec)[0, :, :, 0].contiguous().numpy()
-    return table
+    return _bits(normalise(levels, spec, dtype)[0, :, :, 0].contiguous())
 
 
-def normalise_batch(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
+def _bits(floats: torch.Tensor) -> NDArray[Any]:
+    """The same memory for numpy, which has no bfloat16: as integers where a number takes two bytes."""
+    array: NDArray[Any] = (floats if floats.dtype == torch.float32 else floats.view(torch.int16)).numpy()
+    return array
+
+
+def normalise_batch(batch: torch.Tensor, spec: PixelSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """`transforms.normalise`, by a table where the compiled path is in use and the batch is in host memory."""
     compiled = load() if _loaded.cache_info().currsize else None
     if compiled is None or batch.device.type != "cpu" or not batch.is_contiguous():
-        return normalise(batch, spec)
-    return compiled.normalise(batch, spec)
+        return normalise(batch, spec, dtype)
+    return compiled.normalise(batch, spec, dtype)
 
 
 def load() -> Compiled | None:
@@ -171,9 +176,8 @@ def _loaded() -> Compiled | None:
     if proved is None:
         return None
     made = Compiled(resample, proved, _proved_decoder())
-    made.normalise(
-        torch.zeros((1, 1, 1, 3), dtype=torch.uint8), PixelSpec((1, 1), (1, 1))
-    )  # compiled before it is timed
+    for dtype in (torch.float32, torch.bfloat16):  # compiled before they are timed
+        made.normalise(torch.zeros((1, 1, 1, 3), dtype=torch.uint8), PixelSpec((1, 1), (1, 1)), dtype)
     return made
 
 

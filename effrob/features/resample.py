@@ -204,8 +204,8 @@ def resize_window(
 
 
 @compiled
-def normalise_by_table(batch: NDArray[np.uint8], table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """(B, H, W, 3) bytes -> out (B, 3, H, W) by a table (3, 256)."""
+def normalise_by_table(batch: NDArray[np.uint8], table: NDArray[Any], out: NDArray[Any]) -> None:
+    """(B, H, W, 3) bytes -> out (B, 3, H, W) by a table (3, 256) of the same type."""
     images, height, width = batch.shape[:3]
     for i in range(images):
         for c in range(3):

@@ -95,11 +95,13 @@ class Network:
         return sound
 
     def _largest(self, module: nn.Module) -> int:
-        """Bytes of the largest tensor made from one image: its floats, or a layer's output at the pass's precision.
+        """Bytes of the largest tensor made from one image: its pixels, or a layer's output, at the pass's precision.
 
         Measured from shapes and not timed, so that the same images are always split in the same way.
         """
-        largest = 12 * self.encoder.pixels.size[0] * self.encoder.pixels.size[1]
+        floats = self.encoder.transform is not None or self._autocast  # its pixels are, whatever the precision
+        each = torch.float32.itemsize if floats else self.dtype.itemsize
+        largest = 3 * each * self.encoder.pixels.size[0] * self.encoder.pixels.size[1]
 
         def measure(layer: nn.Module, given: object, output: object) -> None:
             nonlocal largest
@@ -165,11 +167,13 @@ class Network:
         return features[: len(piece)]
 
     def _run(self, piece: torch.Tensor) -> torch.Tensor:
-        pixels = piece if piece.dtype == torch.float32 else normalise_batch(piece, self.encoder.pixels)
+        dtype = torch.float32 if self._autocast else self.dtype
+        floats = piece.dtype == torch.float32
+        pixels = piece.to(dtype) if floats else normalise_batch(piece, self.encoder.pixels, dtype)
         if self._autocast:
             with torch.autocast(self.encoder.device.type, dtype=self.dtype):
                 return self._embed(pixels).float()
-        return self._embed(pixels.to(self.dtype)).float()
+        return self._embed(pixels).float()
 
 
 def slow_precision(precision: str, device: torch.device) -> str | None:

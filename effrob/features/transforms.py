@@ -127,20 +127,24 @@ def _span(have: int, want: int, floor: bool = False) -> tuple[slice, slice]:
     return slice(0, have), slice(start, start + have)
 
 
-def normalise(batch: torch.Tensor, spec: PixelSpec) -> torch.Tensor:
-    """(B, H, W, 3) uint8 on any device -> (B, 3, H, W) float32.
+def normalise(batch: torch.Tensor, spec: PixelSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """(B, H, W, 3) uint8 on any device -> (B, 3, H, W) of `dtype`, computed in float32.
 
     Divide by 255, subtract the mean, divide by the standard deviation: ToTensor's and Normalize's order, so the floats are
     theirs bit for bit (a folded multiply-add is off by 2.4e-7).
     """
     mean, std = _on_device(spec.mean, batch.device), _on_device(spec.std, batch.device)
-    floats = torch.empty((len(batch), 3, *batch.shape[1:3]), dtype=torch.float32, device=batch.device)
+    normalised = torch.empty((len(batch), 3, *batch.shape[1:3]), dtype=dtype, device=batch.device)
     step = 1 if batch.device.type == "cpu" else max(1, len(batch))  # a picture at a time stays in the processor's cache
+    floats = None if dtype == torch.float32 else torch.empty_like(normalised[:step], dtype=torch.float32)
     for start in range(0, len(batch), step):
-        part = floats[start : start + step]
-        part.copy_(batch[start : start + step].permute(0, 3, 1, 2))
-        part.div_(255).sub_(mean).div_(std)
-    return floats
+        part = normalised[start : start + step]
+        computed = part if floats is None else floats
+        computed.copy_(batch[start : start + step].permute(0, 3, 1, 2))
+        computed.div_(255).sub_(mean).div_(std)
+        if floats is not None:
+            part.copy_(floats)
+    return normalised
 
 
 @functools.lru_cache(maxsize=256)

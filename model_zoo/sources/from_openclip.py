@@ -100,8 +100,7 @@ class OpenClipProvider:
         text = OpenClipText(model, chosen.described or chosen.known_as, identity.digest, device)
 
         def texts(prompts: Sequence[str]) -> torch.Tensor:
-            tokens = open_clip.get_tokenizer(chosen.described or chosen.known_as)(list(prompts))
-            embeddings: torch.Tensor = model.encode_text(tokens.to(device), normalize=False)
+            embeddings: torch.Tensor = model.encode_text(text.tokenize(prompts).to(device), normalize=False)
             return embeddings
 
         transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)

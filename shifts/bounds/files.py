@@ -78,7 +78,10 @@ def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
 def read_bytes(path: Path, most: int = TEXT) -> bytes:
     """The bytes of a regular file of at most `most`; one that grows meanwhile is refused too."""
     with open_regular(path, most) as file:
-        content = file.read(most + 1)
+        # `file.read(most + 1)` reserves memory for `most`, which takes twice the time of reading a small picture
+        content = file.raw.read(min(os.fstat(file.fileno()).st_size, most) + 1) or b""
+        while rest := file.raw.read(min(len(content), most + 1 - len(content))):  # the file grows, or came in part
+            content += rest
     if len(content) > most:
         raise InputRefused(errno.EFBIG, f"it holds more than the {most:,} bytes that are read at most", str(path))
     return content

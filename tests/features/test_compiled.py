@@ -184,11 +184,15 @@ def test_few_images_load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     filled(KINDS["4:2:0"], [PixelSpec((64, 64), (64, 64))], 0, compiled.MIN_IMAGES - 1)
 
 
-def test_the_table_normalises_bit_for_bit(path: compiled.Compiled) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_table_normalises_bit_for_bit(path: compiled.Compiled, dtype: torch.dtype) -> None:
+    """A precision of two bytes holds the floats rounded once, whether a table or torch made them."""
     spec = PixelSpec((19, 31), (19, 31))
     batch = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 19, 31, 3), dtype=np.uint8))
-    assert torch.equal(path.normalise(batch, spec), normalise(batch, spec))
-    assert torch.equal(compiled.normalise_batch(batch[:, ::2], spec), normalise(batch[:, ::2], spec))
+    floats = normalise(batch, spec)
+    assert torch.equal(path.normalise(batch, spec, dtype), floats.to(dtype))
+    assert torch.equal(normalise(batch, spec, dtype), floats.to(dtype))
+    assert torch.equal(compiled.normalise_batch(batch[:, ::2], spec, dtype), floats[:, :, ::2].to(dtype))
 
 
 def test_real_photographs_are_pillows(path: compiled.Compiled, real: Path) -> None:

@@ -24,6 +24,7 @@ from effrob.evaluation.worker import DetachedWorker, Worker
 from effrob.features.cache import FeatureCache, FeatureKey
 from effrob.features.precision import PRECISIONS, compiled, split
 from effrob.features.runner import Network
+from effrob.features.transforms import normalise
 from effrob.results.predictions import load_predictions
 from model_zoo.encoder import Encoder
 
@@ -50,6 +51,18 @@ def test_every_precision_is_an_arithmetic_and_perhaps_compiled() -> None:
     assert compiled("bf16") == compiled("bf16-compiled") == "bf16-compiled"
     with pytest.raises(UsageProblem, match=r"'bf16-compiles'.*bf16-compiled"):
         Request(models=("pocket:lenet",), precision="bf16-compiles")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_network_is_given_the_floats_of_its_transform_rounded_once(encoder: Encoder, precision: str) -> None:
+    pixels, seen = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8), []
+    with Network(encoder, precision) as network:
+        network._embed = lambda given: seen.append(given) or encoder.embed(given)
+        network(pixels)
+        assert torch.equal(torch.cat(seen), normalise(pixels, encoder.pixels).to(network.dtype))
+        seen.clear()
+        network(normalise(pixels, encoder.pixels))  # what a transform of one's own gives
+        assert torch.equal(torch.cat(seen), normalise(pixels, encoder.pixels).to(network.dtype))
 
 
 @needs_a_compiler
