@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in `measured-avx512.json`, or of another processor."""
+"""`python -m benchmarks [NAME ...]`: measure, print a table, and keep it in `measured-amd-avx512.json`, or of another kind."""
 
 from __future__ import annotations
 

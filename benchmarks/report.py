@@ -17,24 +17,33 @@ from benchmarks.measure import Finding
 
 HERE = Path(__file__).parent
 PAGE = HERE / "RESULTS.md"
+MAKERS = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "pillow", "numpy", "scikit-learn")
 
 
 def machine() -> str:
     """The processor, its cores, and the versions of what is measured with."""
-    found = platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        found = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
+    found = processor().get("model name", platform.machine())
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return f"{found}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
 def kind() -> str:
-    """`avx512`, `avx2` or another: the vector instructions that torch uses here, which decide what is fast beside what."""
-    return torch.backends.cpu.get_cpu_capability().lower()
+    """`amd-avx512`, `intel-avx512` or another: the maker, and the vector instructions that torch uses here.
+
+    They decide what is fast beside what: two makers' processors of the same instructions differ twofold in bfloat16.
+    """
+    maker = MAKERS.get(processor().get("vendor_id", ""), platform.machine().lower())
+    return f"{maker}-{torch.backends.cpu.get_cpu_capability().lower()}"
+
+
+def processor() -> dict[str, str]:
+    """What Linux says about the first processor; nothing elsewhere."""
+    try:
+        about = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in about.splitlines())}
 
 
 def keep(name: str, findings: Sequence[Finding]) -> None:

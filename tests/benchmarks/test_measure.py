@@ -84,7 +84,10 @@ def test_every_benchmark_that_is_listed_is_there() -> None:
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.mark.parametrize("kind", ["avx512", "avx2"])
+KINDS = ["amd-avx512", "intel-avx512", "amd-avx2"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_page_shows_what_was_kept_of_each_kind_of_processor(kind: str) -> None:
     page = (HERE / "RESULTS.md").read_text()
     kept = json.loads((HERE / f"measured-{kind}.json").read_text())
