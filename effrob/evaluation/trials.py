@@ -37,7 +37,7 @@ PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "transformers", "
 def pixels(image: Image.Image, encoder: Encoder) -> torch.Tensor:
     """RGB picture -> (3, H, W) float32, as a run prepares it on the exact path."""
     if encoder.transform is not None:
-        return encoder.transform(image)
+        return encoder.transform(image).float()
     spec = encoder.pixels
     return normalise(torch.from_numpy(exact_crop(image, spec).copy())[None], spec)[0]
 

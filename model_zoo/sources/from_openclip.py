@@ -84,6 +84,9 @@ class OpenClipProvider:
     def load(self, spec: ModelSpec, device: torch.device, size: tuple[int, int] | None = None) -> Encoder:
         """`size`: the pictures' (height, width) in place of its own; positional embeddings are resized by open_clip."""
         chosen, identity = choose(spec), self.identify(spec)
+        named = (
+            chosen.described or chosen.known_as
+        )  # by which open_clip finds the tokenizer, whatever the pictures' size
         if size is not None and size != chosen.image_size:
             vision = {**chosen.config["vision_cfg"], "image_size": size[0] if size[0] == size[1] else list(size)}
             config = {**chosen.config, "vision_cfg": vision}
@@ -97,10 +100,11 @@ class OpenClipProvider:
             return features.float()
 
         dim = try_out(embed, identity.pixels, device, identity.asked).shape[1]
-        text = OpenClipText(model, chosen.described or chosen.known_as, identity.digest, device)
+        text = OpenClipText(model, named, identity.digest, device)
 
         def texts(prompts: Sequence[str]) -> torch.Tensor:
-            embeddings: torch.Tensor = model.encode_text(text.tokenize(prompts).to(device), normalize=False)
+            tokens = open_clip.get_tokenizer(named)(list(prompts))  # its own: another than the model's would be seen
+            embeddings: torch.Tensor = model.encode_text(tokens.to(device), normalize=False)
             return embeddings
 
         transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)

@@ -26,11 +26,11 @@ TEXT = 32 << 20  # bytes of a text, of JSON or of TOML: read as objects it takes
 TABLE = 256 << 20  # bytes of a CSV file, which is read a line at a time
 ARRAYS = 1 << 30  # bytes of an .npy or of all arrays of an .npz
 CELLS = 8_000_000  # of a CSV file, or lines of a list
+BLOCK = 1 << 20  # bytes read at a time where a file's size does not say how many there are
 DIGITS = 4300  # of a number in JSON, as in Python
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
@@ -59,7 +59,12 @@ def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
 
     Raises InputRefused where it is no regular file, or holds more than `most` bytes; OSError where there is none.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO and path.is_socket():
+            raise InputRefused(errno.EINVAL, "it is a socket where a file was wanted; name a file", str(path)) from None
+        raise
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -76,15 +81,27 @@ def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
 
 
 def read_bytes(path: Path, most: int = TEXT) -> bytes:
-    """The bytes of a regular file of at most `most`; one that grows meanwhile is refused too."""
+    """The bytes of a regular file of at most `most`; one that grows meanwhile is refused too.
+
+    Memory is taken for the file's size: to reserve it for `most` takes twice the time of reading a small picture.
+    """
     with open_regular(path, most) as file:
-        # `file.read(most + 1)` reserves memory for `most`, which takes twice the time of reading a small picture
-        content = file.raw.read(min(os.fstat(file.fileno()).st_size, most) + 1) or b""
-        while rest := file.raw.read(min(len(content), most + 1 - len(content))):  # the file grows, or came in part
-            content += rest
-    if len(content) > most:
+        size = os.fstat(file.fileno()).st_size
+        parts = [_part(file, min(size, most) + 1 if size else BLOCK, path)]
+        held = len(parts[0])
+        while held not in (0, size) and held <= most and (part := _part(file, BLOCK, path)):
+            parts.append(part)  # it grows, was cut, states no size, or comes in parts
+            held += len(part)
+    if held > most:
         raise InputRefused(errno.EFBIG, f"it holds more than the {most:,} bytes that are read at most", str(path))
-    return content
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _part(file: io.BufferedReader, most: int, path: Path) -> bytes:
+    part = file.raw.read(most)
+    if part is None:
+        raise InputRefused(errno.EAGAIN, "it has nothing to read now; name a file", str(path))
+    return part
 
 
 def read_text(path: Path, encoding: str = "utf-8", most: int = TEXT) -> str:

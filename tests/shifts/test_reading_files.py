@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
+import threading
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import pytest
 
 from shifts.bounds import files
 from shifts.bounds.files import InputRefused, read_bytes
+from tests.processor import slowness
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 100_001])
@@ -49,8 +54,58 @@ def test_a_file_that_grows_is_read_to_its_end_or_refused(tmp_path: Path, monkeyp
         read_bytes(file, 2000)
 
 
-def test_a_file_that_states_no_size_is_read(tmp_path: Path) -> None:
-    stated_empty = Path("/proc/version")
+def test_a_file_that_is_written_all_the_while_comes_to_an_end(tmp_path: Path) -> None:
+    """A byte more each time that it is read on; it is never copied for each of them."""
+    file, stop = tmp_path / "file", threading.Event()
+    file.write_bytes(bytes(24 << 20))
+
+    def append() -> None:
+        with file.open("ab", buffering=0) as end:
+            while not stop.wait(0.0005):
+                end.write(b"x")
+
+    writer = threading.Thread(target=append)
+    writer.start()
+    try:
+        begun = time.process_time()
+        content = read_bytes(file)
+        assert len(content) >= 24 << 20 and time.process_time() - begun < 2 * slowness()
+    finally:
+        stop.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("name", ["/proc/version", "/proc/sys/kernel/pid_max"])
+def test_a_file_that_states_no_size_is_read(name: str) -> None:
+    """Some of them give everything at once or never."""
+    stated_empty = Path(name)
     if not stated_empty.is_file() or stated_empty.stat().st_size:
         pytest.skip("there is no file here that states no size and has content")
     assert read_bytes(stated_empty) == stated_empty.read_bytes() != b""
+
+
+def test_what_gives_nothing_now_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waits(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> None:
+            return None
+
+        def fileno(self) -> int:
+            return handle
+
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open("rb") as opened:
+        handle = opened.fileno()
+        monkeypatch.setattr(files, "open_regular", lambda path, most: io.BufferedReader(Waits()))
+        with pytest.raises(InputRefused, match="nothing to read now"):
+            read_bytes(tmp_path / "file")
+
+
+def test_a_socket_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path may be no longer than 100 bytes
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("s")
+        with pytest.raises(InputRefused, match="s: it is a socket"):
+            read_bytes(Path("s"))

@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 import model_zoo
+from effrob.evaluation.trials import prove_encoder
 from model_zoo import ModelError, UnknownModel
 from model_zoo.defaults import default_spec, table
+from model_zoo.sources.from_openclip_text import OpenClipText
 
 CLOSE = {"rtol": 0, "atol": 2e-6}  # float32 sums in another order; some CPU kernels differ by what is next to a row
 PROMPTS = ["a dog", "a photo of a small cat.", "one two three four five six seven eight nine ten eleven twelve"]
@@ -33,6 +35,18 @@ def test_embeddings_are_open_clips(tower: Any, kind: str) -> None:
         torch.testing.assert_close(encoder.text.embed(tokens), model.encode_text(tokens, normalize=False), **CLOSE)
     assert (encoder.kind, encoder.dim, encoder.classifier) == ("image-embedding", 16, None)
     model_zoo.check_encoder(encoder)
+
+
+@pytest.mark.parametrize("kind", ["clip", "bidirectional"])
+def test_the_proof_sees_tokens_that_are_not_open_clips(tower: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, weights, _ = tower(kind)
+    tokenize = OpenClipText.tokenize
+    assert prove_encoder(model_zoo.load(f"openclip:{config}@{weights}")).text_wrong is None
+    monkeypatch.setattr(
+        OpenClipText, "tokenize", lambda text, prompts: tokenize(text, [each[::-1] for each in prompts])
+    )
+    said = prove_encoder(model_zoo.load(f"openclip:{config}@{weights}")).text_wrong
+    assert said is not None and "the embedding of a prompt" in said
 
 
 @pytest.mark.parametrize("kind", ["clip", "custom"])

@@ -15,6 +15,8 @@ import model_zoo
 from effrob.evaluation.trials import pixels, prove_encoder
 from model_zoo import ModelError, UnknownModel
 from model_zoo.proof import pictures, prove
+from model_zoo.sources.from_openclip import OpenClipProvider
+from tests.model_zoo import tiny_hf
 from tests.model_zoo.conftest import TOWERS
 
 PREPARED = {"mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bilinear", "resize_mode": "squash"}
@@ -52,6 +54,27 @@ def test_a_folders_tokenizer_is_part_of_its_digest(tower: Any, tmp_path: Path) -
     before = model_zoo.identify(f"openclip:local-dir:{folder}").digest
     (folder / "tokenizer.json").write_text("{}")
     assert model_zoo.identify(f"openclip:local-dir:{folder}").digest != before
+
+
+def test_a_folder_keeps_its_tokenizer_at_another_picture_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    elsewhere = tmp_path / "what-the-configuration-names"
+    words = tiny_hf.tokenizer(12, True)
+    words.add_tokens(["dog."])  # which it reads as one word
+    words.save_pretrained(elsewhere)
+    text = {"context_length": 12, "vocab_size": 40, "width": 32, "heads": 2, "layers": 1}
+    config = small(text_cfg={**text, "hf_tokenizer_name": str(elsewhere)})
+    (copy := tmp_path / "own-words.json").write_text(json.dumps(config))
+    open_clip.add_model_config(copy)
+    folder = hub(tmp_path / "hub", open_clip.create_model("own-words"), config, PREPARED)
+    tiny_hf.tokenizer(12, True).save_pretrained(folder)
+    wanted = open_clip.get_tokenizer(f"local-dir:{folder}")(["a photo of a dog."])
+    assert not torch.equal(wanted, open_clip.get_tokenizer("own-words")(["a photo of a dog."]))
+    for size in (None, (48, 48)):
+        spec = model_zoo.parse(f"openclip:local-dir:{folder}")
+        encoder = OpenClipProvider().load(spec, torch.device("cpu"), size)
+        assert encoder.text is not None and torch.equal(encoder.text.tokenize(["a photo of a dog."]), wanted)
+        assert encoder.identity.pixels.size == (size or (32, 32))
 
 
 @pytest.mark.parametrize("key", ["mean", "std", "interpolation", "resize_mode"])
