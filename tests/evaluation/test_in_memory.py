@@ -115,6 +115,15 @@ def test_a_transform_gives_the_pixels_it_gives(options: dict[str, Any]) -> None:
             effrob.evaluate(net, preprocess=preprocess, name="net", **options)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_transform_of_another_dtype_is_used_in_float32(options: dict[str, Any], dtype: torch.dtype) -> None:
+    net = Net(3).eval()
+    other = transforms.Compose([*PREPARE.transforms, transforms.ConvertImageDtype(dtype)])
+    rows = [effrob.evaluate(net, preprocess=p, name="net", **options)[0] for p in (PREPARE, other)]
+    first, second = (np.load(Path(row.record) / "predictions.npz")["predicted_1000"] for row in rows)
+    assert (first == second).mean() > 0.99
+
+
 def test_a_pass_that_fails_leaves_the_object_as_it_was(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

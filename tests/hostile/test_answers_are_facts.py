@@ -187,6 +187,57 @@ def test_networks_whose_answers_are_far_from_zero_and_near_to_each_other() -> No
         assert (found is None) == steady, found
 
 
+def test_one_number_of_a_thousand_is_seen_and_rounding_of_a_large_one_is_not() -> None:
+    """Over a thousand numbers a root mean square has room for one that decides the answer."""
+    torch.manual_seed(0)
+    weights = 2 * torch.randn(3, 1000)
+
+    def sound(pixels: torch.Tensor) -> torch.Tensor:
+        answers = pixels.float().mean((1, 2)) / 255 @ weights
+        answers[:, 7] = 200 + answers[:, 7]  # as a vision transformer's features have some
+        return answers.bfloat16().float()
+
+    def leaking(pixels: torch.Tensor) -> torch.Tensor:
+        answers = sound(pixels)
+        before = answers[:, 8:].argmax(1).roll(1) + 8
+        answers[torch.arange(len(answers)), before] += 1.2
+        return answers
+
+    def rounding(pixels: torch.Tensor) -> torch.Tensor:
+        answers = sound(pixels)
+        answers[:, 7] += 1.0 if len(pixels) > 4 else 0.0  # bfloat16 holds 200 to the next whole number
+        return answers
+
+    pixels = torch.randint(0, 256, (64, 8, 8, 3), dtype=torch.uint8)
+    for shade in range(64):
+        pixels[shade, ..., shade % 3] //= 1 + shade % 4
+    for network, steady in ((sound, True), (leaking, False), (rounding, True)):
+        found = ask_again(network, Asked.of(pixels), network(pixels).numpy(), "bf16")
+        assert (found is None) == steady, (network, found)
+
+
+def test_chance_within_a_precisions_tolerance_is_seen_when_the_same_batch_is_asked_later() -> None:
+    torch.manual_seed(0)
+    weights = torch.randn(3, 50)
+
+    def sound(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.float().mean((1, 2)) / 255 @ weights
+
+    def noisy(pixels: torch.Tensor) -> torch.Tensor:
+        answers = sound(pixels)
+        return answers + 0.045 * scale * torch.randn(answers.shape)
+
+    pixels = torch.randint(0, 256, (64, 8, 8, 3), dtype=torch.uint8)
+    pixels[32:] //= 2
+    scale = float((sound(pixels) - sound(pixels).mean(0)).square().mean().sqrt())
+    for network, steady in ((sound, True), (noisy, False)):
+        asked, answers = Asked.of(pixels), network(pixels).numpy()
+        assert ask_again(network, asked, answers, "bf16") is None
+        found = ask_again(network, asked, answers, "bf16")
+        assert (found is None) == steady
+        assert steady or (found is not None and found.what[0].endswith("asked twice") and 0.05 < found.spread < 0.3)
+
+
 def test_the_command_says_it_and_the_boards_mark_it(
     asked: Callable[..., Request], pocket_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
