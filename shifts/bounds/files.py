@@ -100,7 +100,7 @@ def read_bytes(path: Path, most: int = TEXT) -> bytes:
 def _part(file: io.BufferedReader, most: int, path: Path) -> bytes:
     part = file.raw.read(most)
     if part is None:
-        raise InputRefused(errno.EAGAIN, "it has nothing to read now; name a file", str(path))
+        raise InputRefused(errno.EAGAIN, "it has nothing to read now", str(path))
     return part
 
 

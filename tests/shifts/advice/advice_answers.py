@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
+import socket
 import struct
 import zlib
 from collections import namedtuple
@@ -102,6 +104,16 @@ def saved_again(root: Path) -> None:
 
 def removed(root: Path) -> None:
     (root / "0.png").unlink()
+
+
+def a_socket(root: Path) -> None:
+    put(root / "held.txt", b"x")
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(f"/proc/self/fd/{folder}/socket")  # a socket's path may be no longer than a hundred bytes
+    finally:
+        os.close(folder)
 
 
 def arrays(root: Path) -> None:
@@ -278,7 +290,14 @@ SITUATIONS = [
         4,
     ),
     Situation(
-        f"{FILES}: name a file",
+        f"{FILES}: it is a socket where a file was wanted",
+        a_socket,
+        (lambda d: {"name": "held.txt"},),
+        lambda d, name="socket": read_bytes(d / name),
+        b"x",
+    ),
+    Situation(
+        f"{FILES}: it is {{}} where a file was wanted",
         lambda d: put(d / "folder/held.txt", b"x"),
         (lambda d: {"name": "folder/held.txt"},),
         lambda d, name="folder": read_bytes(d / name),
