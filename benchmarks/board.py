@@ -29,10 +29,10 @@ def published(work: Path, repeats: int) -> list[Finding]:
     written: dict[str, Path] = {}
 
     def write(form: str) -> Cost:
-        # a folder that never was: ext4 makes files slowly where thousands were deleted within the last minute
-        written[form] = Path(tempfile.mkdtemp(dir=work)) / form
         options = ["--results", str(work / "no-records"), "--published", "all"]
         if form != "printed":
+            # a folder that never was: ext4 makes files slowly where thousands were deleted within the last minute
+            written[form] = Path(tempfile.mkdtemp(dir=work)) / form
             options += ["--format", form, "--out", str(written[form])]
         command = [sys.executable, "-m", "effrob", "leaderboard", *options]
         return process(command, environment, work / f"board-{form}.log")

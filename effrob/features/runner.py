@@ -170,10 +170,11 @@ class Network:
         dtype = torch.float32 if self._autocast else self.dtype
         floats = piece.dtype == torch.float32
         pixels = piece.to(dtype) if floats else normalise_batch(piece, self.encoder.pixels, dtype)
-        if self._autocast:
-            with torch.autocast(self.encoder.device.type, dtype=self.dtype):
-                return self._embed(pixels).float()
-        return self._embed(pixels).float()
+        cast = (
+            torch.autocast(self.encoder.device.type, dtype=self.dtype) if self._autocast else contextlib.nullcontext()
+        )
+        with cast:
+            return self._embed(pixels).float()
 
 
 def slow_precision(precision: str, device: torch.device) -> str | None:

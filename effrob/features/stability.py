@@ -24,9 +24,8 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 0.03, "bf16": 0.1}
 # and a single number, beside that part of its own size, FAR times the tolerance (16 networks in three precisions: 0.5)
 OWN = {"fp32": 1e-4, "fp16": 0.01, "bf16": 0.05}
 FAR = 3.0
-TWICE = (
-    0.5  # of the tolerance: what the same images in the same order may be apart; on a CPU they are nearly always equal
-)
+# of the tolerance, what the same images in the same order may be apart; on a CPU they are nearly always equal
+TWICE = 0.5
 
 Rows = NDArray[np.float32]
 

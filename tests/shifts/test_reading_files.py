@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import threading
 import time
 import tracemalloc
@@ -101,11 +100,3 @@ def test_what_gives_nothing_now_is_refused(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(files, "open_regular", lambda path, most: io.BufferedReader(Waits()))
         with pytest.raises(InputRefused, match="nothing to read now"):
             read_bytes(tmp_path / "file")
-
-
-def test_a_socket_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # a socket's path may be no longer than 100 bytes
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind("s")
-        with pytest.raises(InputRefused, match="s: it is a socket"):
-            read_bytes(Path("s"))
